@@ -1,0 +1,62 @@
+"""Every error that a user can act on, as one hierarchy.
+
+DefensiveDistillationError                what went wrong, in one line
+├── InputError (also a ValueError)        what was given is wrong: exit code 2
+│   ├── ConfigurationError                an unknown key, a value out of range
+│   ├── DatasetError                      images or labels that cannot be used
+│   └── ArtifactError                     a file between stages that is damaged or of the wrong kind
+├── TrainingError                         a training that diverged or stayed near chance: exit code 1
+└── OutsideError                          a fault outside the program: exit code 1
+    ├── StorageError                      disk or object storage
+    └── TrackingError                     the MLflow server
+
+Messages read 'what: expected X, got Y'. The command line prints them without a traceback.
+"""
+
+from __future__ import annotations
+
+
+class DefensiveDistillationError(Exception):
+    """Base of all errors of this project; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+
+class InputError(DefensiveDistillationError, ValueError):
+    """What was given is wrong; nothing was written."""
+
+    exit_code = 2
+
+
+class ConfigurationError(InputError):
+    """A setting that is unknown or out of range."""
+
+
+class DatasetError(InputError):
+    """A dataset that cannot be used as it is."""
+
+
+class ArtifactError(InputError):
+    """An artifact that is missing, damaged, or not what was expected."""
+
+
+class TrainingError(DefensiveDistillationError):
+    """A training that diverged or did not leave chance."""
+
+
+class OutsideError(DefensiveDistillationError):
+    """A fault outside the program: the same command may succeed later."""
+
+
+class StorageError(OutsideError):
+    """Disk or object storage refused or failed."""
+
+
+class TrackingError(OutsideError):
+    """The MLflow server could not be reached or refused."""
+
+
+def first_line(error: BaseException) -> str:
+    """The error's message as one line, for the command line and for logs."""
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
