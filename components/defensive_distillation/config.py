@@ -251,7 +251,8 @@ class ExperimentConfig(BaseModel):
     def settings(self, stage: str) -> dict[str, Any]:
         """The settings of one stage as a pipeline parameter: JSON values, the experiment's seed, no temperature."""
         config: StageConfig = getattr(self, stage)
-        return {**config.model_dump(mode="json", exclude={"temperature"}), "seed": self.seed}
+        values = config.model_dump(mode="json", exclude={"temperature"}, exclude_none=True)
+        return {**values, "seed": self.seed}
 
 
 _CIFAR10_TRAINING = {

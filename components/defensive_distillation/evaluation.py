@@ -44,7 +44,7 @@ class Gradients(Finding):
     amplitude_counts: tuple[int, ...]
     zero_share_float32: float
     zero_share_float64: float
-    median_log10_amplitude: float
+    median_log10_amplitude: float | None  # None where most logits do not depend on the input at all
 
 
 class AttackFindings(Finding):

@@ -1,0 +1,31 @@
+"""Where a stage computes, and that it computes the same there again."""
+
+from __future__ import annotations
+
+import torch
+
+from defensive_distillation.errors import ConfigurationError
+
+
+def device(name: str, threads: int) -> torch.device:
+    """The device called `name`, with `threads` CPU threads and deterministic convolutions.
+
+    Args:
+        name: auto (a GPU if there is one), cpu, cuda, cuda:N or mps.
+        threads: CPU threads; two processes with more threads than cores slow each other down many times over.
+
+    Raises:
+        ConfigurationError: if there is no such device.
+    """
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if torch.device(name).index is not None and torch.device(name).index >= count or count == 0:
+            raise ConfigurationError(f"device: expected one of the {count} GPUs that PyTorch sees here, got {name}")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise ConfigurationError("device: expected a device of this machine, got mps")
+    return torch.device(name)

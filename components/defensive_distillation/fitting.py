@@ -1,0 +1,165 @@
+"""What the teacher's and the student's training have in common: checkpoints, curves, and the check that it worked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from defensive_distillation import codecs, compute, seeds
+from defensive_distillation.data import Dataset
+from defensive_distillation.config import TrainConfig
+from defensive_distillation.errors import ArtifactError, TrainingError
+from defensive_distillation.evaluation import Epoch
+from defensive_distillation.metrics import accuracy
+from defensive_distillation.models import build, predict, scale_output_layer
+from defensive_distillation.records import curve
+from defensive_distillation.stage_run import Result, Task
+from defensive_distillation.training import EpochResult, train
+
+C = TypeVar("C", bound=TrainConfig)
+CHECKPOINT = "checkpoint.safetensors"
+EVALUATION_BATCH = 500
+
+
+def fit(
+    task: Task[C], dataset: Dataset, targets: Tensor, *, role: str, teacher_training: list[dict[str, Any]]
+) -> Result:
+    """Trains a network on `targets` (N, K), from the last checkpoint if there is one.
+
+    Raises:
+        TrainingError: if the loss is no longer finite, or the accuracy stayed near chance.
+    """
+    config = task.config
+    device = compute.device(config.device, config.threads)
+    seed = seeds.derive(config.seed, config.stage, config.temperature)
+    model = build(
+        config.architecture, dataset.num_classes, dataset.image_shape, dropout=config.dropout, seed=seed % 2**31
+    )
+    if config.scale_output_layer:
+        scale_output_layer(model, dataset.num_classes, config.temperature)
+    history, velocity = _restore(task, model)
+    model.to(device)
+    images, labels = dataset.train_images.to(device), targets.to(device)
+    task.progress.update(len(history), config.epochs, "epochs")
+    for result, buffers in train(
+        model,
+        images,
+        labels,
+        temperature=config.temperature,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        momentum=config.momentum,
+        decay=config.decay,
+        decay_epochs=config.decay_epochs,
+        seed=seed,
+        finished_epochs=len(history),
+        velocity=velocity,
+    ):
+        _require_finite(result, config)
+        logits = _logits(model, dataset.test_images, device)
+        history.append(
+            {
+                "epoch": result.epoch,
+                "loss": result.loss,
+                "train_accuracy": result.train_accuracy,
+                "test_accuracy": accuracy(logits, dataset.test_labels),
+            }
+        )
+        _save(task, model, buffers, history)
+        _record_epoch(task, history)
+        task.progress.update(result.epoch, config.epochs, "epochs")
+    train_accuracy = accuracy(_logits(model, dataset.train_images, device), dataset.train_labels)
+    _require_progress(train_accuracy, dataset, config)
+    facts = codecs.model_facts(
+        role=role,
+        architecture=config.architecture,
+        num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+        dropout=config.dropout,
+        temperature=config.temperature,
+        training=history,
+        teacher_training=teacher_training,
+        train_accuracy=train_accuracy,
+        test_accuracy=history[-1]["test_accuracy"],
+    )
+    return Result(facts, lambda folder: codecs.write_tensors(folder, model.state_dict()))
+
+
+def _logits(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:
+    return predict(model.eval(), images, batch_size=EVALUATION_BATCH, device=device)
+
+
+def _save(task: Task[C], model: nn.Module, buffers: Mapping[str, Tensor], history: list[dict[str, Any]]) -> None:
+    tensors = {f"weights.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"velocity.{name}": value for name, value in buffers.items()}
+    task.work.write(CHECKPOINT, codecs.pack({**tensors, "history": _as_bytes(history)}))
+
+
+def _restore(task: Task[C], model: nn.Module) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """Loads the last checkpoint into `model`; the epochs behind it, and the momentum's buffers."""
+    content = task.work.read(CHECKPOINT)
+    if content is None:
+        return [], {}
+    tensors = codecs.unpack(content, f"{task.work.location}/{CHECKPOINT}")
+    history: list[dict[str, Any]] = json.loads(bytes(tensors.pop("history").tolist()))
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "velocity": {}}
+    for name, tensor in tensors.items():
+        part, _, parameter = name.partition(".")
+        parts[part][parameter] = tensor
+    try:
+        model.load_state_dict(parts["weights"])
+    except RuntimeError as error:
+        raise ArtifactError(f"{task.work.location}: the checkpoint does not fit, remove it: {error}") from error
+    return history, parts["velocity"]
+
+
+def _as_bytes(history: list[dict[str, Any]]) -> Tensor:
+    return torch.tensor(list(json.dumps(history).encode()), dtype=torch.uint8)
+
+
+def _require_finite(result: EpochResult, config: TrainConfig) -> None:
+    if not math.isfinite(result.loss):
+        raise TrainingError(
+            f"training at T = {config.temperature:g} diverged in epoch {result.epoch}: expected a finite loss, got "
+            f"{result.loss}; lower learning_rate (now {config.learning_rate:g}) or momentum (now {config.momentum:g})"
+        )
+
+
+def _require_progress(train_accuracy: float, dataset: Dataset, config: TrainConfig) -> None:
+    chance = float(torch.bincount(dataset.train_labels).max()) / len(dataset.train_labels)
+    least = chance + config.minimum_progress * (1 - chance)
+    if train_accuracy < least:
+        knob = "raise epochs" if config.scale_output_layer else "set scale_output_layer=true, raise epochs"
+        raise TrainingError(
+            f"training at T = {config.temperature:g} stayed near chance: expected an accuracy of at least {least:.3f} "
+            f"on the training images, got {train_accuracy:.3f}; {knob} (now {config.epochs}) or change learning_rate "
+            f"(now {config.learning_rate:g}); minimum_progress sets the bar"
+        )
+
+
+def prefix(task: Task[C]) -> str:
+    """Curves of the network that is attacked have plain names, those of its teacher begin with 'teacher_'."""
+    return "teacher_" if task.config.stage == "train_teacher" and task.label != "baseline" else ""
+
+
+def _record_epoch(task: Task[C], history: list[dict[str, Any]]) -> None:
+    if task.tracker is not None:
+        run = task.tracker.model_run(task.label)
+        run.curves(curve([Epoch(**history[-1])], prefix(task)), first_step=history[-1]["epoch"])
+
+
+def record(task: Task[C], artifact: Any) -> None:
+    """Records a training in MLflow: parameters, and whatever part of the curves is not there yet."""
+    assert task.tracker is not None
+    run = task.tracker.model_run(task.label)
+    head = prefix(task)
+    settings = task.config.model_dump(mode="json", exclude={"temperature"})
+    run.params({"temperature": task.config.temperature, "distilled": task.label != "baseline"})
+    run.params({f"{head or 'model_'}training.{key}": value for key, value in settings.items()})
+    run.curves(curve([Epoch(**epoch) for epoch in artifact.facts["training"]], head))

@@ -1,0 +1,75 @@
+"""How far a stage is: a line on the terminal, or small files that `defdistill run` watches.
+
+The local runner sets DEFDISTILL_RUN_DIR for the steps it starts; each then writes `progress/TASK.json` and sends what
+it prints to `logs/TASK.log` there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+RUN_DIR = "DEFDISTILL_RUN_DIR"
+INTERVAL = 0.25  # seconds between two updates
+
+
+class Progress:
+    """Reports units of work done; the last words are always written."""
+
+    def __init__(self, stage: str, label: str) -> None:
+        """`label` is the model that the stage works for: 'baseline', 'T=20', or nothing."""
+        self.stage = stage
+        self.label = label
+        self.task = f"{stage}-{label}" if label else stage
+        self._written = 0.0
+        run_dir = os.environ.get(RUN_DIR)
+        self._file = Path(run_dir, "progress", f"{self.task}.{os.getpid()}.json") if run_dir else None
+        self._terminal = sys.stderr.isatty() and not run_dir
+        self.log = str(Path(run_dir, "logs", f"{self.task}.log")) if run_dir else None
+
+    def update(self, done: int, total: int, unit: str) -> None:
+        """Reports `done` of `total` units such as 'epochs' or 'pairs'."""
+        if done == total or time.monotonic() - self._written >= INTERVAL:
+            self._write("running", done=done, total=total, unit=unit)
+
+    def started(self) -> None:
+        """The stage begins."""
+        self._write("running")
+
+    def finished(self) -> None:
+        """The stage is done."""
+        self._write("done")
+
+    def failed(self, message: str) -> None:
+        """The stage failed."""
+        self._write("failed", message=message)
+
+    def _write(self, state: str, *, done: int = 0, total: int = 0, unit: str = "", message: str = "") -> None:
+        self._written = time.monotonic()
+        if self._terminal:
+            amount = f" {done}/{total} {unit}" if total else ""
+            end = "\n" if state != "running" else ""
+            print(f"\r\033[K{self.task}: {state}{amount}", end=end, file=sys.stderr, flush=True)
+        if self._file:
+            status = {"stage": self.stage, "label": self.label, "state": state, "done": done, "total": total}
+            status |= {"unit": unit, "message": message, "log": self.log, "pid": os.getpid()}
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            beside = self._file.with_suffix(".tmp")
+            beside.write_text(json.dumps(status))
+            beside.replace(self._file)
+
+
+def log_to_file(task: str) -> None:
+    """Sends what this process prints from now on, tracebacks included, to the log of `task`, if a runner asked for it."""
+    run_dir = os.environ.get(RUN_DIR)
+    if run_dir:
+        path = Path(run_dir, "logs", f"{task}.log")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with path.open("a") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)

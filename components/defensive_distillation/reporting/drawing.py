@@ -1,0 +1,166 @@
+"""How every figure looks, and how it becomes bytes: one palette, one font, the same PNG for the same numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Literal
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from defensive_distillation.evaluation import Evaluation, in_order
+
+# Narrow, so that 12 point letters are still read when a phone shrinks the figure to 350 pixels
+WIDTH = 5.2  # inches
+HEIGHT = 4.1
+DPI = 190
+
+INK = "#1c1c1c"
+MUTED = "#5f6368"
+FAINT = "#d9d9d9"
+PAPER = "#5f6368"
+
+
+Dash = Literal["-", "--", ":"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one series is drawn. Okabe and Ito's colours, and a marker, for colour is never the only sign."""
+
+    label: str
+    colour: str
+    marker: str
+    dash: Dash = "-"
+
+
+MARKS = {
+    "probabilities": Mark("JSMA on probabilities", "#d55e00", "o"),
+    "logits": Mark("JSMA on logits", "#0072b2", "s", "--"),
+    "scaled": Mark("JSMA on probabilities of z/T", "#007a5a", "^"),
+}
+PAPER_MARK = Mark("the paper", PAPER, "D", ":")
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+    "font.size": 12,
+    "axes.labelsize": 12,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 11.5,
+    "legend.handlelength": 2.2,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 7,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "text.parse_math": False,  # a class named '$5' is a name, not mathematics
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Keeps matplotlib as these figures want it, and as it was afterwards."""
+    with rc_context(_STYLE), warnings.catch_warnings():
+        # a class name in a script that DejaVu lacks is drawn as boxes; the page's text has it
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def figure(height: float = HEIGHT) -> Figure:
+    """An empty figure of the common width. Call it within `style()`."""
+    made = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def png(drawn: Figure, *, dpi: float = DPI, colours: int = 96) -> bytes:
+    """The figure as a PNG of at most `colours` colours; the same bytes for the same figure."""
+    with style():
+        drawn.set_dpi(dpi)
+        canvas: Any = FigureCanvasAgg(drawn)  # its methods carry no types
+        canvas.draw()
+        image = Image.frombytes("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba())).convert("RGB")
+    data = BytesIO()
+    image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        data, format="PNG", optimize=True
+    )
+    return data.getvalue()
+
+
+class TemperatureAxis:
+    """The models along x: one place a temperature, 'none' for the network without distillation first."""
+
+    def __init__(self, evaluations: Sequence[Evaluation]) -> None:
+        self.models = in_order(evaluations)
+        self._places: dict[tuple[bool, float], int] = {}
+        for found in self.models:
+            self._places.setdefault(self._key(found), len(self._places))
+
+    @staticmethod
+    def _key(found: Evaluation) -> tuple[bool, float]:
+        return found.distilled, found.temperature if found.distilled else 1.0
+
+    def place(self, found: Evaluation) -> int:
+        """Where `found` stands."""
+        return self._places[self._key(found)]
+
+    def apply(self, axes: Axes, *, label: bool = True) -> None:
+        """Ticks, limits and label on the x axis of `axes`."""
+        names = [f"{temperature:g}" if distilled else "none" for distilled, temperature in self._places]
+        crowded = len(names) > 12
+        axes.set_xticks(range(len(names)), names, rotation=90 if crowded else 0, fontsize=9 if crowded else 11.5)
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        axes.tick_params(axis="x", length=0)
+        if any(not distilled for distilled, _ in self._places) and len(names) > 1:
+            axes.axvline(0.5, color=FAINT, linewidth=0.8, zorder=0)
+        if label:
+            axes.set_xlabel("Temperature T of distillation")
+
+
+def legend(drawn: Figure, handles: Sequence[Line2D], *, columns: int = 2) -> None:
+    """One legend above the panels, where it covers no data."""
+    if handles:
+        drawn.legend(handles=list(handles), loc="outside upper left", ncols=columns, columnspacing=1.2)
+
+
+def handle(mark: Mark, *, hollow: bool = False, line: bool = True) -> Line2D:
+    """A legend's sample of `mark`."""
+    return Line2D(
+        [],
+        [],
+        color=mark.colour,
+        marker=mark.marker,
+        linestyle=mark.dash if line else "none",
+        markerfacecolor="white" if hollow else mark.colour,
+        label=mark.label,
+    )
+
+
+def message(text: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    with style():
+        drawn = figure(1.2)
+        drawn.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, wrap=True)
+    return drawn

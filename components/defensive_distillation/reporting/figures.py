@@ -1,0 +1,465 @@
+"""The paper's figures from a sweep's evaluations, and those that an honest report adds; each a pure function.
+
+Every function takes evaluations in any order and returns a matplotlib Figure; `drawing.png` makes bytes of it. Rates
+are drawn in per cent. Where there is nothing to draw, the figure says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import nan
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+
+from defensive_distillation.evaluation import AttackFindings, Epoch, Evaluation, in_order
+from defensive_distillation.reporting.drawing import (
+    INK,
+    MARKS,
+    MUTED,
+    PAPER_MARK,
+    WIDTH,
+    Mark,
+    TemperatureAxis,
+    figure,
+    handle,
+    legend,
+    message,
+    style,
+)
+from defensive_distillation.reporting.grid import Grid
+from defensive_distillation.reporting.paper import ACCURACY_VARIATION, AMPLITUDE_EDGES, published
+from defensive_distillation.reporting.words import label, shorten
+
+MAX_CLASSES = 10  # of a sample grid; more would be too small to see
+
+_DODGE = {"probabilities": -0.1, "logits": 0.0, "scaled": 0.1}  # so that equal values do not hide each other
+
+
+def figure_7(evaluations: Sequence[Evaluation]) -> Figure:
+    """Success rate of JSMA against temperature on the three outputs, with Wilson intervals (Figure 7)."""
+    if not any(found.attacks for found in evaluations):
+        return message("No attack was run.")
+    with style():
+        drawn = figure()
+        axes = drawn.subplots()
+        where = TemperatureAxis(evaluations)
+        handles = [
+            handle(mark)
+            for output, mark in MARKS.items()
+            if _draw_attack(axes, where, output, lambda attack: attack.success_rate, interval=True)
+        ]
+        theirs = _draw_paper(axes, where, lambda found: _of_paper(found, "success"))
+        if theirs:
+            handles.append(handle(PAPER_MARK, hollow=True))
+        where.apply(axes)
+        axes.set_ylim(-3, 103)
+        axes.set_ylabel("JSMA success, %")
+        legend(drawn, handles, columns=1 if len(handles) < 4 else 2)
+    return drawn
+
+
+def figure_8(evaluations: Sequence[Evaluation]) -> Figure:
+    """Accuracy of the distilled networks less the undistilled one's, in points (Figure 8)."""
+    baseline = next((found for found in evaluations if not found.distilled), None)
+    distilled = [found for found in in_order(evaluations) if found.distilled]
+    if baseline is None or not distilled:
+        return message("Needs a network without distillation and a distilled one.")
+    with style():
+        drawn = figure(3.4)
+        axes = drawn.subplots()
+        where = TemperatureAxis(distilled)
+        bound = 100 * ACCURACY_VARIATION
+        values = [100 * (found.accuracy - baseline.accuracy) for found in distilled]
+        axes.axhspan(-bound, bound, color="#e9eef2", zorder=0)
+        axes.axhline(0, color=MUTED, linewidth=0.8)
+        axes.plot(
+            [where.place(found) for found in distilled],
+            values,
+            color=INK,
+            marker="o",
+            label="accuracy less the baseline's",
+        )
+        where.apply(axes)
+        reach = max(bound, *(abs(value) for value in values)) * 1.15
+        axes.set_ylim(-reach, reach)
+        axes.set_ylabel("Change of accuracy, points")
+        drawn.legend(
+            handles=[
+                handle(Mark("this sweep", INK, "o")),
+                Patch(color="#e9eef2", label=f"the paper: within ±{bound:.2f} points"),
+            ],
+            loc="outside upper left",
+            ncols=2,
+        )
+    return drawn
+
+
+def figure_9(evaluations: Sequence[Evaluation]) -> Figure:
+    """Share of samples by the mean amplitude of their gradient at T = 1, one row a model (Figure 9).
+
+    Deviation: the paper draws grouped bars for two models. Ten bins of ten models are a hundred bars, so here each
+    model is a row of shaded cells with the share in figures.
+    """
+    models = in_order(evaluations)
+    if not models:
+        return message("No model was evaluated.")
+    with style():
+        drawn = figure(1.5 + 0.45 * len(models))
+        axes = drawn.subplots()
+        axes.grid(visible=False)
+        shares = np.array([_amplitude_shares(found) for found in models])  # (models, bins)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25, aspect="auto", interpolation="nearest")
+        for row, found in enumerate(models):
+            for column, share in enumerate(shares[row]):
+                _amplitude_cell(axes, column, row, share, _paper_share(found, column))
+        edges = [_power(edge) for edge in AMPLITUDE_EDGES]
+        axes.set_xticks(
+            np.arange(len(edges)) - 0.5, edges, rotation=60, ha="right", rotation_mode="anchor", fontsize=11
+        )
+        axes.set_yticks(range(len(models)), [_short_label(found) for found in models])
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("Mean |∂F/∂x| of a sample, at T = 1")
+        for side in ("left", "bottom"):
+            axes.spines[side].set_visible(False)
+    return drawn
+
+
+def figure_10(evaluations: Sequence[Evaluation]) -> Figure:
+    """Robustness, Eq. 10, against temperature; below it the share of pairs that only counted the budget (Figure 10)."""
+    if not any(found.attacks for found in evaluations):
+        return message("No attack was run.")
+    with style():
+        drawn = figure(5.4)
+        upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        where = TemperatureAxis(evaluations)
+        handles = [
+            handle(mark)
+            for output, mark in MARKS.items()
+            if _draw_attack(upper, where, output, lambda attack: attack.robustness)
+        ]
+        for output in MARKS:
+            _draw_attack(lower, where, output, lambda attack: attack.robustness_failures)
+        if _draw_paper(upper, where, lambda found: _of_paper(found, "robustness")):
+            handles.append(handle(PAPER_MARK, hollow=True))
+        upper.set_ylim(bottom=0)
+        upper.set_ylabel("Robustness,\n% of features")
+        lower.set_ylim(-4, 104)
+        lower.set_ylabel("Pairs counted\nat the budget, %")
+        where.apply(lower)
+        upper.tick_params(axis="x", labelbottom=False)
+        legend(drawn, handles, columns=1 if len(handles) < 4 else 2)
+    return drawn
+
+
+def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
+    """Share of samples with a gradient of exactly zero, and the mean absolute logit, against temperature."""
+    if not evaluations:
+        return message("No model was evaluated.")
+    with style():
+        drawn = figure(5.4)
+        upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        where = TemperatureAxis(evaluations)
+        marks = (
+            (Mark("float32, T = 1", "#d55e00", "o"), lambda found: found.gradients_at_1.zero_share_float32),
+            (Mark("float64, T = 1", "#0072b2", "s", "--"), lambda found: found.gradients_at_1.zero_share_float64),
+            (
+                Mark("float32, softmax of z/T", "#007a5a", "^"),
+                lambda found: found.gradients_at_temperature.zero_share_float32,
+            ),
+        )
+        for (mark, value), shift in zip(marks, _DODGE.values(), strict=True):
+            _draw(upper, where, mark, [100 * value(found) for found in where.models], shift=shift)
+        _draw(lower, where, Mark("mean |logit|", INK, "o"), [found.mean_absolute_logit for found in where.models])
+        lower.set_yscale("log")
+        lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        lower.yaxis.set_minor_formatter(NullFormatter())
+        upper.set_ylim(-4, 104)
+        upper.set_ylabel("Samples with a\nzero gradient, %")
+        lower.set_ylabel("Mean |logit|")
+        where.apply(lower)
+        upper.tick_params(axis="x", labelbottom=False)
+        legend(drawn, [handle(mark) for mark, _ in marks])
+    return drawn
+
+
+def training_curves(evaluations: Sequence[Evaluation], measure: Literal["loss", "accuracy"]) -> Figure:
+    """Loss or test accuracy by epoch of teacher and student, one panel a model."""
+    models = [found for found in in_order(evaluations) if found.training]
+    if not models:
+        return message("No training was recorded.")
+
+    def value(epoch: Epoch) -> float:
+        return epoch.loss if measure == "loss" else 100 * epoch.test_accuracy
+
+    teacher = Mark("teacher (hard labels)", "#0072b2", "", "--")
+    student = Mark("distilled network (soft labels)", "#d55e00", "")
+    with style():
+        drawn, panels = _panels(len(models), shared=measure == "accuracy")
+        for axes, found in zip(panels, models, strict=True):
+            curves = (teacher, found.teacher_training), (student, found.training)
+            for mark, epochs in curves if found.distilled else ((teacher, found.training),):
+                axes.plot(
+                    [epoch.epoch for epoch in epochs],
+                    [value(epoch) for epoch in epochs],
+                    color=mark.colour,
+                    linestyle=mark.dash,
+                    label=mark.label,
+                    marker="o" if len(epochs) == 1 else None,
+                )
+            axes.set_title(label(found), fontsize=12, loc="left")
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+            if measure == "loss":
+                axes.set_ylim(bottom=0)
+        drawn.supxlabel("Epoch", fontsize=12)
+        drawn.supylabel("Loss" if measure == "loss" else "Accuracy on test images, %", fontsize=12)
+        legend(drawn, [handle(mark) for mark in (teacher, student)], columns=1)
+    return drawn
+
+
+def success_by_budget(evaluations: Sequence[Evaluation]) -> Figure:
+    """Success rate against the number of features that may change, one panel a model."""
+    models = [found for found in in_order(evaluations) if any(attack.budgets for attack in found.attacks)]
+    if not models:
+        return message("No attack was run.")
+    with style():
+        drawn, panels = _panels(len(models), shared=True)
+        shown = [output for output in MARKS if any(found.attack(output) for found in models)]
+        for axes, found in zip(panels, models, strict=True):
+            for output in shown:
+                attack = found.attack(output)
+                if attack:
+                    mark = MARKS[output]
+                    axes.plot(
+                        attack.budgets,
+                        [100 * share for share in attack.success_by_budget],
+                        color=mark.colour,
+                        linestyle=mark.dash,
+                        marker=mark.marker,
+                        markersize=5,
+                        markevery=(1 + 2 * list(MARKS).index(output), 6) if len(attack.budgets) > 12 else None,
+                        label=mark.label,
+                    )
+            axes.set_title(label(found), fontsize=12, loc="left")
+            axes.set_ylim(-4, 104)
+        drawn.supxlabel("Budget: features that may change", fontsize=12)
+        drawn.supylabel("JSMA success, %", fontsize=12)
+        legend(drawn, [handle(MARKS[output]) for output in shown], columns=1)
+    return drawn
+
+
+def sample_grid(grid: Grid) -> Figure:
+    """Adversarial samples, source class down and target class across; originals framed on the diagonal.
+
+    A sample that did not reach its target is dimmed and crossed; a pair that was not attacked is left blank. Of more
+    than `MAX_CLASSES` classes the first are shown, and the figure says so.
+    """
+    total = len(grid.classes)
+    shown = min(total, MAX_CLASSES)
+    if not shown:
+        return message("No samples.")
+    with style():
+        drawn = figure(WIDTH)
+        axes = drawn.subplots()
+        axes.grid(visible=False)
+        axes.imshow(_mosaic(grid, shown), extent=(0, shown, shown, 0), aspect="equal")
+        for source in range(shown):
+            for target in range(shown):
+                _sample_marks(axes, grid, source, target)
+        axes.set_xlim(-0.04, shown + 0.04)
+        axes.set_ylim(shown + 0.04, -0.04)
+        _class_names(axes, grid.classes[:shown])
+        more = "" if total == shown else f"  (first {shown} of {total} classes)"
+        axes.set_xlabel("Target class" + more, labelpad=8)
+        axes.set_ylabel("Source class")
+        axes.xaxis.set_label_position("top")
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    return drawn
+
+
+def _draw(
+    axes: Axes,
+    where: TemperatureAxis,
+    mark: Mark,
+    values: Sequence[float],
+    *,
+    shift: float = 0.0,
+    spread: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> None:
+    """One series by temperature, with the undistilled network's value as a level across the figure."""
+    places = [where.place(found) + shift for found in where.models]
+    first = sum(not found.distilled for found in where.models)
+    for part in (slice(0, first), slice(first, None)):
+        axes.errorbar(
+            places[part],
+            values[part],
+            yerr=[side[part] for side in spread] if spread else None,
+            color=mark.colour,
+            marker=mark.marker,
+            linestyle=mark.dash,
+            capsize=3,
+            elinewidth=1.2,
+            label=mark.label if part.start else f"{mark.label}, no distillation",
+        )
+    if first:
+        axes.axhline(values[0], color=mark.colour, linewidth=0.9, linestyle=(0, (1, 3)), zorder=1)
+
+
+def _draw_attack(
+    axes: Axes,
+    where: TemperatureAxis,
+    output: str,
+    value: Callable[[AttackFindings], float],
+    *,
+    interval: bool = False,
+) -> bool:
+    """One output's series in per cent; False if no model was attacked there."""
+    attacks = [found.attack(output) for found in where.models]
+    if not any(attacks):
+        return False
+    values = [100 * value(attack) if attack else nan for attack in attacks]
+    spread = None
+    if interval:
+        lows = [max(0.0, at - 100 * a.success_interval[0]) if a else 0.0 for at, a in zip(values, attacks, strict=True)]
+        highs = [
+            max(0.0, 100 * a.success_interval[1] - at) if a else 0.0 for at, a in zip(values, attacks, strict=True)
+        ]
+        spread = (lows, highs)
+    _draw(axes, where, MARKS[output], values, shift=_DODGE[output], spread=spread)
+    return True
+
+
+def _draw_paper(axes: Axes, where: TemperatureAxis, value: Callable[[Evaluation], float | None]) -> bool:
+    """The paper's values in per cent at our temperatures; False if it has none."""
+    points = [(where.place(found), 100 * share) for found in where.models if (share := value(found)) is not None]
+    if points:
+        axes.plot(
+            [place for place, _ in points],
+            [share for _, share in points],
+            color=PAPER_MARK.colour,
+            marker=PAPER_MARK.marker,
+            markerfacecolor="white",
+            linestyle=PAPER_MARK.dash,
+            linewidth=1.2,
+            label=PAPER_MARK.label,
+            zorder=2,
+        )
+    return bool(points)
+
+
+def _of_paper(found: Evaluation, what: Literal["success", "robustness"]) -> float | None:
+    numbers = published(found.dataset)
+    if numbers is None:
+        return None
+    return numbers.success_of(found) if what == "success" else numbers.robustness_of(found)
+
+
+def _short_label(found: Evaluation) -> str:
+    return label(found).replace("no distillation", "none")
+
+
+def _amplitude_shares(found: Evaluation) -> list[float]:
+    gradients = found.gradients_at_1
+    return [amount / max(1, gradients.samples) for amount in gradients.amplitude_counts]
+
+
+def _paper_share(found: Evaluation, column: int) -> float | None:
+    numbers = published(found.dataset)
+    counts = numbers.amplitudes_of(found) if numbers else None
+    if counts is None or 0 < column < len(AMPLITUDE_EDGES) - 2:
+        return None
+    return (counts.above_1e_3 if column else counts.below_1e_40) / counts.samples
+
+
+def _amplitude_cell(axes: Axes, column: int, row: int, share: float, theirs: float | None) -> None:
+    """The cell's share in per cent, and the paper's below it in italics."""
+    ink = "white" if share > 0.62 else INK
+    text = "·" if share == 0 else "<1" if share < 0.01 else f"{100 * share:.0f}"
+    axes.text(column, row - (0.17 if theirs is not None else 0), text, ha="center", va="center", color=ink, fontsize=11)
+    if theirs is not None:
+        ours = "<1" if 0 < theirs < 0.01 else f"{100 * theirs:.0f}"
+        axes.text(column, row + 0.25, f"({ours})", ha="center", va="center", color=ink, fontsize=9, style="italic")
+
+
+def _power(edge: float) -> str:
+    """An edge as '10⁻⁴⁰'."""
+    if edge in (0.0, 1.0):
+        return f"{edge:g}"
+    return "10" + f"{int(np.round(np.log10(edge)))}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _panels(number: int, *, shared: bool) -> tuple[Figure, list[Axes]]:
+    """A figure of `number` panels, two a row."""
+    columns = min(2, number)
+    lines = -(-number // columns)
+    drawn = figure(1.3 + (1.55 if number > 1 else 2.4) * lines)
+    grid = drawn.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False)
+    panels = list(grid.flat)
+    for axes in panels[number:]:
+        axes.set_visible(False)
+    if number % columns:  # the panel above the empty place is the last of its column
+        grid[-2, -1].tick_params(axis="x", labelbottom=True)
+    return drawn, panels[:number]
+
+
+def _mosaic(grid: Grid, shown: int) -> NDArray[np.uint8]:
+    """The first `shown` classes' images as one RGB image with white gaps; failed samples dimmed."""
+    images = np.moveaxis(grid.images[:shown, :shown], 2, -1)  # (K, K, H, W, C)
+    images = np.broadcast_to(images, (*images.shape[:-1], 3)).astype(np.float32)
+    failed = (grid.attacked & ~grid.success)[:shown, :shown, None, None, None]
+    images = np.where(failed, 0.25 * images + 0.75 * 235, images)
+    images = np.where(grid.present[:shown, :shown, None, None, None], images, 250)
+    height, width = images.shape[2:4]
+    gap = max(1, round(0.06 * max(height, width)))
+    padded = np.pad(images, ((0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)), constant_values=255)
+    return (
+        padded.transpose(0, 2, 1, 3, 4)
+        .reshape(shown * (height + 2 * gap), shown * (width + 2 * gap), 3)
+        .round()
+        .astype(np.uint8)
+    )
+
+
+def _sample_marks(axes: Axes, grid: Grid, source: int, target: int) -> None:
+    """A frame for the original, a cross for a failure, a dash for what was not attacked."""
+    if source == target and grid.present[source, target]:
+        axes.add_patch(Rectangle((target + 0.02, source + 0.02), 0.96, 0.96, fill=False, edgecolor="#d55e00", lw=2.2))
+    elif not grid.present[source, target]:
+        axes.text(target + 0.5, source + 0.5, "–", ha="center", va="center", color=MUTED, fontsize=10)
+    elif not grid.success[source, target]:
+        axes.plot([target + 0.12, target + 0.88], [source + 0.12, source + 0.88], color=MUTED, linewidth=0.9)
+        axes.plot([target + 0.12, target + 0.88], [source + 0.88, source + 0.12], color=MUTED, linewidth=0.9)
+
+
+def _class_names(axes: Axes, classes: Sequence[str]) -> None:
+    names = [shorten(name, 11) for name in classes]
+    long = max(len(name) for name in names) > 3
+    places = np.arange(len(names)) + 0.5
+    size = 11 if len(names) > 5 else 12
+    axes.set_xticks(places, names, rotation=45 if long else 0, ha="left" if long else "center", fontsize=size)
+    axes.set_yticks(places, names, fontsize=size)
+    axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
+    if long:
+        for text in axes.get_xticklabels():
+            text.set_rotation_mode("anchor")
+    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        text.set_parse_math(False)
+
+
+__all__ = [
+    "MAX_CLASSES",
+    "figure_7",
+    "figure_8",
+    "figure_9",
+    "figure_10",
+    "sample_grid",
+    "success_by_budget",
+    "training_curves",
+    "zero_gradients",
+]

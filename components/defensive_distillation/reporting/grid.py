@@ -1,0 +1,37 @@
+"""Adversarial samples of one model by source and target class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from defensive_distillation.errors import InputError
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One sample for each pair of classes: source class down, target class across, originals on the diagonal.
+
+    Raises:
+        InputError: if the shapes do not belong together.
+    """
+
+    images: NDArray[np.uint8]  # (K, K, C, H, W)
+    success: NDArray[np.bool_]  # (K, K); means nothing on the diagonal
+    present: NDArray[np.bool_]  # (K, K)
+    classes: tuple[str, ...]  # (K,)
+
+    def __post_init__(self) -> None:
+        shape, pair_count = self.images.shape, len(self.classes)
+        if len(shape) != 5 or shape[2] not in (1, 3) or self.images.dtype != np.uint8:
+            raise InputError(f"grid: expected uint8 images (K, K, 1 or 3, H, W), got {self.images.dtype} {shape}")
+        for name, got in (("images", shape[:2]), ("success", self.success.shape), ("present", self.present.shape)):
+            if got != (pair_count, pair_count):
+                raise InputError(f"grid: expected {name} for {pair_count} x {pair_count} classes, got {got}")
+
+    @property
+    def attacked(self) -> NDArray[np.bool_]:
+        """Where an adversarial sample stands: present and off the diagonal. (K, K)."""
+        return self.present & ~np.eye(len(self.classes), dtype=np.bool_)

@@ -1,0 +1,73 @@
+"""How numbers are said: one form for every sentence, table and figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from defensive_distillation.evaluation import Evaluation
+
+OUTPUTS = {"probabilities": "probabilities", "logits": "logits", "scaled": "probabilities of z/T"}
+
+
+def per_cent(share: float) -> str:
+    """`share` as '1.7 %': one decimal, none where it is zero; a rate that only rounds to 0 or 100 % says so."""
+    if 0 < share < 0.0005:
+        return "under 0.1 %"
+    if 0.9995 <= share < 1:
+        return "over 99.9 %"
+    return f"{_short(100 * share)} %"
+
+
+def published_per_cent(share: float) -> str:
+    """A published share with the decimals it was published with: '0.45 %'."""
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def per_cent_range(interval: tuple[float, float]) -> str:
+    """A confidence interval of shares as '0.6–4.8 %'."""
+    return f"{_short(100 * interval[0])}–{_short(100 * interval[1])} %"
+
+
+def points(difference: float) -> str:
+    """A difference of shares as '+88.3 points'; the minus is a minus sign."""
+    return f"{_signed(difference)} points"
+
+
+def points_range(interval: tuple[float, float]) -> str:
+    """A confidence interval of a difference as '+80.2 to +92.4 points'."""
+    return f"{_signed(interval[0])} to {_signed(interval[1])} points"
+
+
+def count(number: int) -> str:
+    """`number` with thousands set apart: '90,000'."""
+    return f"{number:,}"
+
+
+def label(found: Evaluation) -> str:
+    """A model's name for a reader: 'no distillation' or 'T = 20'."""
+    return f"T = {found.temperature:g}" if found.distilled else "no distillation"
+
+
+def temperatures(models: Sequence[Evaluation]) -> str:
+    """Distilled models by their temperatures: 'T = 20 and 100'."""
+    return "T = " + series([f"{found.temperature:g}" for found in models])
+
+
+def series(parts: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join((", ".join(parts[:-1]), parts[-1])) if len(parts) > 1 else "".join(parts)
+
+
+def shorten(text: str, length: int) -> str:
+    """`text` in at most `length` characters, the last an ellipsis where something was cut."""
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def _short(number: float) -> str:
+    text = f"{number:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
+def _signed(difference: float) -> str:
+    text = _short(100 * difference)
+    return text if text == "0" else text.replace("-", "−") if text.startswith("-") else f"+{text}"

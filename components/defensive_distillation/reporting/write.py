@@ -1,0 +1,54 @@
+"""The files of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.reporting.findings import checked, headline, paragraphs, verdicts
+from defensive_distillation.reporting.grid import Grid
+from defensive_distillation.reporting.table import rows, to_csv, to_json
+
+
+def write_report(
+    evaluations: Sequence[Evaluation],
+    grids: Mapping[str, Mapping[str, Grid]],
+    *,
+    title: str,
+    code_version: str,
+    run: str,
+    folder: Path,
+) -> None:
+    """Writes report.html, sweep.csv, sweep.json and figures/*.png into `folder`; the same bytes for the same input.
+
+    Args:
+        evaluations: all models of the sweep, in any order.
+        grids: adversarial samples by model and attacked output; may lack any.
+        title: of the page.
+        code_version: of the code that measured.
+        run: name of the run that measured.
+        folder: made if it is not there.
+
+    Raises:
+        InputError: if the evaluations cannot stand in one report; nothing is written then.
+    """
+    # here, so that who prints a table does not wait for matplotlib
+    from defensive_distillation.reporting.page import figures_as_png, page
+
+    ordered = checked(evaluations)
+    drawn = figures_as_png(ordered)
+    document = page(ordered, grids, title, code_version=code_version, run=run, drawn=drawn)
+    table = rows(ordered)
+    findings = {
+        "headline": headline(ordered),
+        "paragraphs": paragraphs(ordered),
+        "verdicts": [asdict(verdict) for verdict in verdicts(ordered)],
+    }
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    (folder / "report.html").write_text(document, encoding="utf-8", newline="\n")
+    (folder / "sweep.csv").write_text(to_csv(table), encoding="utf-8", newline="\n")
+    (folder / "sweep.json").write_text(to_json(table, findings), encoding="utf-8", newline="\n")
+    for name, content in drawn.items():
+        (folder / "figures" / f"{name}.png").write_bytes(content)

@@ -1,0 +1,69 @@
+"""generate_soft_labels: labels the training images again with the teacher's probabilities at T."""
+
+from __future__ import annotations
+
+import torch
+
+from defensive_distillation import compute
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.codecs import read_dataset, read_model, write_tensors
+from defensive_distillation.config import GenerateSoftLabelsConfig
+from defensive_distillation.distillation import soft_labels
+from defensive_distillation.models import as_input
+from defensive_distillation.errors import ArtifactError
+from defensive_distillation.stage_command import main
+from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.tracking import Tracker
+
+
+def run(
+    config: GenerateSoftLabelsConfig,
+    *,
+    dataset: str,
+    teacher: str,
+    output: str,
+    work: str | None = None,
+    code: str = "",
+    tracker: Tracker | None = None,
+) -> Artifact:
+    """Labels the training images of `dataset` by the model `teacher`, to `output`; see `Stage.run`."""
+    inputs = {"dataset": [dataset], "teacher": [teacher]}
+    return STAGE.run(config, inputs, output, work=work, code=code, tracker=tracker)
+
+
+def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
+    config, teacher = task.config, task.input("teacher")
+    if teacher.facts["temperature"] != config.temperature:
+        raise ArtifactError(
+            f"{teacher.location}: expected a teacher trained at T = {config.temperature:g}, "
+            f"got T = {teacher.facts['temperature']:g}"
+        )
+    device = compute.device(config.device, config.threads)
+    dataset = read_dataset(task.input("dataset"))
+    model = read_model(teacher, dataset).to(device)
+    labels, count = [], len(dataset.train_images)
+    for batch in dataset.train_images.split(config.batch_size):
+        labels.append(soft_labels(model, as_input(batch.to(device)), config.temperature).cpu())
+        task.progress.update(sum(map(len, labels)), count, "images")
+    rows = torch.cat(labels)
+    facts = {
+        "temperature": config.temperature,
+        "images": count,
+        "num_classes": dataset.num_classes,
+        "mean_largest": float(rows.max(dim=1).values.double().mean()),
+        "mean_entropy_bits": float(torch.special.entr(rows.double()).sum(1).mean() / torch.tensor(2.0).log()),
+        "teacher_training": teacher.facts["training"],
+    }
+    return Result(facts, lambda folder: write_tensors(folder, {"soft_labels": rows}))
+
+
+def _record(task: Task[GenerateSoftLabelsConfig], artifact: Artifact) -> None:
+    assert task.tracker is not None
+    names = ("mean_largest", "mean_entropy_bits")
+    task.tracker.model_run(task.label).metrics({f"soft_label_{name}": artifact.facts[name] for name in names})
+
+
+STAGE = Stage(GenerateSoftLabelsConfig, _compute, _record)
+
+if __name__ == "__main__":
+    main("generate_soft_labels")

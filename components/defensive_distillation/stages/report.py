@@ -1,0 +1,79 @@
+"""report: the sweep as table, figures and one page that begins with what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.config import ReportConfig
+from defensive_distillation.errors import ArtifactError
+from defensive_distillation.evaluation import Evaluation, in_order
+from defensive_distillation.records import record_evaluation
+from defensive_distillation.reporting import write_report
+from defensive_distillation.sample_grid import grids
+from defensive_distillation.stage_command import main
+from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.tracking import Tracker
+
+
+def run(
+    config: ReportConfig,
+    *,
+    evaluations: Sequence[str],
+    output: str,
+    work: str | None = None,
+    code: str = "",
+    tracker: Tracker | None = None,
+) -> Artifact:
+    """Writes the report on `evaluations` to `output`; see `Stage.run`."""
+    return STAGE.run(config, {"evaluations": list(evaluations)}, output, work=work, code=code, tracker=tracker)
+
+
+def _evaluations(task: Task[ReportConfig]) -> list[Evaluation]:
+    found = [Evaluation.model_validate(artifact.facts["evaluation"]) for artifact in task.inputs["evaluations"]]
+    names = [evaluation.name for evaluation in found]
+    if len(set(names)) != len(names):
+        raise ArtifactError(f"evaluations: expected one for each model, got {', '.join(sorted(names))}")
+    datasets = {evaluation.dataset.digest for evaluation in found}
+    if len(datasets) > 1:
+        raise ArtifactError(f"evaluations: expected all on one dataset, got {len(datasets)} datasets")
+    return in_order(found)
+
+
+def _compute(task: Task[ReportConfig]) -> Result:
+    evaluations = _evaluations(task)
+    samples = {
+        artifact.facts["evaluation"]["name"]: grids(artifact) for artifact in task.inputs["evaluations"]
+    }
+
+    def write_files(folder: Path) -> None:
+        write_report(
+            evaluations,
+            samples,
+            title=task.config.title,
+            code_version=STAGE.code,
+            run=task.input("evaluations").manifest.version,
+            folder=folder,
+        )
+
+    return Result({"models": [evaluation.name for evaluation in evaluations]}, write_files)
+
+
+def _record(task: Task[ReportConfig], artifact: Artifact) -> None:
+    """Records the report on the sweep's run, and each model that was taken from an earlier run on one of its own."""
+    assert task.tracker is not None
+    for evaluation in _evaluations(task):
+        run = task.tracker.model_run(evaluation.name)
+        record_evaluation(run, evaluation)
+        run.ended()
+    sweep = task.tracker.sweep_run()
+    sweep.params({"models": ", ".join(artifact.facts["models"])})
+    sweep.folder(artifact.folder, "report")
+    sweep.ended()
+
+
+STAGE = Stage(ReportConfig, _compute, _record)
+
+if __name__ == "__main__":
+    main("report")

@@ -1,0 +1,113 @@
+"""Stochastic gradient descent at temperature T, one epoch at a time, so that it can stop and go on between epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from defensive_distillation.distillation import soft_cross_entropy
+from defensive_distillation.models import as_input
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one pass over the training images gave."""
+
+    epoch: int  # counted from 1
+    loss: float  # mean over the pass, with dropout
+    train_accuracy: float  # the same, in [0, 1]
+
+
+def schedule(value: float, decay: float, decay_epochs: int, epoch: int) -> float:
+    """`value` times `decay` for every `decay_epochs` epochs before `epoch` (from 1); the paper's 'decay delay'."""
+    return value * float(decay ** ((epoch - 1) // decay_epochs))
+
+
+def train(
+    model: nn.Module,
+    images: Tensor,
+    targets: Tensor,
+    *,
+    temperature: float,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    momentum: float,
+    decay: float = 1.0,
+    decay_epochs: int = 10,
+    seed: int = 0,
+    finished_epochs: int = 0,
+    velocity: Mapping[str, Tensor] | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[EpochResult, dict[str, Tensor]]]:
+    """Trains `model` in place by minimising Eq. 9 at temperature T, and pauses after each epoch.
+
+    The order of the images and the dropout of an epoch depend on (seed, epoch) alone: a training that is continued
+    from its weights, `velocity` and `finished_epochs` takes the same steps as one that was never stopped.
+
+    Args:
+        model: from images in [0, 1] to logits (N, K).
+        images: (N, C, H, W) uint8 or float in [0, 1], on the device of the model.
+        targets: (N, K), rows sum to 1: soft labels, or one-hot hard labels.
+        temperature: T > 0 of the softmax in the loss.
+        epochs: passes in all, those already finished included.
+        batch_size: images in a step.
+        learning_rate: of the first epochs, see `schedule`.
+        momentum: likewise.
+        decay: factor on learning rate and momentum.
+        decay_epochs: epochs between two decays.
+        seed: of order and dropout.
+        finished_epochs: epochs that the weights have behind them.
+        velocity: the momentum's buffers after them, by parameter name.
+        on_batch: called with (batches done, batches in an epoch).
+
+    Yields:
+        After each epoch its result and the momentum's buffers by parameter name, which belong to the trainer.
+    """
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
+    for name, parameter in model.named_parameters():
+        if velocity and name in velocity:
+            optimiser.state[parameter]["momentum_buffer"] = velocity[name].to(parameter.device, copy=True)
+    for epoch in range(finished_epochs + 1, epochs + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule(learning_rate, decay, decay_epochs, epoch)
+            group["momentum"] = schedule(momentum, decay, decay_epochs, epoch)
+        with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+            torch.manual_seed(seed + epoch)
+            loss, accuracy = _train_epoch(model, optimiser, images, targets, temperature, batch_size, on_batch)
+        buffers = {names[p]: state["momentum_buffer"] for p, state in optimiser.state.items()}
+        yield EpochResult(epoch, loss, accuracy), {name: b for name, b in buffers.items() if b is not None}
+
+
+def _train_epoch(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    images: Tensor,
+    targets: Tensor,
+    temperature: float,
+    batch_size: int,
+    on_batch: Callable[[int, int], None] | None,
+) -> tuple[float, float]:
+    """One pass; the mean loss and the accuracy of the batches as they were met."""
+    model.train()
+    count = len(images)
+    batches = torch.randperm(count).to(images.device).split(batch_size)
+    total_loss = torch.zeros((), device=images.device)
+    correct = torch.zeros((), dtype=torch.int64, device=images.device)
+    for number, batch in enumerate(batches, start=1):
+        if len(batch) == 1 and len(batches) > 1:
+            break  # batch normalisation cannot train on a single image
+        logits, labels = model(as_input(images[batch])), targets[batch]
+        loss = soft_cross_entropy(logits, labels, temperature)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        total_loss += loss.detach() * len(batch)
+        correct += (logits.detach().argmax(1) == labels.argmax(1)).sum()
+        if on_batch:
+            on_batch(number, len(batches))
+    return float(total_loss / count), float(correct / count)

@@ -1,0 +1,1 @@
+"""The pipelines: definitions for Kubeflow, running them on this machine, and the command `defdistill`."""

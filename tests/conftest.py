@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+import s3_server
+from defensive_distillation import storage
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[s3_server.S3Server]:
+    """A real S3 server for the session; nothing points to it until a test asks for `s3_bucket`."""
+    if importlib.util.find_spec("swift") is None:
+        if os.environ.get("DEFDISTILL_REQUIRE_ALL") == "1":
+            pytest.fail("expected the S3 server 'swift', found no such package: pip install swift")
+        pytest.skip("the S3 server needs the package 'swift', of the extra 'dev'")
+    with s3_server.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3: s3_server.S3Server) -> Iterator[S3Client]:
+    """A client that shares nothing with `storage`, to see what really is on the server."""
+    import boto3
+
+    client = boto3.session.Session(s3.access_key, s3.secret_key, region_name=s3.region).client(
+        "s3", endpoint_url=s3.endpoint
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def s3_bucket(s3: s3_server.S3Server, s3_client: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A fresh bucket, as `s3://name`, with the environment set so that `storage` finds it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    bucket = f"test-{secrets.token_hex(6)}"
+    s3_client.create_bucket(Bucket=bucket)
+    storage.close()
+    yield f"s3://{bucket}"
+    storage.close()
