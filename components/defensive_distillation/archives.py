@@ -13,7 +13,7 @@ import re
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +32,7 @@ _TAR_OPENERS: dict[str, Callable[..., Any]] = {
     ".tgz": gzip.open,
     ".tar.xz": lzma.open,
 }
+SUFFIXES = (".zip", *_TAR_OPENERS)
 _ZIP_TYPES = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFCHR: "a character device",
@@ -89,15 +90,16 @@ def names(archive: Path, *, max_bytes: int, max_members: int = MAX_MEMBERS) -> l
     return [name + "/" * is_folder for name, is_folder in found.items() if name]
 
 
-def contents(archive: Path, wanted: Container[str]) -> Iterator[tuple[str, bytes]]:
+def contents(archive: Path, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """Names and bytes of the wanted files in `archive`, in the archive's order.
 
     `names` must have accepted the archive before. No more than one file is in memory at a time.
 
     Raises:
-        DatasetError: for a file that is damaged or larger than `MAX_FILE_BYTES`.
+        DatasetError: for a file that is damaged, larger than `MAX_FILE_BYTES`, or no longer there.
         StorageError: if the disk refuses.
     """
+    left = len(wanted)
     with _one_line_errors(archive):
         for member, read in _entries(archive):
             name = _checked_name(member.name)
@@ -106,6 +108,11 @@ def contents(archive: Path, wanted: Container[str]) -> Iterator[tuple[str, bytes
             if member.size > MAX_FILE_BYTES:
                 raise DatasetError(f"member {member.name!r}: expected at most {MAX_FILE_BYTES} bytes")
             yield name, read()
+            left -= 1
+            if left == 0:
+                return
+        if left:
+            raise DatasetError(f"expected {len(wanted)} files, {left} of them are not there")
 
 
 @contextmanager
@@ -139,7 +146,7 @@ def _entries(archive: Path) -> _Entries:
     for suffix, opener in _TAR_OPENERS.items():
         if archive.name.lower().endswith(suffix):
             return _tar_entries(partial(opener, archive, "rb"))
-    raise DatasetError(f"expected an archive of type .zip, {', '.join(_TAR_OPENERS)}")
+    raise DatasetError(f"expected an archive of type {', '.join(SUFFIXES)}")
 
 
 def _zip_entries(archive: Path) -> _Entries:

@@ -26,10 +26,11 @@ def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
     (folder / TENSORS).write_bytes(pack(tensors))
 
 
-def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+def pack(tensors: Mapping[str, Tensor]) -> bytes:
     """Tensors as safetensors bytes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save(plain, dict(metadata) if metadata else None)
+    content: bytes = save(plain)
+    return content
 
 
 def unpack(content: bytes, what: str) -> dict[str, Tensor]:
@@ -39,7 +40,8 @@ def unpack(content: bytes, what: str) -> dict[str, Tensor]:
         ArtifactError: if they are not that.
     """
     try:
-        return load(content)
+        tensors: dict[str, Tensor] = load(content)
+        return tensors
     except SafetensorError as error:
         raise ArtifactError(f"{what}: expected safetensors, got something else: {error}") from error
 
@@ -150,7 +152,8 @@ def read_soft_labels(artifact: Artifact, dataset: Artifact, temperature: float) 
         )
     if artifact.facts["temperature"] != temperature:
         raise ArtifactError(
-            f"{artifact.location}: expected soft labels at T = {temperature:g}, got T = {artifact.facts['temperature']:g}"
+            f"{artifact.location}: expected soft labels at T = {temperature:g}, "
+            f"got those at T = {artifact.facts['temperature']:g}"
         )
     return _tensors(artifact, ["soft_labels"])["soft_labels"]
 
@@ -215,9 +218,7 @@ def store_attack(test_images: Tensor, source_index: Tensor, target_class: Tensor
 def join_attacks(parts: Sequence[StoredAttack]) -> StoredAttack:
     """Parts of one attack, in order, as one."""
     float_values = any(part.value.is_floating_point() for part in parts)
-    values = [
-        to_unit_interval(p.value) if float_values and p.value.dtype == torch.uint8 else p.value for p in parts
-    ]
+    values = [to_unit_interval(p.value) if float_values and p.value.dtype == torch.uint8 else p.value for p in parts]
     starts = [torch.zeros(1, dtype=torch.int64)]
     total = 0
     for part in parts:

@@ -65,13 +65,19 @@ def run(
             tracker=tracker(rerun=rerun),
         )
     except Exception as error:
-        progress.failed(first_line(error))
+        exit_code = getattr(error, "exit_code", 1)
+        progress.failed(first_line(error), exit_code)
         if not isinstance(error, DefensiveDistillationError):
             traceback.print_exc()
         print(f"{progress.task}: {first_line(error)}", file=sys.stderr, flush=True)
-        raise SystemExit(getattr(error, "exit_code", 1)) from error
+        raise SystemExit(exit_code) from error
     output.metadata.update(
-        {"kind": artifact.manifest.kind, "digest": artifact.digest, "code": artifact.manifest.code, "model": progress.label}
+        {
+            "kind": artifact.manifest.kind,
+            "digest": artifact.digest,
+            "code": artifact.manifest.code,
+            "model": progress.label,
+        }
     )
 
 

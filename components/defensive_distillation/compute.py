@@ -24,7 +24,7 @@ def device(name: str, threads: int) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda"):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if torch.device(name).index is not None and torch.device(name).index >= count or count == 0:
+        if (torch.device(name).index is not None and torch.device(name).index >= count) or count == 0:
             raise ConfigurationError(f"device: expected one of the {count} GPUs that PyTorch sees here, got {name}")
     if name == "mps" and not torch.backends.mps.is_available():
         raise ConfigurationError("device: expected a device of this machine, got mps")

@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from defensive_distillation.errors import ConfigurationError
 
-Temperature = Annotated[
-    float, Field(gt=0, allow_inf_nan=False, description="Temperature T of the softmax, above 0.")
-]
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Temperature T of the softmax, above 0.")]
 JsmaOutput = Literal["probabilities", "logits", "scaled"]
 
 

@@ -31,7 +31,7 @@ def softmax_at(logits: Tensor, temperature: float) -> Tensor:
 
 
 def log_softmax_at(logits: Tensor, temperature: float) -> Tensor:
-    """log F at temperature T: finite where F itself underflows. Arguments as in `softmax_at`."""
+    """Log F at temperature T: finite where F itself underflows. Arguments as in `softmax_at`."""
     require_temperature(temperature)
     return torch.log_softmax(logits / temperature, dim=-1)
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation import codecs, compute, seeds
-from defensive_distillation.data import Dataset
 from defensive_distillation.config import TrainConfig
+from defensive_distillation.data import Dataset
 from defensive_distillation.errors import ArtifactError, TrainingError
 from defensive_distillation.evaluation import Epoch
 from defensive_distillation.metrics import accuracy

@@ -45,8 +45,10 @@ def log10_mean_amplitude(logits: Tensor, jacobian: Tensor, temperature: float) -
     require_temperature(temperature)
     log_f = log_softmax_at(logits.double(), temperature)  # (N, K)
     classes = logits.shape[1]
-    others = log_f[:, None, :].expand(-1, classes, -1).masked_fill(
-        torch.eye(classes, dtype=torch.bool, device=logits.device), -torch.inf
+    others = (
+        log_f[:, None, :]
+        .expand(-1, classes, -1)
+        .masked_fill(torch.eye(classes, dtype=torch.bool, device=logits.device), -torch.inf)
     )  # (N, i, l): log F_l for l != i
     largest = others.max(dim=2).values  # (N, K)
     weights = (others - largest[:, :, None]).exp()

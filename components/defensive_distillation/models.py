@@ -140,11 +140,8 @@ def _check_fits(model: nn.Module, name: str, num_classes: int, image_shape: tupl
 
 def predict(model: Callable[[Tensor], Tensor], images: Tensor, *, batch_size: int, device: torch.device) -> Tensor:
     """Logits (N, K) on the CPU of `images` (N, C, H, W), uint8 or float in [0, 1], batch by batch."""
-    batches = []
     with torch.no_grad():
-        for batch in images.split(batch_size):
-            batches.append(model(as_input(batch.to(device))).cpu())
-    return torch.cat(batches)
+        return torch.cat([model(as_input(batch.to(device))).cpu() for batch in images.split(batch_size)])
 
 
 def as_input(images: Tensor) -> Tensor:

@@ -39,23 +39,45 @@ class Progress:
         """The stage begins."""
         self._write("running")
 
-    def finished(self) -> None:
-        """The stage is done."""
-        self._write("done")
+    def finished(self, artifact: str) -> None:
+        """The stage is done, and its artifact lies there."""
+        self._write("done", artifact=artifact)
 
-    def failed(self, message: str) -> None:
+    def failed(self, message: str, exit_code: int) -> None:
         """The stage failed."""
-        self._write("failed", message=message)
+        self._write("failed", message=message, exit_code=exit_code)
 
-    def _write(self, state: str, *, done: int = 0, total: int = 0, unit: str = "", message: str = "") -> None:
+    def _write(
+        self,
+        state: str,
+        *,
+        done: int = 0,
+        total: int = 0,
+        unit: str = "",
+        message: str = "",
+        exit_code: int = 0,
+        artifact: str = "",
+    ) -> None:
         self._written = time.monotonic()
         if self._terminal:
             amount = f" {done}/{total} {unit}" if total else ""
             end = "\n" if state != "running" else ""
             print(f"\r\033[K{self.task}: {state}{amount}", end=end, file=sys.stderr, flush=True)
         if self._file:
-            status = {"stage": self.stage, "label": self.label, "state": state, "done": done, "total": total}
-            status |= {"unit": unit, "message": message, "log": self.log, "pid": os.getpid()}
+            status = {
+                "task": self.task,
+                "stage": self.stage,
+                "label": self.label,
+                "state": state,
+                "done": done,
+                "total": total,
+                "unit": unit,
+                "message": message,
+                "exit_code": exit_code,
+                "artifact": artifact,
+                "log": self.log,
+                "pid": os.getpid(),
+            }
             self._file.parent.mkdir(parents=True, exist_ok=True)
             beside = self._file.with_suffix(".tmp")
             beside.write_text(json.dumps(status))
@@ -63,7 +85,7 @@ class Progress:
 
 
 def log_to_file(task: str) -> None:
-    """Sends what this process prints from now on, tracebacks included, to the log of `task`, if a runner asked for it."""
+    """Sends what this process prints from now on to the log of `task`, if a runner asked for it."""
     run_dir = os.environ.get(RUN_DIR)
     if run_dir:
         path = Path(run_dir, "logs", f"{task}.log")

@@ -66,6 +66,6 @@ def pictures(artifact: Artifact) -> dict[str, bytes]:
     files = {}
     for output, grid in grids(artifact).items():
         buffer = io.BytesIO()
-        draw(grid.images, grid.success, grid.present, grid.classes).savefig(buffer, format="png", dpi=100)
+        draw(grid).savefig(buffer, format="png", dpi=100)
         files[f"samples/jsma_{output}.png"] = buffer.getvalue()
     return files

@@ -1,4 +1,4 @@
-"""A stage as a command: flags and help from its configuration model, one line and an exit code when something is wrong."""
+"""A stage as a command: flags and help from its configuration model, one line and an exit code for what is wrong."""
 
 from __future__ import annotations
 
@@ -163,4 +163,3 @@ def _shown(default: Any) -> str:
 def _metavar(annotation: Any) -> str:
     kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     return {int: "N", float: "X", str: "TEXT"}.get(kinds[0], "VALUE")
-

@@ -133,11 +133,11 @@ class Stage(Generic[C]):
                 if tracker is not None:
                     self._record(task, artifact, tracker)
             except Exception as error:
-                task.progress.failed(first_line(error))
+                task.progress.failed(first_line(error), getattr(error, "exit_code", 1))
                 if isinstance(error, MemoryError):
                     raise DefensiveDistillationError(f"{name}: out of memory; try a smaller batch_size") from error
                 raise
-            task.progress.finished()
+            task.progress.finished(artifact.location)
             return artifact
 
     def _record(self, task: Task[C], artifact: Artifact, tracker: Tracker) -> None:
@@ -196,5 +196,3 @@ def label_of(config: StageConfig, facts: Mapping[str, Sequence[Mapping[str, Any]
 def model_label(*, distilled: bool, temperature: float) -> str:
     """'baseline' for a network trained on hard labels at T = 1, else 'T=20' and so on."""
     return "baseline" if not distilled and temperature == 1 else f"T={temperature:g}"
-
-

@@ -164,6 +164,20 @@ def download(location: str, folder: Path) -> None:
             _copy_files(Path(location), names, folder)
 
 
+def download_file(location: str, path: Path) -> None:
+    """Copy one large object from S3 to a local file, in ranges, with retries.
+
+    Raises:
+        ArtifactError: there is no such object.
+        InputError: a location that cannot be, or a file that cannot be written.
+        StorageError: the disk is full or failed; S3 refused or did not answer, or the bucket is missing.
+    """
+    if not exists(location):
+        raise _nothing(location)
+    with _s3(location, local=path, use="writable") as (client, bucket, key):
+        client.download_file(bucket, key, str(path), Config=_transfer())
+
+
 def upload(folder: Path, location: str, *, last: str) -> None:
     """Copy everything below a local folder to a prefix (or to another local folder), so that it counts only when whole.
 

@@ -45,10 +45,11 @@ def _reported(uri: str) -> Iterator[None]:
         yield
     except DefensiveDistillationError:
         raise
-    except Exception as error:  # noqa: BLE001  MLflow raises errors of requests, SQLAlchemy and its own
+    except Exception as error:
         reason = str(error).split("\n")[0][:300]
         raise TrackingError(
-            f"MLflow at {uri} did not take the results: {reason}; no artifact is lost, run the stage again when it is up"
+            f"MLflow at {uri} did not take the results: {reason}; no artifact is lost, "
+            "run the stage again when it is up"
         ) from error
 
 
@@ -213,10 +214,11 @@ def prepare(uri: str) -> None:
 def _client(uri: str) -> MlflowClient:
     for name, value in _HTTP_LIMITS.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own imports
         from mlflow import MlflowClient
+    for name in ("alembic", "mlflow.store.db.utils"):  # they tell of every table of a new database
+        logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient(tracking_uri=uri)
 
 
@@ -239,5 +241,3 @@ def _experiment(client: MlflowClient, uri: str) -> str:
 
 def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-

@@ -67,9 +67,9 @@ def train(
     Yields:
         After each epoch its result and the momentum's buffers by parameter name, which belong to the trainer.
     """
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    parameters = dict(model.named_parameters())
     optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters.items():
         if velocity and name in velocity:
             optimiser.state[parameter]["momentum_buffer"] = velocity[name].to(parameter.device, copy=True)
     for epoch in range(finished_epochs + 1, epochs + 1):
@@ -79,7 +79,7 @@ def train(
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             torch.manual_seed(seed + epoch)
             loss, accuracy = _train_epoch(model, optimiser, images, targets, temperature, batch_size, on_batch)
-        buffers = {names[p]: state["momentum_buffer"] for p, state in optimiser.state.items()}
+        buffers = {name: optimiser.state[p].get("momentum_buffer") for name, p in parameters.items()}
         yield EpochResult(epoch, loss, accuracy), {name: b for name, b in buffers.items() if b is not None}
 
 
@@ -104,7 +104,7 @@ def _train_epoch(
         logits, labels = model(as_input(images[batch])), targets[batch]
         loss = soft_cross_entropy(logits, labels, temperature)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         total_loss += loss.detach() * len(batch)
         correct += (logits.detach().argmax(1) == labels.argmax(1)).sum()

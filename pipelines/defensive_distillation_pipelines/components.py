@@ -18,7 +18,7 @@ IMAGE = os.environ.get("DEFDISTILL_IMAGE", f"defensive-distillation:{__version__
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def prepare_data(dataset: Output[Dataset], settings: dict, work: str = "", code: str = "", rerun: str = ""):  # type: ignore[no-untyped-def]
+def prepare_data(dataset: Output[Dataset], settings: dict, work: str = "", code: str = "", rerun: str = ""):
     """Read, check and split a dataset.
 
     Args:
@@ -34,7 +34,7 @@ def prepare_data(dataset: Output[Dataset], settings: dict, work: str = "", code:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def train_teacher(  # type: ignore[no-untyped-def]
+def train_teacher(
     dataset: Input[Dataset],
     model: Output[Model],
     settings: dict,
@@ -61,7 +61,7 @@ def train_teacher(  # type: ignore[no-untyped-def]
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def generate_soft_labels(  # type: ignore[no-untyped-def]
+def generate_soft_labels(
     dataset: Input[Dataset],
     teacher: Input[Model],
     soft_labels: Output[Artifact],
@@ -90,7 +90,7 @@ def generate_soft_labels(  # type: ignore[no-untyped-def]
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def train_student(  # type: ignore[no-untyped-def]
+def train_student(
     dataset: Input[Dataset],
     soft_labels: Input[Artifact],
     model: Output[Model],
@@ -119,7 +119,7 @@ def train_student(  # type: ignore[no-untyped-def]
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def attack(  # type: ignore[no-untyped-def]
+def attack(
     dataset: Input[Dataset],
     model: Input[Model],
     samples: Output[Artifact],
@@ -146,7 +146,7 @@ def attack(  # type: ignore[no-untyped-def]
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def evaluate(  # type: ignore[no-untyped-def]
+def evaluate(
     dataset: Input[Dataset],
     model: Input[Model],
     samples: Input[Artifact],
@@ -175,7 +175,7 @@ def evaluate(  # type: ignore[no-untyped-def]
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def report(  # type: ignore[no-untyped-def]
+def report(
     baseline: Input[Artifact],
     evaluations: Input[List[Artifact]],  # noqa: UP006
     report: Output[Artifact],

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kfp import compiler, dsl, kubernetes
@@ -42,14 +45,19 @@ def sweep(
     return dsl.pipeline(name=f"defensive-distillation-{config.name}")(body)
 
 
-def compiled(pipeline: Any, path: str) -> None:
-    """Writes the compiled pipeline, the same bytes for the same definition."""
-    compiler.Compiler().compile(pipeline, path)
+def compiled(pipeline: Any) -> str:
+    """The compiled pipeline as YAML, the same text for the same definition.
+
+    KFP heads it with a comment whose dictionaries come in another order each time: that comment is left out.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pipeline.yaml")
+        compiler.Compiler().compile(pipeline, str(path))
+        lines = path.read_text().splitlines(keepends=True)
+    return "".join(itertools.dropwhile(lambda line: line.startswith("#"), lines))
 
 
-def _parameters(
-    config: ExperimentConfig, resources: Mapping[str, Resources] | None
-) -> dict[str, inspect.Parameter]:
+def _parameters(config: ExperimentConfig, resources: Mapping[str, Resources] | None) -> dict[str, inspect.Parameter]:
     """The pipeline's parameters: temperatures, the settings of each stage, and what its steps ask of the cluster."""
     defaults: dict[str, tuple[type, Any]] = {"temperatures": (list, list(config.temperatures))}
     defaults |= {stage: (dict, config.settings(stage)) for stage in STAGES}

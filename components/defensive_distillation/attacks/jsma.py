@@ -63,11 +63,10 @@ def jsma(
     size = min(batch_size or DEFAULT_BATCH_SIZE, count)
     active = torch.arange(size, device=images.device)  # samples in the network, as indices into the arrays above
     waiting = size
-    saturated = (lambda x: x >= clip[1]) if theta > 0 else (lambda x: x <= clip[0])
     while len(active):
         x, target = adversarial[active], target_classes[active]
         reached, alpha, beta = _saliency(model, x.view(-1, *shape), target, output, temperature)
-        allowed = ~saturated(x)
+        allowed = x < clip[1] if theta > 0 else x > clip[0]  # Γ: a saturated feature cannot move
         if beta is None:
             p, q, valid = largest_pair(alpha, allowed, increase=theta > 0)
         else:

@@ -7,14 +7,14 @@ are drawn in per cent. Where there is nothing to draw, the figure says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import nan
+from math import log10, nan
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from defensive_distillation.evaluation import AttackFindings, Epoch, Evaluation, in_order
@@ -34,7 +34,7 @@ from defensive_distillation.reporting.drawing import (
 )
 from defensive_distillation.reporting.grid import Grid
 from defensive_distillation.reporting.paper import ACCURACY_VARIATION, AMPLITUDE_EDGES, published
-from defensive_distillation.reporting.words import label, shorten
+from defensive_distillation.reporting.words import label, shorten_middle
 
 MAX_CLASSES = 10  # of a sample grid; more would be too small to see
 
@@ -147,10 +147,11 @@ def figure_10(evaluations: Sequence[Evaluation]) -> Figure:
             _draw_attack(lower, where, output, lambda attack: attack.robustness_failures)
         if _draw_paper(upper, where, lambda found: _of_paper(found, "robustness")):
             handles.append(handle(PAPER_MARK, hollow=True))
-        upper.set_ylim(bottom=0)
+        upper.set_ylim(0, 1.1 * upper.get_ylim()[1])
         upper.set_ylabel("Robustness,\n% of features")
         lower.set_ylim(-4, 104)
         lower.set_ylabel("Pairs counted\nat the budget, %")
+        where.apply(upper, label=False)
         where.apply(lower)
         upper.tick_params(axis="x", labelbottom=False)
         legend(drawn, handles, columns=1 if len(handles) < 4 else 2)
@@ -165,7 +166,7 @@ def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
         drawn = figure(5.4)
         upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         where = TemperatureAxis(evaluations)
-        marks = (
+        marks: tuple[tuple[Mark, Callable[[Evaluation], float]], ...] = (
             (Mark("float32, T = 1", "#d55e00", "o"), lambda found: found.gradients_at_1.zero_share_float32),
             (Mark("float64, T = 1", "#0072b2", "s", "--"), lambda found: found.gradients_at_1.zero_share_float64),
             (
@@ -178,10 +179,11 @@ def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
         _draw(lower, where, Mark("mean |logit|", INK, "o"), [found.mean_absolute_logit for found in where.models])
         lower.set_yscale("log")
         lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        lower.yaxis.set_minor_formatter(NullFormatter())
+        lower.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
         upper.set_ylim(-4, 104)
         upper.set_ylabel("Samples with a\nzero gradient, %")
         lower.set_ylabel("Mean |logit|")
+        where.apply(upper, label=False)
         where.apply(lower)
         upper.tick_params(axis="x", labelbottom=False)
         legend(drawn, [handle(mark) for mark, _ in marks])
@@ -197,12 +199,12 @@ def training_curves(evaluations: Sequence[Evaluation], measure: Literal["loss", 
     def value(epoch: Epoch) -> float:
         return epoch.loss if measure == "loss" else 100 * epoch.test_accuracy
 
-    teacher = Mark("teacher (hard labels)", "#0072b2", "", "--")
-    student = Mark("distilled network (soft labels)", "#d55e00", "")
+    teacher = Mark("hard labels: teacher, no distillation", "#0072b2", "", "--")
+    student = Mark("soft labels: distilled network", "#d55e00", "")
     with style():
         drawn, panels = _panels(len(models), shared=measure == "accuracy")
         for axes, found in zip(panels, models, strict=True):
-            curves = (teacher, found.teacher_training), (student, found.training)
+            curves = (student, found.training), (teacher, found.teacher_training)
             for mark, epochs in curves if found.distilled else ((teacher, found.training),):
                 axes.plot(
                     [epoch.epoch for epoch in epochs],
@@ -275,8 +277,8 @@ def sample_grid(grid: Grid) -> Figure:
         axes.set_ylim(shown + 0.04, -0.04)
         _class_names(axes, grid.classes[:shown])
         more = "" if total == shown else f"  (first {shown} of {total} classes)"
-        axes.set_xlabel("Target class" + more, labelpad=8)
-        axes.set_ylabel("Source class")
+        axes.set_xlabel("Target class" + more, labelpad=8, fontsize=13)
+        axes.set_ylabel("Source class", fontsize=13)
         axes.xaxis.set_label_position("top")
         for spine in axes.spines.values():
             spine.set_visible(False)
@@ -337,8 +339,13 @@ def _draw_attack(
 
 def _draw_paper(axes: Axes, where: TemperatureAxis, value: Callable[[Evaluation], float | None]) -> bool:
     """The paper's values in per cent at our temperatures; False if it has none."""
-    points = [(where.place(found), 100 * share) for found in where.models if (share := value(found)) is not None]
-    if points:
+    drawn = False
+    for distilled in (False, True):  # two lines, as in `_draw`
+        models = [found for found in where.models if found.distilled is distilled]
+        points = [(where.place(found), 100 * share) for found in models if (share := value(found)) is not None]
+        if not points:
+            continue
+        drawn = True
         axes.plot(
             [place for place, _ in points],
             [share for _, share in points],
@@ -350,7 +357,7 @@ def _draw_paper(axes: Axes, where: TemperatureAxis, value: Callable[[Evaluation]
             label=PAPER_MARK.label,
             zorder=2,
         )
-    return bool(points)
+    return drawn
 
 
 def _of_paper(found: Evaluation, what: Literal["success", "robustness"]) -> float | None:
@@ -388,10 +395,8 @@ def _amplitude_cell(axes: Axes, column: int, row: int, share: float, theirs: flo
 
 
 def _power(edge: float) -> str:
-    """An edge as '10⁻⁴⁰'."""
-    if edge in (0.0, 1.0):
-        return f"{edge:g}"
-    return "10" + f"{int(np.round(np.log10(edge)))}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    """An edge as '1e-40': plain figures stay legible where exponents would not."""
+    return f"{edge:g}" if edge in (0.0, 1.0) else f"1e{round(log10(edge))}"
 
 
 def _panels(number: int, *, shared: bool) -> tuple[Figure, list[Axes]]:
@@ -438,10 +443,10 @@ def _sample_marks(axes: Axes, grid: Grid, source: int, target: int) -> None:
 
 
 def _class_names(axes: Axes, classes: Sequence[str]) -> None:
-    names = [shorten(name, 11) for name in classes]
+    names = [shorten_middle(name, 11) for name in classes]
     long = max(len(name) for name in names) > 3
     places = np.arange(len(names)) + 0.5
-    size = 11 if len(names) > 5 else 12
+    size = 13  # the page shows three grids side by side
     axes.set_xticks(places, names, rotation=45 if long else 0, ha="left" if long else "center", fontsize=size)
     axes.set_yticks(places, names, fontsize=size)
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)

@@ -267,7 +267,7 @@ def _headline(found: Evaluation, verdict: Verdict, baseline: Evaluation | None) 
         f"at {label(found)} JSMA on the probabilities succeeds on {per_cent(plain.success_rate)} of "
         f"{count(plain.pairs)} pairs{beside}"
     )
-    truth = f"on the probabilities of z/T on {per_cent(scaled.success_rate)}"
+    truth = f"on {per_cent(scaled.success_rate)} once the logits z are divided by T"
     if verdict.masked == "yes":
         start = "Distillation masks the gradients, it does not stop the attack"
         if undistilled and _clearly_more(undistilled, scaled):
@@ -277,7 +277,7 @@ def _headline(found: Evaluation, verdict: Verdict, baseline: Evaluation | None) 
         start = "No masked gradients were found"
         if undistilled and _clearly_more(undistilled, plain) and _clearly_more(undistilled, scaled):
             start = "Distillation holds against JSMA, and no masked gradients were found"
-        return f"{start}: {seen}, and {truth}, where the two differ most."
+        return f"{start}: {seen}, and {truth}; no other T differs more."
     return f"Whether distillation masks the gradients is undecided: {seen}, and {truth}."
 
 

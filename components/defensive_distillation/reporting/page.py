@@ -15,7 +15,14 @@ from defensive_distillation.reporting.grid import Grid
 from defensive_distillation.reporting.markup import Html, image, join, table, tag, text
 from defensive_distillation.reporting.paper import CARLINI_WAGNER, CITATION, published
 from defensive_distillation.reporting.settings import settings
-from defensive_distillation.reporting.words import OUTPUTS, count, label, per_cent, per_cent_range, published_per_cent
+from defensive_distillation.reporting.words import (
+    OUTPUTS,
+    column_per_cent,
+    count,
+    label,
+    per_cent_range,
+    published_per_cent,
+)
 
 MAX_BYTES = 5_000_000
 _RESERVE = 20_000  # for what `page` writes around the grids
@@ -146,7 +153,7 @@ def _tables(ordered: Sequence[Evaluation]) -> Html:
     paper_rows = [
         [
             label(found),
-            per_cent(found.accuracy),
+            column_per_cent(found.accuracy),
             _rate(found, "probabilities"),
             *([_published(numbers.success_of(found))] if numbers else []),
         ]
@@ -160,8 +167,8 @@ def _tables(ordered: Sequence[Evaluation]) -> Html:
         [
             tag(
                 "p",
-                "Both tables describe the same networks. Left, what the paper measures: JSMA climbs the probabilities "
-                "at temperature 1. Right, what an attacker does who knows the defense: JSMA climbs the logits z, or "
+                "Both tables describe the same networks. First what the paper measures: JSMA climbs the probabilities "
+                "at temperature 1. Then what an attacker does who knows the defense: JSMA climbs the logits z, or "
                 "the probabilities of z/T. Below a rate its 95 % interval.",
             ),
             tag(
@@ -192,7 +199,7 @@ def _rate(found: Evaluation, output: str) -> str:
     width = f"{100 * attack.success_rate:.1f}%"
     return join(
         [
-            tag("span", per_cent(attack.success_rate), class_="value"),
+            tag("span", column_per_cent(attack.success_rate), class_="value"),
             tag("span", Html(f'<i style="width:{width}"></i>'), class_=f"bar {output}", aria_hidden="true"),
             tag("span", per_cent_range(attack.success_interval), class_="range"),
         ],
@@ -238,9 +245,9 @@ def _confidence(ordered: Sequence[Evaluation]) -> Html:
     body = [
         [
             label(found),
-            per_cent(found.confidence),
+            column_per_cent(found.confidence),
             *([_published(numbers.confidence_of(found))] if numbers and has_theirs else []),
-            per_cent(found.accuracy),
+            column_per_cent(found.accuracy),
         ]
         for found in ordered
     ]
@@ -291,7 +298,7 @@ def _samples(ordered: Sequence[Evaluation], grids: Samples, room: int) -> Html:
 def _grid_images(wanted: Sequence[tuple[Evaluation, str, Grid]], dpi: float) -> list[Html]:
     return [
         image(
-            png(sample_grid(grid), dpi=dpi, colours=256 if grid.images.shape[2] == 3 else 48),
+            png(sample_grid(grid), dpi=dpi, colours=256 if grid.images.shape[2] == 3 else 32),
             grid_alt(found, output, grid),
         )
         for found, output, grid in wanted
@@ -312,7 +319,7 @@ def _samples_intro(grid: Grid, left_out: int) -> Html:
 
 def _model_samples(found: Evaluation, here: Sequence[tuple[str, Grid, Html]], *, is_open: bool) -> Html:
     cells = [
-        tag("figure", tag("h4", f"JSMA on {OUTPUTS[output]}"), drawn, tag("figcaption", _reached(grid)))
+        tag("figure", tag("h3", f"JSMA on {OUTPUTS[output]}"), drawn, tag("figcaption", _reached(grid)))
         for output, grid, drawn in here
     ]
     return tag("details", tag("summary", label(found)), tag("div", *cells, class_="grids"), open=is_open)
@@ -349,12 +356,11 @@ def _reproduce(ordered: Sequence[Evaluation], code_version: str, run: str) -> Ht
                 "number of threads, a CPU writes the same bytes; a GPU comes close.",
             ),
             tag(
-                "pre",
-                tag(
-                    "code",
-                    "defdistill run --help      # a sweep like this one\ndefdistill rerun --help    # a "
-                    "recorded run again, with its recorded settings",
-                ),
+                "p",
+                tag("code", "defdistill run --help"),
+                " tells how a sweep like this one is started, ",
+                tag("code", "defdistill rerun --help"),
+                " how a recorded run is repeated with its recorded settings.",
             ),
             tag(
                 "p",

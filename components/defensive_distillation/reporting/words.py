@@ -18,6 +18,12 @@ def per_cent(share: float) -> str:
     return f"{_short(100 * share)} %"
 
 
+def column_per_cent(share: float) -> str:
+    """`share` for a column, where decimals stand below one another: '85.0 %'."""
+    text = per_cent(share)
+    return text if text[0] in "uo" else f"{100 * share:.1f} %"
+
+
 def published_per_cent(share: float) -> str:
     """A published share with the decimals it was published with: '0.45 %'."""
     return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
@@ -61,6 +67,12 @@ def series(parts: Sequence[str]) -> str:
 def shorten(text: str, length: int) -> str:
     """`text` in at most `length` characters, the last an ellipsis where something was cut."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def shorten_middle(text: str, length: int) -> str:
+    """`text` in at most `length` characters, cut in the middle: names often differ in their last letters."""
+    tail = length // 3
+    return text if len(text) <= length else f"{text[: length - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
 
 
 def _short(number: float) -> str:

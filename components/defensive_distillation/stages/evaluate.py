@@ -25,7 +25,7 @@ from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
 from defensive_distillation.tracking import Tracker
 
-JACOBIAN_BYTES = 2**28  # of the Jacobians that are held at once
+JACOBIAN_BYTES = 2**26  # of the Jacobians that are held at once
 
 
 def run(

@@ -9,8 +9,8 @@ from defensive_distillation.artifacts import Artifact
 from defensive_distillation.codecs import read_dataset, read_model, write_tensors
 from defensive_distillation.config import GenerateSoftLabelsConfig
 from defensive_distillation.distillation import soft_labels
-from defensive_distillation.models import as_input
 from defensive_distillation.errors import ArtifactError
+from defensive_distillation.models import as_input
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
 from defensive_distillation.tracking import Tracker

@@ -40,15 +40,13 @@ def _local(source: str) -> Iterator[Path | None]:
         yield None
     elif not storage.is_remote(source):
         yield Path(source)
-    elif storage.exists(source):  # an archive
-        with tempfile.TemporaryDirectory(prefix="defdistill-") as folder:
-            path = Path(folder, source.rpartition("/")[2])
-            storage.download(source, path)
-            yield path
     else:
         with tempfile.TemporaryDirectory(prefix="defdistill-") as folder:
             path = Path(folder, source.rstrip("/").rpartition("/")[2])
-            storage.download(source, path)
+            if storage.exists(source):  # an archive
+                storage.download_file(source, path)
+            else:
+                storage.download(source, path)
             yield path
 
 

@@ -43,9 +43,7 @@ def _evaluations(task: Task[ReportConfig]) -> list[Evaluation]:
 
 def _compute(task: Task[ReportConfig]) -> Result:
     evaluations = _evaluations(task)
-    samples = {
-        artifact.facts["evaluation"]["name"]: grids(artifact) for artifact in task.inputs["evaluations"]
-    }
+    samples = {artifact.facts["evaluation"]["name"]: grids(artifact) for artifact in task.inputs["evaluations"]}
 
     def write_files(folder: Path) -> None:
         write_report(

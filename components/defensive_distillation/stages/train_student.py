@@ -30,9 +30,7 @@ def _compute(task: Task[TrainStudentConfig]) -> Result:
     soft_labels = task.input("soft_labels")
     targets = read_soft_labels(soft_labels, task.input("dataset"), task.config.temperature)
     dataset = read_dataset(task.input("dataset"))
-    return fitting.fit(
-        task, dataset, targets, role="student", teacher_training=soft_labels.facts["teacher_training"]
-    )
+    return fitting.fit(task, dataset, targets, role="student", teacher_training=soft_labels.facts["teacher_training"])
 
 
 STAGE = Stage(TrainStudentConfig, _compute, fitting.record)

@@ -1,0 +1,36 @@
+# make run    the sweep on handwritten digits, from nothing
+# make test   every test, from nothing
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check ui clean help
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+# an editable install with the tools of the tests; made again when the dependencies change
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+run: $(VENV)/installed
+	$(BIN)/defdistill run
+
+test: $(VENV)/installed check
+	$(BIN)/python -m pytest
+
+# style, types and the direction of imports
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+ui: $(VENV)/installed
+	$(BIN)/defdistill ui
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -1,0 +1,48 @@
+"""One stage of an earlier run again, on its stored inputs: an importer for each input, then the component."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kfp import dsl
+
+from defensive_distillation_pipelines import components
+
+# the component's names of inputs that the stage calls otherwise
+_RENAMED = {"attacks": "samples"}
+
+
+def rerun(stage: str, inputs: Mapping[str, Sequence[str]], settings: Mapping[str, Any], *, work: str, name: str) -> Any:
+    """The pipeline that runs `stage` alone.
+
+    Args:
+        stage: its name.
+        inputs: locations of the artifacts it reads, by the stage's names.
+        settings: of the stage; a temperature in them goes to the component's own parameter.
+        work: folder or s3:// prefix for unfinished work.
+        name: of the rerun, recorded beside the first run.
+    """
+    values = dict(settings)
+    arguments: dict[str, Any] = {"work": work, "rerun": name}
+    if "temperature" in values:
+        arguments["temperature"] = values.pop("temperature")
+
+    @dsl.pipeline(name=f"rerun-{stage.replace('_', '-')}")
+    def pipeline() -> None:
+        if stage == "report":
+            first, *others = inputs["evaluations"]
+            arguments["baseline"] = _imported(first)
+            with dsl.ParallelFor(others) as place:
+                other = _imported(place)
+            arguments["evaluations"] = dsl.Collected(other)
+        else:
+            arguments.update({_RENAMED.get(key, key): _imported(found[0]) for key, found in inputs.items()})
+        task = getattr(components, stage)(settings=values, **arguments)
+        task.set_caching_options(enable_caching=False)
+
+    return pipeline
+
+
+def _imported(place: Any) -> Any:
+    return dsl.importer(artifact_uri=place, artifact_class=dsl.Artifact, reimport=False).output

@@ -1,0 +1,162 @@
+"""What the commands run, rerun and report do on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from defensive_distillation import settings, tracking
+from defensive_distillation.config import STAGES, ExperimentConfig, stage_config
+from defensive_distillation.errors import ConfigurationError, InputError
+from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.stage_run import model_label
+from defensive_distillation_pipelines import watch
+from defensive_distillation_pipelines.local import Job
+from defensive_distillation_pipelines.workspace import RunFolder, Workspace, default_name, plain
+
+
+def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, program: str) -> str:
+    """Runs the sweep, or what of it is not finished, and returns the table and where to look next.
+
+    Raises:
+        InputError: if another process is at work on the run, or its name belongs to other settings.
+        StepFailedError: if a step failed.
+    """
+    workspace.create()
+    run = workspace.run(_checked_name(name) if name else default_name(config))
+    with run.locked():
+        run.begin(config)
+        tracking.prepare(workspace.tracking_uri)
+        job = Job(workspace=str(workspace.root.absolute()), experiment=plain(config))
+        statuses = watch.execute(run, job, watch.tasks(config))
+        _publish(Path(statuses["report"].artifact), run.report)
+    return _summary(run, program)
+
+
+def rerun_stage(
+    workspace: Workspace, stage: str, run_name: str, temperature: str | None, assignments: Sequence[str]
+) -> str:
+    """Runs one stage of a finished run again, and returns where its result lies.
+
+    Raises:
+        InputError: if there is no such run, stage, model or setting.
+        StepFailedError: if the stage failed.
+    """
+    if stage not in STAGES:
+        raise ConfigurationError(f"stage: expected one of {', '.join(STAGES)}, got {stage!r}")
+    run = workspace.existing_run(run_name)
+    inputs, values = _stored_inputs(run, stage, temperature)
+    changes = dict(_assignment(assignment) for assignment in assignments)
+    if "temperature" in changes:
+        raise ConfigurationError("--set temperature: expected --temperature, which names the model of the earlier run")
+    config = stage_config(stage, {**values, **changes})
+    title = " ".join([f"rerun {stage}", *(f"{key}={changes[key]}" for key in sorted(changes))])
+    again = workspace.run(run.name)
+    with again.locked():
+        shutil.rmtree(again.progress, ignore_errors=True)
+        again.progress.mkdir(parents=True)
+        rerun = {
+            "stage": stage,
+            "inputs": inputs,
+            "settings": config.model_dump(mode="json", exclude_none=True),
+            "name": title,
+        }
+        job = Job(workspace=str(workspace.root.absolute()), rerun=rerun)
+        label = _label(stage, temperature)
+        statuses = watch.execute(again, job, [(stage, label)])
+    status = next(iter(statuses.values()))
+    return f"{title}: {status.artifact}\nrecorded in MLflow beside {run.name}, which is as it was"
+
+
+def show_report(workspace: Workspace, run_name: str, output: str | None) -> str:
+    """The table of a finished run; its report is written again by the code of today."""
+    from defensive_distillation.config import ReportConfig
+    from defensive_distillation.stages import report
+
+    if run_name == "latest" and workspace.runs():
+        run_name = workspace.runs()[-1]
+    run = workspace.existing_run(run_name)
+    evaluations = [stored.location for stored in run.evaluations()]
+    fresh = run.path / ".report"
+    shutil.rmtree(fresh, ignore_errors=True)
+    config = stage_config("report", run.config().settings("report"))
+    assert isinstance(config, ReportConfig)
+    report.run(config, evaluations=evaluations, output=str(fresh))
+    _publish(fresh, run.report)
+    shutil.rmtree(fresh)
+    if output is not None:
+        try:
+            shutil.copytree(run.report, output, dirs_exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--output: expected a folder that can be written, got {output}: {error}") from error
+    return _summary(run, "defdistill")
+
+
+def _checked_name(name: str) -> str:
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
+        raise InputError(f"--run: expected letters, digits, '-', '_' and '.', got {name!r}")
+    return name
+
+
+def _label(stage: str, temperature: str | None) -> str:
+    if stage in ("prepare_data", "report"):
+        return ""
+    if temperature is None:
+        raise ConfigurationError(f"--temperature: expected the model whose {stage} is run again, got none")
+    if temperature == "baseline":
+        return temperature
+    try:
+        return model_label(distilled=True, temperature=float(temperature))
+    except ValueError as error:
+        raise ConfigurationError(f"--temperature: expected a number or 'baseline', got {temperature!r}") from error
+
+
+def _stored_inputs(run: RunFolder, stage: str, temperature: str | None) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """Where the artifacts lie that the stage read in the earlier run, and the settings that it had."""
+    label = _label(stage, temperature)
+    if stage == "report":
+        values = run.config().settings("report")
+        return {"evaluations": [stored.location for stored in run.evaluations()]}, values
+    lineage = run.lineage(label or "baseline")
+    if stage not in lineage:
+        raise ConfigurationError(f"stage: expected one of {', '.join(lineage)} for {label}, got {stage!r}")
+    before = lineage[stage].manifest
+    store = {stored.digest: stored.location for stored in run.workspace.stored().values()}
+    places = {name: [store[digest] for digest in digests] for name, digests in before.inputs.items()}
+    return places, dict(before.config)
+
+
+def _assignment(assignment: str) -> tuple[str, Any]:
+    key, equals, value = assignment.partition("=")
+    if not equals or not key:
+        raise ConfigurationError(f"--set: expected KEY=VALUE, got {assignment!r}")
+    return key, settings.parse(value)
+
+
+def _publish(report: Path, place: Path) -> None:
+    """Puts a report where people look for it, in one step."""
+    beside = place.with_name(f".{place.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(report, beside)
+    shutil.rmtree(place, ignore_errors=True)
+    beside.rename(place)
+
+
+def _summary(run: RunFolder, program: str) -> str:
+    from defensive_distillation.reporting.table import rows, to_text
+
+    found = [Evaluation.model_validate(stored.manifest.facts["evaluation"]) for stored in run.evaluations()]
+    workspace = run.workspace.root
+    option = "" if str(workspace) == "workspace" else f" --workspace {workspace}"
+    lines = [
+        "",
+        to_text(rows(found)),
+        "",
+        f"run:     {run.name}",
+        f"report:  {os.path.relpath(run.report)}/report.html",
+        f"MLflow:  {program} ui{option}",
+    ]
+    return "\n".join(lines)

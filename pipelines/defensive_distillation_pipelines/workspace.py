@@ -1,0 +1,224 @@
+"""Where runs on this machine leave what they make.
+
+- mlflow.db, mlartifacts/: MLflow's store
+- store/: the artifacts of all runs, as Kubeflow's runner lays them out
+- cache/: Kubeflow's index of finished steps
+- work/: checkpoints of unfinished ones; may be deleted at any time
+- runs/RUN/: config.json, logs/, progress/ and, at the end, report/
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from defensive_distillation import artifacts
+from defensive_distillation.artifacts import Manifest
+from defensive_distillation.config import ExperimentConfig, experiment
+from defensive_distillation.errors import ArtifactError, InputError, StorageError
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An artifact of the store."""
+
+    location: str
+    manifest: Manifest
+    digest: str
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of a workspace."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        """The artifacts of all runs."""
+        return self.root / "store"
+
+    @property
+    def cache(self) -> Path:
+        """Kubeflow's index of finished steps."""
+        return self.root / "cache"
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints and parts of unfinished steps."""
+        return self.root / "work"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's database: the usual variable, or SQLite in the workspace."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root.absolute()}/mlflow.db"
+
+    def run(self, name: str) -> RunFolder:
+        """The folder of a run."""
+        return RunFolder(self, name)
+
+    def runs(self) -> list[str]:
+        """The names of all runs, the latest last."""
+        folders = [config.parent for config in (self.root / "runs").glob("*/config.json")]
+        return [folder.name for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime)]
+
+    def existing_run(self, name: str) -> RunFolder:
+        """The folder of a run that was started here.
+
+        Raises:
+            InputError: if there is none of that name.
+        """
+        if name not in self.runs():
+            known = ", ".join(self.runs()) or "none; start one with defdistill run"
+            raise InputError(f"run: expected a run of {self.root}, which has {known}; got {name!r}")
+        return self.run(name)
+
+    def stored(self) -> dict[str, Stored]:
+        """All artifacts of the store by digest."""
+        found = {}
+        for path in sorted(self.store.rglob(artifacts.MANIFEST)):
+            digest = artifacts.file_digest(path)
+            found[digest] = Stored(str(path.parent), artifacts.read_manifest(str(path.parent)), digest)
+        return found
+
+    def create(self) -> None:
+        """Makes the folders.
+
+        Raises:
+            InputError: if they cannot be made.
+        """
+        try:
+            for folder in (self.store, self.cache, self.work, self.root / "runs"):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--workspace: expected a folder that can be written, got {self.root}: {error}") from error
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run of the sweep."""
+
+    workspace: Workspace
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.workspace.root / "runs" / self.name
+
+    @property
+    def progress(self) -> Path:
+        """What its steps say of themselves."""
+        return self.path / "progress"
+
+    @property
+    def kubeflow_log(self) -> Path:
+        """What Kubeflow's runner printed."""
+        return self.path / "logs" / "kubeflow.log"
+
+    @property
+    def report(self) -> Path:
+        """The report, once there is one."""
+        return self.path / "report"
+
+    def config(self) -> ExperimentConfig:
+        """The settings that it was started with."""
+        return experiment(json.loads((self.path / "config.json").read_text()))
+
+    def begin(self, config: ExperimentConfig) -> None:
+        """Makes its folder anew for an attempt; logs of earlier attempts stay.
+
+        Raises:
+            InputError: if a run of this name has other settings.
+        """
+        content = json.dumps(plain(config), indent=1) + "\n"
+        settings = self.path / "config.json"
+        if settings.exists() and settings.read_text() != content:
+            raise InputError(f"--run: expected a new name, {self.name!r} is a run with other settings")
+        shutil.rmtree(self.progress, ignore_errors=True)
+        for folder in (self.progress, self.path / "logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        settings.write_text(content)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the run, so that no second process works at it.
+
+        Raises:
+            InputError: if one does.
+            StorageError: if the folder cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise StorageError(f"{self.path}: could not write: {error.strerror}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InputError(f"run {self.name}: another process is at work on it; wait for it or end it") from error
+            yield
+
+    def evaluations(self) -> list[Stored]:
+        """The evaluations that its report was made from, the baseline's first.
+
+        Raises:
+            InputError: if the run has no report yet.
+        """
+        if not artifacts.exists(str(self.report)):
+            raise InputError(
+                f"run {self.name}: expected a finished run, it has no report yet; the same "
+                "'defdistill run' goes on with it"
+            )
+        manifest = artifacts.read_manifest(str(self.report))
+        return self._resolved(manifest.inputs["evaluations"])
+
+    def lineage(self, label: str) -> dict[str, Stored]:
+        """The artifacts behind the model called `label`, by stage.
+
+        Raises:
+            InputError: if the run has no such model.
+        """
+        evaluations = {stored.manifest.facts["evaluation"]["name"]: stored for stored in self.evaluations()}
+        if label not in evaluations:
+            raise InputError(f"--temperature: expected one of {', '.join(evaluations)}, got {label!r}")
+        found: dict[str, Stored] = {}
+        waiting = [evaluations[label]]
+        while waiting:
+            stored = waiting.pop()
+            found[stored.manifest.stage] = stored
+            waiting += self._resolved([digest for digests in stored.manifest.inputs.values() for digest in digests])
+        return found
+
+    def _resolved(self, digests: list[str]) -> list[Stored]:
+        store = self.workspace.stored()
+        missing = [digest for digest in digests if digest not in store]
+        if missing:
+            raise ArtifactError(
+                f"run {self.name}: the artifact {missing[0][:12]} is no longer in {self.workspace.store}"
+            )
+        return [store[digest] for digest in digests]
+
+
+def plain(config: ExperimentConfig) -> dict[str, object]:
+    """The settings as they may be given again: without what the sweep sets itself."""
+    values = config.model_dump(mode="json")
+    for section in values.values():
+        if isinstance(section, dict):
+            section.pop("seed", None)
+            section.pop("temperature", None)
+    return values
+
+
+def default_name(config: ExperimentConfig) -> str:
+    """The name of a run of these settings: the same settings find the same run again."""
+    digest = hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()
+    return f"{config.name}-{digest[:6]}"
