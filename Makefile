@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check ui clean help
+.PHONY: run test check golden ui clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -20,7 +20,7 @@ run: $(VENV)/installed
 	$(BIN)/defdistill run
 
 test: $(VENV)/installed check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # style, types and the direction of imports
 check: $(VENV)/installed
@@ -28,6 +28,10 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# make golden writes the compiled pipeline that the tests compare with
+golden: $(VENV)/installed
+	$(BIN)/defdistill compile -o tests/golden/sweep.yaml
 
 ui: $(VENV)/installed
 	$(BIN)/defdistill ui

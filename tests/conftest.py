@@ -4,6 +4,8 @@ import importlib.util
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,3 +52,61 @@ def s3_bucket(s3: s3_server.S3Server, s3_client: S3Client, monkeypatch: pytest.M
     storage.close()
     yield f"s3://{bucket}"
     storage.close()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Where the artifacts of a small sweep lie: 300 digits, two epochs, nine pairs or ninety."""
+
+    folder: Path
+
+    def place(self, name: str) -> str:
+        """The artifact called `name`: dataset, teacher-1, teacher-20, soft-labels, student, attack, evaluation, …"""
+        return str(self.folder / name)
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """Every stage run once on real digits: a baseline, and a student at T = 20 that has hardly learnt anything."""
+    from defensive_distillation import config
+    from defensive_distillation.stages import (
+        attack,
+        evaluate,
+        generate_soft_labels,
+        prepare_data,
+        report,
+        train_student,
+        train_teacher,
+    )
+
+    chain = Chain(tmp_path_factory.mktemp("chain"))
+    at = chain.place
+    training = {"epochs": 5, "batch_size": 16, "learning_rate": 0.05}
+    data = config.PrepareDataConfig(train_limit=300, test_limit=60)
+    prepare_data.run(data, output=at("dataset"))
+    teacher_1 = config.TrainTeacherConfig(**training)
+    train_teacher.run(teacher_1, dataset=at("dataset"), output=at("teacher-1"))
+    teacher_20 = config.TrainTeacherConfig(**training, temperature=20)
+    train_teacher.run(teacher_20, dataset=at("dataset"), output=at("teacher-20"))
+    soft = config.GenerateSoftLabelsConfig(temperature=20)
+    generate_soft_labels.run(soft, dataset=at("dataset"), teacher=at("teacher-20"), output=at("soft-labels"))
+    student = config.TrainStudentConfig(**training, temperature=20)
+    train_student.run(student, dataset=at("dataset"), soft_labels=at("soft-labels"), output=at("student"))
+    for model, suffix in (("teacher-1", "-baseline"), ("student", "")):
+        jsma = config.AttackConfig(sources=10, part_size=30, max_features=20)
+        attack.run(jsma, dataset=at("dataset"), model=at(model), output=at("attack" + suffix))
+        attacks = [at("attack" + suffix)]
+        found = at("evaluation" + suffix)
+        evaluate.run(
+            config.EvaluateConfig(), dataset=at("dataset"), model=at(model), attacks=attacks, output=found
+        )
+    evaluations = [at("evaluation-baseline"), at("evaluation")]
+    report.run(config.ReportConfig(), evaluations=evaluations, output=at("report"))
+    return chain
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the tracking server, the run or the image of whoever starts the tests."""
+    for name in [n for n in os.environ if n.startswith(("MLFLOW_", "KFP_", "DEFDISTILL_RUN", "DEFDISTILL_IMAGE"))]:
+        monkeypatch.delenv(name)

@@ -179,6 +179,12 @@ def test_the_same_numbers_make_the_same_bytes_without_a_name_of_the_software() -
     assert Image.open(BytesIO(first)).info.keys() <= {"transparency"}
 
 
+def test_drawing_a_figure_again_or_at_another_size_first_changes_no_byte() -> None:
+    once, again = figures.figure_10(measured()), figures.figure_10(measured())
+    png(again, dpi=90)
+    assert png(once, dpi=60) == png(once, dpi=60) == png(again, dpi=60)
+
+
 def test_figures_are_narrow_enough_for_a_phone() -> None:
     # 12 point letters on 5.2 inches are 11 pixels high at 350 pixels
     for exhibit in EXHIBITS:

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -13,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from browser import chromium
 from defensive_distillation.errors import InputError
 from defensive_distillation.reporting import write_report
 from defensive_distillation.reporting.page import MAX_BYTES, figures_as_png, page
 from evaluations import CIFAR10, MNIST, evaluation, grid, grids, measured, sweep
 
-CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 VOID = {"meta", "link", "img", "br", "hr"}
 
 
@@ -240,32 +238,8 @@ def test_a_report_that_is_refused_writes_nothing(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium with a profile of its own."""
-    missing = [path for path in (CHROMIUM, DRIVER) if not shutil.which(path)]
-    if missing:
-        reason = f"expected {' and '.join(missing)}, found none: apt-get install chromium chromium-driver"
-        if os.environ.get("DEFDISTILL_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 def opened(browser: Any, html: str, folder: Path, *, width: int, height: int) -> None:

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from defensive_distillation.errors import DatasetError, StorageError
+from defensive_distillation.errors import DatasetError, StorageError, first_line
 
 MAX_MEMBERS = 2_000_000  # headers compress well: without a bound, empty members alone would fill the memory
 MAX_FILE_BYTES = 2**28  # of one member, which is held in memory
@@ -124,7 +124,7 @@ def _one_line_errors(archive: Path) -> Iterator[None]:
     except Exception as error:  # decoders answer damaged input with whatever they stumble over
         if isinstance(error, OSError) and error.errno is not None:  # the system sets errno, decoders do not
             raise StorageError(f"{archive.name}: {error}") from error
-        raise DatasetError(f"{archive.name}: damaged or truncated ({error or type(error).__name__})") from error
+        raise DatasetError(f"{archive.name}: damaged or truncated ({first_line(error)})") from error
 
 
 def _checked_name(name: str) -> str:

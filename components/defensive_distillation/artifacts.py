@@ -128,6 +128,14 @@ def read_manifest(location: str) -> Manifest:
 
 
 def _verified(location: str, folder: Path, kind: str) -> Artifact:
+    try:
+        return _read(location, folder, kind)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{location}: expected an artifact that can be read, got: {reason}") from error
+
+
+def _read(location: str, folder: Path, kind: str) -> Artifact:
     path = folder / MANIFEST
     if not folder.exists():
         raise ArtifactError(f"{location}: expected an artifact of kind {kind}, found nothing")
@@ -154,11 +162,12 @@ def _parse(content: bytes | None, location: str) -> Manifest:
         values = json.loads(content)
         claimed = values.pop("digest")
         version = values["schema_version"]
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        digest = hashlib.sha256(_canonical(values)).hexdigest()
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{location}: {MANIFEST} is not readable, expected JSON of an artifact: {error}") from error
     if version != SCHEMA_VERSION:
         raise ArtifactError(f"{location}: expected schema version {SCHEMA_VERSION}, got {version}")
-    if hashlib.sha256(_canonical(values)).hexdigest() != claimed:
+    if digest != claimed:
         raise ArtifactError(f"{location}: {MANIFEST} does not match its own digest; it was changed")
     try:
         return Manifest.model_validate(values)
@@ -225,11 +234,13 @@ def write(
 
 
 def writable(location: str) -> None:
-    """Fails early if nothing can be written beside `location`.
+    """Fails early if nothing can be written to `location`.
 
     Raises:
-        InputError: if its folder cannot be made or written.
+        InputError: if its folder cannot be made or written, or if it is a whole bucket.
     """
+    if storage.is_remote(location) and "/" not in location.removeprefix("s3://").strip("/"):
+        raise InputError(f"{location}: expected s3://bucket/prefix to write to, got a whole bucket")
     if not storage.is_remote(location):
         with _draft(location):
             pass

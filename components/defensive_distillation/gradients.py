@@ -40,7 +40,7 @@ def log10_mean_amplitude(logits: Tensor, jacobian: Tensor, temperature: float) -
         temperature: T > 0.
 
     Returns:
-        (N,) float64; -inf only where the logits do not depend on the input at all.
+        (N,) float64; -inf only where no difference of two logits depends on the input.
     """
     require_temperature(temperature)
     log_f = log_softmax_at(logits.double(), temperature)  # (N, K)
@@ -53,7 +53,8 @@ def log10_mean_amplitude(logits: Tensor, jacobian: Tensor, temperature: float) -
     largest = others.max(dim=2).values  # (N, K)
     weights = (others - largest[:, :, None]).exp()
     jacobian = jacobian.double()
-    slope = weights.sum(dim=2, keepdim=True) * jacobian - weights @ jacobian  # sum_l w_l (J_i - J_l), (N, K, D)
+    # sum_l w_l (J_i - J_l), (N, K, D); subtracted before summing, so that logits moving together give exactly 0
+    slope = torch.cat([weights[:, i : i + 1] @ (jacobian[:, i : i + 1] - jacobian) for i in range(classes)], dim=1)
     log_slope = slope.abs().mean(dim=2).log()
     log_amplitude = (log_f + largest + log_slope).logsumexp(dim=1) - math.log(temperature * classes)
     return log_amplitude / math.log(10)
@@ -62,8 +63,9 @@ def log10_mean_amplitude(logits: Tensor, jacobian: Tensor, temperature: float) -
 def zero_gradient(model: nn.Module, images: Tensor, temperature: float, dtype: torch.dtype) -> Tensor:
     """Whether the gradient of the probabilities at T, as `dtype` computes it, is exactly zero in every feature.
 
-    Of the K probabilities the one whose gradient with respect to the logits is largest is propagated to the input by
-    ordinary backpropagation: where that vanishes, those of the others, which are smaller, vanish too.
+    The probabilities are propagated to the input by ordinary backpropagation, the largest gradients with respect to
+    the logits first, until one that does not vanish is found or all have been tried. Where they are exactly one-hot
+    the first decides, since the softmax passes nothing on.
 
     Args:
         model: returns logits; a copy in `dtype` computes.
@@ -79,13 +81,18 @@ def zero_gradient(model: nn.Module, images: Tensor, temperature: float, dtype: t
     with torch.enable_grad():
         logits = twin(images)
         probabilities = softmax_at(logits, temperature)
-        steepest = _steepest(probabilities.detach())
-        (gradient,) = torch.autograd.grad(probabilities.gather(1, steepest).sum(), images)
-    return (gradient.flatten(1) == 0).all(dim=1)
+        one_hot = (probabilities > 0).sum(dim=1) == 1
+        zero = torch.ones_like(one_hot)
+        for classes in _steepest_first(probabilities.detach()).split(1, dim=1):
+            (gradient,) = torch.autograd.grad(probabilities.gather(1, classes).sum(), images, retain_graph=True)
+            zero &= (gradient.flatten(1) == 0).all(dim=1)
+            if bool((one_hot | ~zero).all()):
+                break
+    return zero
 
 
-def _steepest(probabilities: Tensor) -> Tensor:
-    """The class i whose max_l |∂F_i/∂z_l| T = F_i max(1 - F_i, max_{l != i} F_l) is largest, (N, 1)."""
+def _steepest_first(probabilities: Tensor) -> Tensor:
+    """The classes i by max_l |∂F_i/∂z_l| T = F_i max(1 - F_i, max_{l != i} F_l), largest first, (N, K)."""
     top, classes = probabilities.topk(2, dim=1)
     highest_other = top[:, :1].expand_as(probabilities).scatter(1, classes[:, :1], top[:, 1:])
-    return (probabilities * torch.maximum(1 - probabilities, highest_other)).argmax(dim=1, keepdim=True)
+    return (probabilities * torch.maximum(1 - probabilities, highest_other)).argsort(dim=1, descending=True)

@@ -93,7 +93,12 @@ def amplitude_counts(log10_amplitudes: Tensor) -> list[int]:
 
     Args:
         log10_amplitudes: (N,) base-10 logarithms, -inf for an amplitude of 0.
+
+    Raises:
+        InputError: for NaN, which belongs to no bin.
     """
+    if bool(log10_amplitudes.isnan().any()):
+        raise InputError(f"amplitudes: expected numbers, got NaN for {int(log10_amplitudes.isnan().sum())} samples")
     edges = torch.tensor([math.log10(edge) for edge in AMPLITUDE_EDGES[1:-1]], dtype=torch.float64)
     bins = torch.bucketize(log10_amplitudes.double(), edges, right=True)
     return [int(n) for n in torch.bincount(bins, minlength=len(AMPLITUDE_EDGES) - 1)]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import torch
 from torch import Tensor
 
-from defensive_distillation.artifacts import Artifact
-from defensive_distillation.codecs import TENSORS, StoredAttack, unpack
+from defensive_distillation.codecs import StoredAttack
 from defensive_distillation.data import Dataset
-from defensive_distillation.reporting import Grid
 
 MOST_CLASSES = 10
 
@@ -41,31 +37,3 @@ def sample_grid(dataset: Dataset, found: StoredAttack) -> dict[str, Tensor]:
             adversarial = (adversarial * 255).round().to(torch.uint8)
         images[i, targets], success[i, targets], present[i, targets] = adversarial, found.success[chosen], True
     return {"images": images, "success": success, "present": present}
-
-
-def grids(artifact: Artifact) -> dict[str, Grid]:
-    """The grids in an evaluation, by output."""
-    tensors = unpack(artifact.file(TENSORS).read_bytes(), artifact.location)
-    classes = tuple(artifact.facts["evaluation"]["dataset"]["classes"])
-    outputs = dict.fromkeys(name.partition(".")[0] for name in tensors)
-    return {
-        output: Grid(
-            images=tensors[f"{output}.images"].numpy(),
-            success=tensors[f"{output}.success"].numpy(),
-            present=tensors[f"{output}.present"].numpy(),
-            classes=classes[: len(tensors[f"{output}.images"])],
-        )
-        for output in outputs
-    }
-
-
-def pictures(artifact: Artifact) -> dict[str, bytes]:
-    """The grids of an evaluation as PNG files, by path."""
-    from defensive_distillation.reporting.figures import sample_grid as draw
-
-    files = {}
-    for output, grid in grids(artifact).items():
-        buffer = io.BytesIO()
-        draw(grid).savefig(buffer, format="png", dpi=100)
-        files[f"samples/jsma_{output}.png"] = buffer.getvalue()
-    return files

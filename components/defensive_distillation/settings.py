@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import tomllib
+import types
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic.fields import FieldInfo
 
 from defensive_distillation.config import STAGES, ExperimentConfig, experiment, preset_values
 from defensive_distillation.errors import ConfigurationError
@@ -64,15 +68,21 @@ def _assigned(assignment: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise ConfigurationError(f"--set: expected stage.key=value, got {assignment!r}")
     stage, dot, name = key.strip().partition(".")
-    parsed = parse(value.strip())
+    config = STAGES.get(TRAINING[0] if stage == "train" else stage)
+    fields = (config.model_fields if config else {}) if dot else ExperimentConfig.model_fields
+    parsed = parse(value.strip(), fields.get(name or stage))
     return _expanded({stage: {name: parsed}} if dot else {stage: parsed}, f"--set {assignment}")
 
 
-def parse(text: str) -> Any:
-    """A value from the command line: 'none' is no value, a comma makes a list; the models do the rest."""
-    if text.lower() == "none":
-        return None
-    return [part.strip() for part in text.split(",") if part.strip()] if "," in text else text
+def parse(text: str, field: FieldInfo | None) -> Any:
+    """A value from the command line for a setting, None for an unknown one; the models do the rest.
+
+    Commas separate the values of a setting that takes several, and 'none' is no value where there may be none.
+    """
+    annotation = field.annotation if field else None
+    if typing.get_origin(annotation) is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return None if text.lower() == "none" and types.NoneType in typing.get_args(annotation) else text
 
 
 def _expanded(content: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import sys
 import types
@@ -14,8 +15,8 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from defensive_distillation import __version__, settings
-from defensive_distillation.config import PRESETS, STAGES, StageConfig, stage_config
-from defensive_distillation.errors import DefensiveDistillationError, first_line
+from defensive_distillation.config import PRESETS, STAGES, ExperimentConfig, StageConfig, stage_config
+from defensive_distillation.errors import ConfigurationError, DefensiveDistillationError, first_line
 
 _KINDS = {
     "dataset": "dataset artifact of prepare_data",
@@ -127,6 +128,9 @@ def _config(stage: str, arguments: argparse.Namespace) -> StageConfig:
     values: dict[str, Any] = {}
     if arguments.preset or arguments.config:
         merged = settings.values(arguments.preset or "digits", arguments.config)
+        unknown = sorted(set(merged) - set(ExperimentConfig.model_fields), key=str)
+        if unknown:
+            raise ConfigurationError(f"{arguments.config}: expected the name of a stage, got {unknown[0]!r}")
         values = dict(merged.get(stage, {}))
         if "seed" in merged:
             values["seed"] = merged["seed"]
@@ -140,14 +144,9 @@ def _add_setting(group: Any, name: str, field: FieldInfo) -> None:
     options["help"] = options["help"].replace("%", "%%")
     if field.annotation is bool:
         group.add_argument(_flag(name), action=argparse.BooleanOptionalAction, **options)
-    elif typing.get_origin(field.annotation) is tuple:
-        group.add_argument(_flag(name), type=_list, metavar="A,B", **options)
     else:
-        group.add_argument(_flag(name), type=settings.parse, metavar=_metavar(field.annotation), **options)
-
-
-def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+        parse = functools.partial(settings.parse, field=field)
+        group.add_argument(_flag(name), type=parse, metavar=_metavar(field.annotation), **options)
 
 
 def _flag(name: str) -> str:
@@ -161,5 +160,7 @@ def _shown(default: Any) -> str:
 
 
 def _metavar(annotation: Any) -> str:
+    if typing.get_origin(annotation) is tuple:
+        return "A,B"
     kinds = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
     return {int: "N", float: "X", str: "TEXT"}.get(kinds[0], "VALUE")

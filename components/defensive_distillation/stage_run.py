@@ -16,7 +16,13 @@ from defensive_distillation import artifacts, storage
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.code_version import code_digest
 from defensive_distillation.config import StageConfig
-from defensive_distillation.errors import ConfigurationError, DefensiveDistillationError, InputError, first_line
+from defensive_distillation.errors import (
+    ArtifactError,
+    ConfigurationError,
+    DefensiveDistillationError,
+    InputError,
+    first_line,
+)
 from defensive_distillation.progress import Progress
 from defensive_distillation.tracking import Tracker
 
@@ -106,11 +112,13 @@ class Stage(Generic[C]):
                 key: [stack.enter_context(artifacts.opened(place, config.reads[key])) for place in places]
                 for key, places in inputs.items()
             }
+            _require_different(opened)
             digests = {key: [artifact.digest for artifact in found] for key, found in opened.items()}
             settings = config.model_dump(mode="json")
             identity = artifacts.fingerprint(name, self.code, settings, digests)
             label = label_of(config, {key: [a.facts for a in found] for key, found in opened.items()})
-            place = Work(storage.join(work, identity[:32]) if work else f"{output.rstrip('/')}.work")
+            unfinished = work or f"{output.rstrip('/')}.work"
+            place = Work(storage.join(unfinished, identity[:32]))
             task = Task(config, opened, place, Progress(name, label), label, tracker)
             task.progress.started()
             try:
@@ -129,9 +137,10 @@ class Stage(Generic[C]):
                         write_files=result.write_files,
                     )
                 if not work:
-                    storage.remove(place.location)
+                    storage.remove(unfinished)
                 if tracker is not None:
-                    self._record(task, artifact, tracker)
+                    with artifacts.opened(artifact.location, config.writes) as here:  # one on S3 is fetched for it
+                        self._record(task, here, tracker)
             except Exception as error:
                 task.progress.failed(first_line(error), getattr(error, "exit_code", 1))
                 if isinstance(error, MemoryError):
@@ -153,10 +162,20 @@ class Stage(Generic[C]):
             tags["defdistill.dataset"] = task.input("dataset").digest
         run = tracker.model_run(task.label) if task.label else tracker.sweep_run()
         run.tags({key: value for key, value in tags.items() if key != "defdistill.model"})
+        if tracker.rerun:
+            run.ended()
         step = tracker.step_run()
         if step is not None:  # Kubeflow logged its own parameters there: ours carry a prefix
             step.tags(tags)
             step.params({f"defdistill.{key}": value for key, value in task.config.model_dump(mode="json").items()})
+
+
+def _require_different(inputs: Mapping[str, Sequence[Artifact]]) -> None:
+    for name, found in inputs.items():
+        digests = [artifact.digest for artifact in found]
+        for number, artifact in enumerate(found):
+            if artifact.digest in digests[:number]:
+                raise ArtifactError(f"{name}: expected each artifact once, got {artifact.location} twice")
 
 
 def finished(output: str, identity: str) -> Artifact | None:

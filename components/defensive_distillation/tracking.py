@@ -7,14 +7,18 @@ names the pipeline run. A server that does not answer fails the stage within TIM
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
+import re
+import socket
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +27,26 @@ from defensive_distillation.errors import DefensiveDistillationError, TrackingEr
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
+    from mlflow.entities import Run as StoredRun
 
 EXPERIMENT = "defensive-distillation"
 TIME_LIMIT = 60  # seconds until a server that does not answer has failed a stage
-_HTTP_LIMITS = {  # three attempts of ten seconds and the pauses between them
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+_MAKING = 20.0  # seconds that the maker of a run has until its turn is known; after them it counts as gone
+_SETTINGS = {  # of MLflow, where the user has set no others
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # three attempts of ten seconds and the pauses between them
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # it would tell mlflow.org of every run
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _PARENT = "mlflow.parentRunId"
 _NAME = "mlflow.runName"
 _KIND = "defdistill.kind"
 _PIPELINE_RUN = "defdistill.pipeline_run"
 _MODEL = "defdistill.model"
+_IDENTITY = "defdistill.identity"  # digest of the tags that a run is found again by
+_TURN = "defdistill.turn"  # decides between runs that were made at the same moment
 
 
 @contextmanager
@@ -46,11 +57,24 @@ def _reported(uri: str) -> Iterator[None]:
     except DefensiveDistillationError:
         raise
     except Exception as error:
-        reason = str(error).split("\n")[0][:300]
         raise TrackingError(
-            f"MLflow at {uri} did not take the results: {reason}; no artifact is lost, "
+            f"MLflow at {_without_password(uri)} did not take the results: {_reason(error)}; no artifact is lost, "
             "run the stage again when it is up"
         ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Why MLflow failed; of a server that cannot be reached only that, not what three libraries say about it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (ConnectionError, TimeoutError, socket.gaierror)):
+            return f"no answer ({cause.strerror or cause})"
+        cause = cause.__cause__ or cause.__context__
+    return _without_password(str(error).strip().split("\n")[0].rstrip(".")[:300])
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"://[^\s/@]+@", "://***@", text)
 
 
 @dataclass(frozen=True)
@@ -59,7 +83,7 @@ class Run:
 
     client: MlflowClient
     run_id: str
-    uri: str
+    uri: str = field(repr=False)  # may hold a password
 
     def params(self, params: Mapping[str, Any]) -> None:
         """Logs parameters that are not there yet; one that is there keeps its value."""
@@ -76,24 +100,29 @@ class Run:
         self.curves([metrics], first_step=step)
 
     def curves(self, rows: Sequence[Mapping[str, float | None]], first_step: int = 1) -> None:
-        """Logs one row of metrics a step, in batches; steps that are there already are left as they are."""
+        """Logs one row of metrics a step, in batches; a step that is there already is left as it is.
+
+        Where it has another value, because the stage's code has changed, the new one is added, and stands.
+        """
         from mlflow.entities import Metric
 
         if not rows:
             return
         now = int(time.time() * 1000)
         with _reported(self.uri):
-            known = {
-                name: {metric.step for metric in self.client.get_metric_history(self.run_id, name)} for name in rows[0]
-            }
+            known = {name: {metric.step: metric.value for metric in self._history(name)} for name in rows[0]}
             new = [
                 Metric(name, float(value), now, step)
                 for step, row in enumerate(rows, start=first_step)
                 for name, value in row.items()
-                if value is not None and step not in known.get(name, ())
+                if value is not None and known[name].get(step) != value
             ]
             for start in range(0, len(new), 1000):
                 self.client.log_batch(self.run_id, metrics=new[start : start + 1000])
+
+    def _history(self, name: str) -> list[Metric]:
+        """All values of a metric, the one that stands last at its step."""
+        return sorted(self.client.get_metric_history(self.run_id, name), key=lambda metric: metric.timestamp)
 
     def tags(self, tags: Mapping[str, str]) -> None:
         """Sets tags; the last value stands."""
@@ -149,15 +178,15 @@ class Tracker:
             self.parent_id = self._parent_id()
 
     def sweep_run(self) -> Run:
-        """The parent run of the sweep."""
+        """The parent run of the sweep; of a rerun, a child of its own, so that the sweep stays as it was."""
+        if self.rerun:
+            return self._child(self.rerun, {_KIND: "rerun"})
         return Run(self.client, self.parent_id, self.uri)
 
     def model_run(self, label: str) -> Run:
         """The child run of a model: 'baseline' or 'T=20'; of a rerun, a child of its own."""
         name = f"{label} {self.rerun}".strip()
-        tags = {_KIND: "model", _MODEL: name, _PARENT: self.parent_id}
-        with _reported(self.uri):
-            return Run(self.client, self._found_or_made(name, tags), self.uri)
+        return self._child(name, {_KIND: "model", _MODEL: name})
 
     def step_run(self) -> Run | None:
         """The run that Kubeflow's integration opened for this step, if it did."""
@@ -173,24 +202,48 @@ class Tracker:
             return parent
         return self._found_or_made(self.pipeline_run, {_KIND: "sweep"})
 
+    def _child(self, name: str, tags: Mapping[str, str]) -> Run:
+        with _reported(self.uri):
+            return Run(self.client, self._found_or_made(name, {**tags, _PARENT: self.parent_id}), self.uri)
+
     def _found_or_made(self, name: str, tags: Mapping[str, str]) -> str:
-        """The oldest run of this pipeline run with these tags; where two steps make one at once, the older stands."""
+        """The run of this pipeline run with these tags; of several made at once all steps take the same.
+
+        MLflow has nothing that only one of two can do, so they queue as in Lamport's bakery: whoever has made a run
+        takes a turn after all that it sees, waits for those that are about to take theirs, and the first turn stands.
+        """
         tags = {**tags, _PIPELINE_RUN: self.pipeline_run}
-        found = self._find(tags)
+        identity = hashlib.sha256(json.dumps([name, tags], sort_keys=True).encode()).hexdigest()[:32]
+        found = self._queue(identity)
         if found:
             return found[0]
-        made: str = self.client.create_run(
-            self.experiment_id, tags={**tags, _NAME: name, "defdistill.version": __version__}
-        ).info.run_id
-        first = self._find(tags)[0]
+        tags = {**tags, _NAME: name, _IDENTITY: identity, "defdistill.version": __version__}
+        made: str = self.client.create_run(self.experiment_id, tags=tags).info.run_id
+        turn = 1 + max(_turn(run) or 0 for run in self._find(identity))
+        self.client.set_tag(made, _TURN, turn)
+        first = self._queue(identity)[0]
         if first != made:
             self.client.delete_run(made)
         return first
 
-    def _find(self, tags: Mapping[str, str]) -> list[str]:
-        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
-        runs = self.client.search_runs([self.experiment_id], condition, order_by=["attributes.start_time ASC"])
-        return [run.info.run_id for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))]
+    def _queue(self, identity: str) -> list[str]:
+        """Runs in the order of their turns; one that has none yet is waited for."""
+        deadline = time.monotonic() + _MAKING
+        while True:
+            runs = self._find(identity)
+            made = [run.info.start_time / 1000 for run in runs if _turn(run) is None]
+            if all(time.time() - start > _MAKING for start in made) or time.monotonic() > deadline:
+                return [run.info.run_id for run in runs if _turn(run) is not None]
+            time.sleep(0.1)
+
+    def _find(self, identity: str) -> list[StoredRun]:
+        runs = self.client.search_runs([self.experiment_id], f"tags.`{_IDENTITY}` = '{identity}'")
+        return sorted(runs, key=lambda run: (_turn(run) or 0, run.info.run_id))
+
+
+def _turn(run: StoredRun) -> int | None:
+    turn = run.data.tags.get(_TURN)
+    return None if turn is None else int(turn)
 
 
 def tracker(pipeline_run: str | None = None, *, rerun: str = "") -> Tracker | None:
@@ -212,13 +265,14 @@ def prepare(uri: str) -> None:
 
 
 def _client(uri: str) -> MlflowClient:
-    for name, value in _HTTP_LIMITS.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of MLflow's own imports
         from mlflow import MlflowClient
     for name in ("alembic", "mlflow.store.db.utils"):  # they tell of every table of a new database
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells of every attempt
     return MlflowClient(tracking_uri=uri)
 
 
@@ -241,3 +295,26 @@ def _experiment(client: MlflowClient, uri: str) -> str:
 
 def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def close_sweep(uri: str, pipeline_run: str, status: str) -> None:
+    """Marks the parent run of a pipeline run as FAILED or KILLED, if there is one."""
+    sweep = Tracker(uri, pipeline_run).sweep_run()
+    sweep.ended(status)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """`python -m defensive_distillation.tracking prepare URI` or `… close URI RUN STATUS`.
+
+    For a process that is to stay small: MLflow takes 150 MB.
+    """
+    action, uri, *rest = arguments
+    try:
+        prepare(uri) if action == "prepare" else close_sweep(uri, *rest)
+    except TrackingError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -94,13 +94,13 @@ def _train_epoch(
 ) -> tuple[float, float]:
     """One pass; the mean loss and the accuracy of the batches as they were met."""
     model.train()
-    count = len(images)
-    batches = torch.randperm(count).to(images.device).split(batch_size)
+    batches = torch.randperm(len(images)).to(images.device).split(batch_size)
+    if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
+        batches = batches[:-1]  # batch normalisation cannot train on a single image
+    count = sum(len(batch) for batch in batches)
     total_loss = torch.zeros((), device=images.device)
     correct = torch.zeros((), dtype=torch.int64, device=images.device)
     for number, batch in enumerate(batches, start=1):
-        if len(batch) == 1 and len(batches) > 1:
-            break  # batch normalisation cannot train on a single image
         logits, labels = model(as_input(images[batch])), targets[batch]
         loss = soft_cross_entropy(logits, labels, temperature)
         optimiser.zero_grad(set_to_none=True)

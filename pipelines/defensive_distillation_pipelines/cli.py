@@ -160,10 +160,17 @@ def _compile(arguments: argparse.Namespace) -> None:
         stage, dot, name = key.partition(".")
         if not equals or not dot:
             raise ConfigurationError(f"--resources: expected STAGE.KEY=VALUE, got {assignment!r}")
-        changes.setdefault(stage, {})[name] = json.loads(value) if value[:1] in "[{" and value else value
+        changes.setdefault(stage, {})[name] = _json(assignment, value) if value[:1] in ("[", "{") else value
     text = compiled(sweep(_experiment(arguments), resources=resources(changes)))
     storage.write_bytes(arguments.output, text.encode())
     print(f"compiled to {arguments.output}")
+
+
+def _json(assignment: str, value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"--resources: expected JSON after '=', got {assignment!r}: {error}") from error
 
 
 def _add_rerun(commands: Any) -> None:
@@ -242,8 +249,14 @@ def _add_ui(commands: Any) -> None:
         "Open the MLflow UI on the runs of a workspace.",
         "  defdistill ui\n  defdistill ui --workspace elsewhere --port 8080",
     )
-    parser.add_argument("--port", type=int, default=5000, metavar="N", help="port on this machine (5000)")
+    parser.add_argument("--port", type=_port, default=5000, metavar="N", help="port on this machine (5000)")
     _add_workspace(parser)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text!r}")
+    return int(text)
 
 
 def _ui(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,5 @@
 """One stage of an earlier run again, on its stored inputs: an importer for each input, then the component."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +27,7 @@ def rerun(stage: str, inputs: Mapping[str, Sequence[str]], settings: Mapping[str
         arguments["temperature"] = values.pop("temperature")
 
     @dsl.pipeline(name=f"rerun-{stage.replace('_', '-')}")
-    def pipeline() -> None:
+    def pipeline():  # KFP takes a return annotation for an output
         if stage == "report":
             first, *others = inputs["evaluations"]
             arguments["baseline"] = _imported(first)

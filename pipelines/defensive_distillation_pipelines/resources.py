@@ -22,8 +22,8 @@ class Resources(BaseModel):
 
     gpu_type: str = Field("nvidia.com/gpu", description="Resource name of the GPU.")
     gpu_count: str = Field("0", pattern=r"^\d+$", description="Number of GPUs, '0' for none.")
-    cpu: str = Field("2", description="Processors, as Kubernetes counts them.")
-    memory: str = Field("4Gi", description="Memory, as Kubernetes counts it.")
+    cpu: str = Field("2", pattern=r"^(\d*\.)?\d+m?$", description="Processors, as Kubernetes counts them.")
+    memory: str = Field("4Gi", pattern=r"^\d+([EPTGMK]i?)?$", description="Memory, as Kubernetes counts it.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes to run on.")
     tolerations: list[dict[str, Any]] = Field(default_factory=list, description="Taints to tolerate.")
     retries: int = Field(2, ge=0, description="How often a failed step is tried again.")
@@ -52,10 +52,11 @@ def resources(changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Resources]:
     unknown = set(changes) - set(STAGES)
     if unknown:
         raise ConfigurationError(f"resources: expected one of {', '.join(STAGES)}, got {min(unknown)!r}")
+    return {stage: _of_stage(stage, changes.get(stage, {})) for stage in STAGES}
+
+
+def _of_stage(stage: str, changes: Mapping[str, Any]) -> Resources:
     try:
-        return {
-            stage: Resources.model_validate({**_DEFAULTS[stage], **changes.get(stage, {})}, strict=False)
-            for stage in STAGES
-        }
+        return Resources.model_validate({**_DEFAULTS[stage], **changes}, strict=False)
     except ValidationError as error:
-        raise explain(error, "resources") from error
+        raise explain(error, f"resources: {stage}") from error

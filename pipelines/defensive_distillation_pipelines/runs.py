@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from defensive_distillation import settings, tracking
+from defensive_distillation import settings
 from defensive_distillation.config import STAGES, ExperimentConfig, stage_config
-from defensive_distillation.errors import ConfigurationError, InputError
+from defensive_distillation.errors import ConfigurationError, InputError, TrackingError
 from defensive_distillation.evaluation import Evaluation
 from defensive_distillation.stage_run import model_label
 from defensive_distillation_pipelines import watch
 from defensive_distillation_pipelines.local import Job
 from defensive_distillation_pipelines.workspace import RunFolder, Workspace, default_name, plain
+
+MAX_NAME = 100  # of a run, in characters
 
 
 def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, program: str) -> str:
@@ -26,12 +29,16 @@ def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, 
         StepFailedError: if a step failed.
     """
     workspace.create()
-    run = workspace.run(_checked_name(name) if name else default_name(config))
+    run = workspace.run(default_name(config) if name is None else _checked_name(name))
     with run.locked():
         run.begin(config)
-        tracking.prepare(workspace.tracking_uri)
+        _mlflow("prepare", workspace.tracking_uri)
         job = Job(workspace=str(workspace.root.absolute()), experiment=plain(config))
-        statuses = watch.execute(run, job, watch.tasks(config))
+        try:
+            statuses = watch.execute(run, job, watch.tasks(config))
+        except watch.StepFailedError:
+            _mlflow("close", workspace.tracking_uri, run.name, "FAILED")
+            raise
         _publish(Path(statuses["report"].artifact), run.report)
     return _summary(run, program)
 
@@ -49,7 +56,7 @@ def rerun_stage(
         raise ConfigurationError(f"stage: expected one of {', '.join(STAGES)}, got {stage!r}")
     run = workspace.existing_run(run_name)
     inputs, values = _stored_inputs(run, stage, temperature)
-    changes = dict(_assignment(assignment) for assignment in assignments)
+    changes = dict(_assignment(stage, assignment) for assignment in assignments)
     if "temperature" in changes:
         raise ConfigurationError("--set temperature: expected --temperature, which names the model of the earlier run")
     config = stage_config(stage, {**values, **changes})
@@ -95,9 +102,22 @@ def show_report(workspace: Workspace, run_name: str, output: str | None) -> str:
     return _summary(run, "defdistill")
 
 
+def _mlflow(*arguments: str) -> None:
+    """Calls tracking in a process of its own, so that this one stays small.
+
+    Raises:
+        TrackingError: if MLflow did not answer.
+    """
+    command = [sys.executable, "-m", "defensive_distillation.tracking", *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise TrackingError(done.stderr.strip().splitlines()[-1])
+
+
 def _checked_name(name: str) -> str:
-    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
-        raise InputError(f"--run: expected letters, digits, '-', '_' and '.', got {name!r}")
+    plain_name = name.replace("-", "").replace("_", "").replace(".", "").isalnum() and not name.startswith(".")
+    if not plain_name or len(name) > MAX_NAME:
+        raise InputError(f"--run: expected up to {MAX_NAME} letters, digits, '-', '_' and '.', got {name!r}")
     return name
 
 
@@ -129,11 +149,11 @@ def _stored_inputs(run: RunFolder, stage: str, temperature: str | None) -> tuple
     return places, dict(before.config)
 
 
-def _assignment(assignment: str) -> tuple[str, Any]:
+def _assignment(stage: str, assignment: str) -> tuple[str, Any]:
     key, equals, value = assignment.partition("=")
     if not equals or not key:
         raise ConfigurationError(f"--set: expected KEY=VALUE, got {assignment!r}")
-    return key, settings.parse(value)
+    return key, settings.parse(value, STAGES[stage].model_fields.get(key))
 
 
 def _publish(report: Path, place: Path) -> None:
@@ -156,7 +176,13 @@ def _summary(run: RunFolder, program: str) -> str:
         to_text(rows(found)),
         "",
         f"run:     {run.name}",
-        f"report:  {os.path.relpath(run.report)}/report.html",
+        f"report:  {_near(run.report)}/report.html",
         f"MLflow:  {program} ui{option}",
     ]
     return "\n".join(lines)
+
+
+def _near(path: Path) -> Path:
+    """The path as short as it can be said from here."""
+    here = Path.cwd()
+    return path.absolute().relative_to(here) if path.absolute().is_relative_to(here) else path.absolute()

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from defensive_distillation import artifacts
+from defensive_distillation import artifacts, storage
 from defensive_distillation.artifacts import Manifest
 from defensive_distillation.config import ExperimentConfig, experiment
 from defensive_distillation.errors import ArtifactError, InputError, StorageError
@@ -129,8 +129,17 @@ class RunFolder:
         return self.path / "report"
 
     def config(self) -> ExperimentConfig:
-        """The settings that it was started with."""
-        return experiment(json.loads((self.path / "config.json").read_text()))
+        """The settings that it was started with.
+
+        Raises:
+            InputError: if they cannot be read.
+        """
+        path = self.path / "config.json"
+        try:
+            values = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: expected the settings of a run as JSON, got: {error}") from error
+        return experiment(values)
 
     def begin(self, config: ExperimentConfig) -> None:
         """Makes its folder anew for an attempt; logs of earlier attempts stay.
@@ -145,7 +154,7 @@ class RunFolder:
         shutil.rmtree(self.progress, ignore_errors=True)
         for folder in (self.progress, self.path / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
-        settings.write_text(content)
+        storage.write_bytes(str(settings), content.encode())  # a kill leaves no half of it
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -52,9 +52,10 @@ def jsma(
         The adversarial samples; a sample classified as its target from the start is a success with no change.
 
     Raises:
-        InputError: for a model in training mode, wrong shapes or types, values outside the box, or a bad argument.
+        InputError: for a model in training mode or with logits that are not finite, wrong shapes or types, values
+            outside the box, or a bad argument.
     """
-    _check(model, images, target_classes, theta, max_features, output, temperature, clip)
+    _check(model, images, target_classes, theta, max_features, output, temperature, clip, batch_size)
     count, shape = len(images), images.shape[1:]
     adversarial = images.detach().clone().flatten(1)
     success = torch.zeros(count, dtype=torch.bool, device=images.device)
@@ -66,7 +67,7 @@ def jsma(
     while len(active):
         x, target = adversarial[active], target_classes[active]
         reached, alpha, beta = _saliency(model, x.view(-1, *shape), target, output, temperature)
-        allowed = x < clip[1] if theta > 0 else x > clip[0]  # Γ: a saturated feature cannot move
+        allowed = (x + theta).clamp(*clip) != x  # Γ: a saturated feature cannot move, nor by a theta lost in rounding
         if beta is None:
             p, q, valid = largest_pair(alpha, allowed, increase=theta > 0)
         else:
@@ -119,6 +120,8 @@ def _saliency(
 def _check_logits(logits: Tensor, count: int, target: Tensor) -> None:
     if logits.dim() != 2 or len(logits) != count:
         raise InputError(f"model: expected logits of shape ({count}, K), got {tuple(logits.shape)}")
+    if not bool(logits.isfinite().all()):
+        raise InputError("model: expected finite logits, got NaN or infinity")
     if int(target.max()) >= logits.shape[1]:
         raise InputError(f"target_classes: expected values below {logits.shape[1]}, got {int(target.max())}")
 
@@ -132,6 +135,7 @@ def _check(
     output: str,
     temperature: float,
     clip: tuple[float, float],
+    batch_size: int | None,
 ) -> None:
     if model.training:
         raise InputError("model: expected evaluation mode (model.eval()), got training mode")
@@ -145,8 +149,8 @@ def _check(
     if int(target_classes.min()) < 0:
         raise InputError(f"target_classes: expected values from 0, got {int(target_classes.min())}")
     low, high = clip
-    if not low < high:
-        raise InputError(f"clip: expected (lo, hi) with lo < hi, got {clip}")
+    if not -math.inf < low < high < math.inf:
+        raise InputError(f"clip: expected finite (lo, hi) with lo < hi, got {clip}")
     if not bool(((images >= low) & (images <= high)).all()):
         raise InputError(f"images: expected values within [{low}, {high}], got {images.min():g} to {images.max():g}")
     if not math.isfinite(theta) or theta == 0:
@@ -155,4 +159,6 @@ def _check(
         raise InputError(f"max_features: expected 0 or more, got {max_features}")
     if output not in ("probabilities", "logits"):
         raise InputError(f"output: expected probabilities or logits, got {output!r}")
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
     require_temperature(temperature)

@@ -276,7 +276,7 @@ def _samples(ordered: Sequence[Evaluation], grids: Samples, room: int) -> Html:
     dpi = _GRID_DPI
     images = _grid_images(wanted, dpi)
     while (size := sum(map(len, images))) > room and dpi > _MIN_DPI:
-        dpi = max(_MIN_DPI, dpi * min(0.85, 0.95 * sqrt(max(0, room) / size)))
+        dpi = max(_MIN_DPI, dpi * min(0.85, 0.88 * sqrt(max(0, room) / size)))
         images = _grid_images(wanted, dpi)
     left_out = 0
     while sum(map(len, images)) > room:

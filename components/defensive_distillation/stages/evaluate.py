@@ -19,13 +19,15 @@ from defensive_distillation.distillation import softmax_at
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation import AttackFindings, DatasetFacts, Epoch, Evaluation, Gradients
 from defensive_distillation.models import as_input, predict
+from defensive_distillation.pictures import pictures
 from defensive_distillation.records import record_evaluation
-from defensive_distillation.sample_grid import pictures, sample_grid
+from defensive_distillation.sample_grid import sample_grid
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
 from defensive_distillation.tracking import Tracker
 
 JACOBIAN_BYTES = 2**26  # of the Jacobians that are held at once
+GRADIENT_BATCH = 100  # most images whose activations are held in float64
 
 
 def run(
@@ -136,7 +138,7 @@ def _gradients(
     """The amplitudes at each temperature, over the first `gradient_samples` test images."""
     images = dataset.test_images[: task.config.gradient_samples]
     classes, features = dataset.num_classes, images[0].numel()
-    size = max(1, min(task.config.batch_size, JACOBIAN_BYTES // (classes * features * 8)))
+    size = max(1, min(task.config.batch_size, GRADIENT_BATCH, JACOBIAN_BYTES // (classes * features * 8)))
     amplitudes: dict[float, list[Tensor]] = {t: [] for t in temperatures}
     zeros: dict[tuple[float, torch.dtype], int] = {}
     done = 0

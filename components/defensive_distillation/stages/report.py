@@ -9,9 +9,9 @@ from defensive_distillation.artifacts import Artifact
 from defensive_distillation.config import ReportConfig
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation import Evaluation, in_order
+from defensive_distillation.pictures import grids
 from defensive_distillation.records import record_evaluation
 from defensive_distillation.reporting import write_report
-from defensive_distillation.sample_grid import grids
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
 from defensive_distillation.tracking import Tracker

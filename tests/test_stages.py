@@ -1,0 +1,224 @@
+"""Each stage on real digits: the same bytes however it is called, wherever its artifacts lie."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Chain
+
+from defensive_distillation import artifacts, codecs
+from defensive_distillation.config import (
+    AttackConfig,
+    EvaluateConfig,
+    GenerateSoftLabelsConfig,
+    PrepareDataConfig,
+    TrainStudentConfig,
+    TrainTeacherConfig,
+)
+from defensive_distillation.errors import ArtifactError, TrainingError
+from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.stages import attack, evaluate, generate_soft_labels, prepare_data, train_student
+from defensive_distillation.stages import train_teacher as teacher_stage
+from defensive_distillation_pipelines import cli
+
+QUICK = {"epochs": 1, "batch_size": 64, "minimum_progress": 0.0}
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_stage_gives_the_same_bytes_as_function_as_command_and_as_module(chain: Chain, tmp_path: Path) -> None:
+    arguments = ["--dataset", chain.place("dataset"), "--temperature", "5", "--epochs", "1", "--batch-size", "64"]
+    arguments += ["--minimum-progress", "0", "--output"]
+    config = TrainTeacherConfig(**QUICK, temperature=5)
+    teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / "function"))
+    cli.main(["stage", "train_teacher", *arguments, str(tmp_path / "command")])
+    subprocess.run(
+        [sys.executable, "-m", "defensive_distillation.stages.train_teacher", *arguments, str(tmp_path / "module")],
+        check=True,
+    )
+    assert bytes_of(tmp_path / "function") == bytes_of(tmp_path / "command") == bytes_of(tmp_path / "module")
+
+
+def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(
+    chain: Chain, s3_bucket: str, tmp_path: Path
+) -> None:
+    at = f"{s3_bucket}/sweep/"
+    quick = {"epochs": 5, "batch_size": 16, "learning_rate": 0.05}
+    stages = [
+        (prepare_data, PrepareDataConfig(train_limit=300, test_limit=60), {}, "dataset"),
+        (teacher_stage, TrainTeacherConfig(**quick, temperature=20), {"dataset": at + "dataset"}, "teacher-20"),
+        (
+            generate_soft_labels,
+            GenerateSoftLabelsConfig(temperature=20),
+            {"dataset": at + "dataset", "teacher": at + "teacher-20"},
+            "soft-labels",
+        ),
+        (
+            train_student,
+            TrainStudentConfig(**quick, temperature=20),
+            {"dataset": at + "dataset", "soft_labels": at + "soft-labels"},
+            "student",
+        ),
+        (
+            attack,
+            AttackConfig(sources=10, part_size=30, max_features=20),
+            {"dataset": at + "dataset", "model": at + "student"},
+            "attack",
+        ),
+        (
+            evaluate,
+            EvaluateConfig(),
+            {"dataset": at + "dataset", "model": at + "student", "attacks": [at + "attack"]},
+            "evaluation",
+        ),
+    ]
+    for module, config, inputs, name in stages:
+        artifact = module.run(config, **inputs, output=at + name)  # type: ignore[attr-defined]
+        with artifacts.opened(chain.place(name), config.writes) as here:
+            assert artifact.digest == here.digest, name
+        assert not artifacts.exists(f"{at}{name}.work")
+
+
+def test_a_finished_stage_is_recognised_and_not_repeated(chain: Chain) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path(chain.place("student")).iterdir()}
+    config = TrainStudentConfig(epochs=5, batch_size=16, learning_rate=0.05, temperature=20)
+    train_student.run(
+        config, dataset=chain.place("dataset"), soft_labels=chain.place("soft-labels"), output=chain.place("student")
+    )
+    assert {path: path.stat().st_mtime_ns for path in Path(chain.place("student")).iterdir()} == before
+
+
+def test_another_seed_gives_another_model(chain: Chain, tmp_path: Path) -> None:
+    digests = set()
+    for seed in (0, 1):
+        config = TrainTeacherConfig(**QUICK, seed=seed)
+        found = teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / str(seed)))
+        digests.add(found.manifest.files[codecs.TENSORS].sha256)
+    assert len(digests) == 2
+
+
+def test_soft_labels_are_probabilities_of_the_teacher_at_its_temperature(chain: Chain) -> None:
+    with artifacts.opened(chain.place("soft-labels"), "soft_labels") as soft:
+        rows = codecs.unpack(soft.file(codecs.TENSORS).read_bytes(), "soft labels")["soft_labels"]
+    with artifacts.opened(chain.place("dataset"), "dataset") as found:
+        dataset = codecs.read_dataset(found)
+    with artifacts.opened(chain.place("teacher-20"), "model") as found:
+        teacher = codecs.read_model(found, dataset)
+    with torch.no_grad():
+        expected = torch.softmax(teacher(dataset.train_images.float() / 255) / 20, dim=1)
+    # each row is rounded from float64: within half a unit of the last place for each of the ten entries
+    torch.testing.assert_close(rows.double().sum(1), torch.ones(300, dtype=torch.float64), atol=1e-6, rtol=0)
+    torch.testing.assert_close(rows, expected, atol=1e-5, rtol=0)  # batches of another size round otherwise
+
+
+def test_an_attack_keeps_every_sample_and_says_why_it_stopped(chain: Chain) -> None:
+    with artifacts.opened(chain.place("attack"), "attack") as found:
+        stored = codecs.read_attack(found)
+        facts = found.facts
+    with artifacts.opened(chain.place("dataset"), "dataset") as found:
+        dataset = codecs.read_dataset(found)
+    with artifacts.opened(chain.place("student"), "model") as found:
+        model = codecs.read_model(found, dataset)
+    assert list(stored) == ["probabilities", "logits", "scaled"]
+    for output, one in stored.items():
+        assert len(one.success) == 90  # ten sources, each towards nine other classes
+        assert bool((one.target_class != dataset.test_labels[one.source_index]).all())
+        images = one.adversarial(dataset.test_images, torch.arange(90))
+        with torch.no_grad():
+            reached = model(images.float() / 255).argmax(1) == one.target_class
+        assert torch.equal(reached, one.success), output
+        assert torch.equal((images != dataset.test_images[one.source_index]).flatten(1).sum(1), one.changed_features)
+        assert int(one.changed_features.max()) <= 20
+        variant = next(v for v in facts["variants"] if v["output"] == output)
+        assert sum(variant["stop_reasons"].values()) == 90
+
+
+def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
+    with artifacts.opened(chain.place("evaluation"), "evaluation") as found:
+        evaluation = Evaluation.model_validate(found.facts["evaluation"])
+    with artifacts.opened(chain.place("student"), "model") as found:
+        assert evaluation.accuracy == found.facts["test_accuracy"] == evaluation.training[-1].test_accuracy
+    with artifacts.opened(chain.place("attack"), "attack") as found:
+        stored = codecs.read_attack(found)
+    assert (evaluation.name, evaluation.temperature, evaluation.distilled) == ("T=20", 20.0, True)
+    assert len(evaluation.teacher_training) == len(evaluation.training) == 5
+    for output, one in stored.items():
+        attacked = evaluation.attack(output)
+        assert attacked is not None
+        assert attacked.successes == int(one.success.sum())
+        assert attacked.success_by_budget[-1] == attacked.success_rate
+        assert list(attacked.success_by_budget) == sorted(attacked.success_by_budget)
+    assert sum(evaluation.gradients_at_1.amplitude_counts) == evaluation.gradients_at_1.samples == 60
+
+
+def test_a_training_that_diverges_fails_and_names_the_knob(chain: Chain, tmp_path: Path) -> None:
+    config = TrainTeacherConfig(epochs=2, batch_size=16, learning_rate=1e6)
+    with pytest.raises(TrainingError, match=r"diverged in epoch 1.*finite loss.*lower learning_rate \(now 1e\+06\)"):
+        teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / "model"))
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_training_that_stays_near_chance_fails_and_names_the_knob(chain: Chain, tmp_path: Path) -> None:
+    config = TrainTeacherConfig(epochs=1, batch_size=64, temperature=100, scale_output_layer=False)
+    with pytest.raises(TrainingError, match=r"T = 100 stayed near chance.*set scale_output_layer=true"):
+        teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / "model"))
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("temperature", [1, 2, 5, 10, 20, 30, 40, 50, 100])
+def test_every_temperature_of_the_paper_trains(chain: Chain, tmp_path: Path, temperature: float) -> None:
+    config = TrainTeacherConfig(epochs=8, batch_size=16, learning_rate=0.05, temperature=temperature)
+    artifact = teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / "model"))
+    assert artifact.facts["train_accuracy"] > 0.3  # chance is 0.1, a network that learns nothing stays there
+
+
+def test_soft_labels_of_another_temperature_are_refused(chain: Chain, tmp_path: Path) -> None:
+    config = TrainStudentConfig(**QUICK, temperature=5)
+    with pytest.raises(ArtifactError, match=r"expected soft labels at T = 5, got those at T = 20"):
+        train_student.run(
+            config,
+            dataset=chain.place("dataset"),
+            soft_labels=chain.place("soft-labels"),
+            output=str(tmp_path / "model"),
+        )
+
+
+def test_colour_photographs_in_a_zip_on_s3_go_through_all_stages(s3_bucket: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from defensive_distillation import storage
+
+    generator = torch.Generator().manual_seed(0)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for number, (name, hue) in enumerate([("blue", 2), ("green", 1), ("red", 0)]):
+            for index in range(16):
+                pixels = torch.randint(0, 120, (24, 20, 3), generator=generator, dtype=torch.uint8)
+                pixels[..., hue] += 120
+                path = tmp_path / f"{number}-{index}.png"
+                Image.fromarray(pixels.numpy()).save(path)
+                archive.write(path, f"photos/{name}/{index}.png")
+    storage.write_bytes(f"{s3_bucket}/photos.zip", (tmp_path / "photos.zip").read_bytes())
+    at = {name: str(tmp_path / name) for name in ("dataset", "model", "attack", "evaluation")}
+    prepare_data.run(PrepareDataConfig(source=f"{s3_bucket}/photos.zip", test_fraction=0.25), output=at["dataset"])
+    training = TrainTeacherConfig(architecture="torchvision:resnet18", epochs=2, batch_size=12, minimum_progress=0)
+    teacher_stage.run(training, dataset=at["dataset"], output=at["model"])
+    attack.run(AttackConfig(sources=3, max_features=9), dataset=at["dataset"], model=at["model"], output=at["attack"])
+    artifact = evaluate.run(
+        EvaluateConfig(), dataset=at["dataset"], model=at["model"], attacks=[at["attack"]], output=at["evaluation"]
+    )
+    evaluation = Evaluation.model_validate(artifact.facts["evaluation"])
+    assert evaluation.dataset.image_shape == (3, 24, 20)
+    assert evaluation.dataset.classes == ("blue", "green", "red")
+    assert all(found.pairs == 6 for found in evaluation.attacks)
