@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check golden ui clean help
+.PHONY: run test check golden docs ui clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -32,6 +32,10 @@ check: $(VENV)/installed
 # make golden writes the compiled pipeline that the tests compare with
 golden: $(VENV)/installed
 	$(BIN)/defdistill compile -o tests/golden/sweep.yaml
+
+# make docs   writes docs/configuration.md from the models
+docs: $(VENV)/installed
+	$(BIN)/python -m defensive_distillation.configuration_page > docs/configuration.md
 
 ui: $(VENV)/installed
 	$(BIN)/defdistill ui

@@ -97,9 +97,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
         attack.run(jsma, dataset=at("dataset"), model=at(model), output=at("attack" + suffix))
         attacks = [at("attack" + suffix)]
         found = at("evaluation" + suffix)
-        evaluate.run(
-            config.EvaluateConfig(), dataset=at("dataset"), model=at(model), attacks=attacks, output=found
-        )
+        evaluate.run(config.EvaluateConfig(), dataset=at("dataset"), model=at(model), attacks=attacks, output=found)
     evaluations = [at("evaluation-baseline"), at("evaluation")]
     report.run(config.ReportConfig(), evaluations=evaluations, output=at("report"))
     return chain

@@ -94,9 +94,7 @@ def test_a_run_tells_how_far_it_is(finished: Finished) -> None:
 def test_a_stage_in_the_pipeline_gives_the_same_bytes_as_one_called_alone(finished: Finished, tmp_path: Path) -> None:
     config = PrepareDataConfig(train_limit=200, test_limit=40)
     alone = prepare_data.run(config, output=str(tmp_path / "dataset"))
-    digests = {
-        artifacts.file_digest(path) for path in (finished.workspace / "store").rglob(artifacts.MANIFEST)
-    }
+    digests = {artifacts.file_digest(path) for path in (finished.workspace / "store").rglob(artifacts.MANIFEST)}
     assert alone.digest in digests
 
 

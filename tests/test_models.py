@@ -62,7 +62,9 @@ def test_the_papers_networks_are_table_1_layer_by_layer(
     found = [layer for layer in model.children() if isinstance(layer, nn.Conv2d)]
     assert [(layer.in_channels, layer.out_channels) for layer in found] == convolutions
     assert all(layer.kernel_size == (3, 3) and layer.padding == (0, 0) and layer.stride == (1, 1) for layer in found)
-    assert all(layer.kernel_size == 2 and layer.stride == 2 for layer in model.children() if type(layer) is nn.MaxPool2d)
+    assert all(
+        layer.kernel_size == 2 and layer.stride == 2 for layer in model.children() if type(layer) is nn.MaxPool2d
+    )
     dense = [layer for layer in model.children() if isinstance(layer, nn.Linear)]
     assert [(layer.in_features, layer.out_features) for layer in dense] == linear
     assert [layer.p for layer in model.children() if isinstance(layer, nn.Dropout)] == [0.5, 0.5]

@@ -58,7 +58,7 @@ def read(html: str) -> Reader:
 @pytest.fixture(scope="module")
 def html() -> str:
     models = measured()
-    return page(models, grids(models), "Defensive distillation on MNIST", code_version="0.1.0", run="mnist-1")
+    return page(models, grids(models), "Defensive distillation on MNIST", code_version="0.1.0")
 
 
 def test_the_page_begins_with_what_was_found(html: str) -> None:
@@ -134,7 +134,7 @@ def test_what_users_name_is_text_and_never_markup() -> None:
     dataset = MNIST.model_copy(update={"name": evil, "classes": (evil, "<b>")})
     models = measured(dataset)
     shown = {"T=20": {"scaled": grid(dataset.classes, shape=(1, 8, 8))}}
-    html = page(models, shown, evil, code_version=evil, run=evil)
+    html = page(models, shown, evil, code_version=evil)
     assert "<script" not in html
     assert "<b>alert" not in html
     assert evil in read(html).words
@@ -148,7 +148,7 @@ def test_deviations_from_the_paper_are_marked(html: str) -> None:
 
 
 def test_a_setting_that_is_the_papers_is_not_marked() -> None:
-    html = page(sweep(CIFAR10), {}, "t", code_version="1", run="r")
+    html = page(sweep(CIFAR10), {}, "t", code_version="1")
     words = read(html).words
     assert "50,000 training, 10,000 test ≠" not in words
     assert "50 ≠" not in words
@@ -158,13 +158,13 @@ def test_a_setting_that_is_the_papers_is_not_marked() -> None:
 
 def test_the_papers_numbers_do_not_stand_beside_another_dataset() -> None:
     copy = CIFAR10.model_copy(update={"name": "cifar10.tar.xz"})
-    words = read(page(sweep(copy), {}, "t", code_version="1", run="r")).words
+    words = read(page(sweep(copy), {}, "t", code_version="1")).words
     assert "78.05 %" not in words
     assert "MNIST, CIFAR-10 ≠" in words
 
 
 def test_without_samples_there_is_no_section_of_samples() -> None:
-    html = page(measured(), {}, "t", code_version="1", run="r")
+    html = page(measured(), {}, "t", code_version="1")
     assert 'id="samples"' not in html
 
 
@@ -177,18 +177,18 @@ def test_without_samples_there_is_no_section_of_samples() -> None:
     ],
 )
 def test_a_page_can_be_made_of_little(models: list[Any]) -> None:
-    assert read(page(models, {}, "t", code_version="1", run="r")).words
+    assert read(page(models, {}, "t", code_version="1")).words
 
 
 def test_a_page_of_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="expected at least one, got none"):
-        page([], {}, "t", code_version="1", run="r")
+        page([], {}, "t", code_version="1")
 
 
 @pytest.mark.slow
 def test_ten_models_with_thirty_grids_that_hardly_compress_stay_below_5_mb() -> None:
     models = sweep(CIFAR10)
-    html = page(models, grids(models), "t", code_version="1", run="r")
+    html = page(models, grids(models), "t", code_version="1")
     assert len(html.encode()) < MAX_BYTES
     assert html.count("<img") == 8 + 30
 
@@ -196,9 +196,9 @@ def test_ten_models_with_thirty_grids_that_hardly_compress_stay_below_5_mb() -> 
 def test_grids_that_cannot_fit_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     models = measured()
     drawn = figures_as_png(models)
-    bare = len(page(models, {}, "t", code_version="1", run="r", drawn=drawn).encode())
+    bare = len(page(models, {}, "t", code_version="1", drawn=drawn).encode())
     monkeypatch.setattr("defensive_distillation.reporting.page.MAX_BYTES", bare + 60_000)
-    html = page(models, grids(models), "t", code_version="1", run="r", drawn=drawn)
+    html = page(models, grids(models), "t", code_version="1", drawn=drawn)
     assert len(html.encode()) < bare + 60_000
     shown = html.count("<img") - 8
     assert 0 < shown < 9
@@ -207,7 +207,7 @@ def test_grids_that_cannot_fit_are_left_out_and_counted(monkeypatch: pytest.Monk
 
 def test_a_report_has_its_files_and_two_have_the_same_bytes(tmp_path: Path) -> None:
     for name, models in (("one", measured()), ("two", measured()[::-1])):
-        write_report(models, grids(measured()), title="t", code_version="1", run="r", folder=tmp_path / name)
+        write_report(models, grids(measured()), title="t", code_version="1", folder=tmp_path / name)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
     assert [str(file) for file in files] == [
         "figures/figure_10.png",
@@ -231,7 +231,7 @@ def test_a_report_has_its_files_and_two_have_the_same_bytes(tmp_path: Path) -> N
 
 def test_a_report_that_is_refused_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        write_report([*measured(), *measured()], {}, title="t", code_version="1", run="r", folder=tmp_path / "report")
+        write_report([*measured(), *measured()], {}, title="t", code_version="1", folder=tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 

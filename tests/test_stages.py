@@ -51,9 +51,7 @@ def test_a_stage_gives_the_same_bytes_as_function_as_command_and_as_module(chain
     assert bytes_of(tmp_path / "function") == bytes_of(tmp_path / "command") == bytes_of(tmp_path / "module")
 
 
-def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(
-    chain: Chain, s3_bucket: str, tmp_path: Path
-) -> None:
+def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, s3_bucket: str, tmp_path: Path) -> None:
     at = f"{s3_bucket}/sweep/"
     quick = {"epochs": 5, "batch_size": 16, "learning_rate": 0.05}
     stages = [

@@ -113,20 +113,11 @@ def test_the_learning_rate_and_the_momentum_follow_the_schedule() -> None:
     with torch.no_grad():
         model[1].weight.copy_(torch.tensor([[1e6], [0.0]]))  # F = (1, 0), Y = (0, 1): the gradient is (1, -1) / T
     targets = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
-    at = [1e6]
-    for _, velocity in train(
-        model,
-        images,
-        targets,
-        temperature=2.0,
-        epochs=5,
-        batch_size=4,
-        learning_rate=8.0,
-        momentum=0.5,
-        decay=0.5,
-        decay_epochs=2,
-    ):
+    at, velocity = [1e6], {}
+    settings = {"temperature": 2.0, "batch_size": 4, "learning_rate": 8.0, "momentum": 0.5}
+    for _, buffers in train(model, images, targets, **settings, epochs=5, decay=0.5, decay_epochs=2):
         at.append(float(model[1].weight.detach()[0]))
+        velocity = buffers
     v1 = 0.5
     v2 = 0.5 * v1 + 0.5
     v3 = 0.25 * v2 + 0.5

@@ -167,7 +167,7 @@ def _parse(content: bytes | None, location: str) -> Manifest:
         raise ArtifactError(f"{location}: {MANIFEST} is not readable, expected JSON of an artifact: {error}") from error
     if version != SCHEMA_VERSION:
         raise ArtifactError(f"{location}: expected schema version {SCHEMA_VERSION}, got {version}")
-    if digest != claimed:
+    if digest != claimed or content != _canonical({**values, "digest": claimed}):
         raise ArtifactError(f"{location}: {MANIFEST} does not match its own digest; it was changed")
     try:
         return Manifest.model_validate(values)

@@ -102,7 +102,7 @@ class TrainConfig(ComputeConfig):
         0.1,
         ge=0,
         lt=1,
-        description="A training that covers less of the way from chance to accuracy 1 than this fails; 0 lets all pass.",
+        description="Fail a training that covers less of the way from chance to accuracy 1 than this; 0 lets all pass.",
     )
 
 

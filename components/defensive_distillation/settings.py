@@ -23,7 +23,7 @@ def load(preset: str, file: str | None = None, assignments: Sequence[str] = ()) 
 
     Args:
         preset: digits, mnist or cifar10.
-        file: YAML or TOML with keys as in ExperimentConfig; its own key `preset` is not looked at.
+        file: YAML or TOML with keys as in ExperimentConfig; `train` in it stands for both trainings.
         assignments: 'stage.key=value', 'train.key=value' for teacher and student, or 'key=value'.
 
     Raises:
@@ -87,7 +87,8 @@ def parse(text: str, field: FieldInfo | None) -> Any:
 
 def _expanded(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     expanded: dict[str, Any] = {}
-    for key, value in content.items():
+    # `train` first: what is said of one of the two trainings stands, wherever it stands
+    for key, value in sorted(content.items(), key=lambda item: item[0] != "train"):
         if (key in STAGES or key == "train") and not isinstance(value, Mapping):
             raise ConfigurationError(f"{where}: expected settings below {key}, got {value!r}")
         for stage in TRAINING if key == "train" else (key,):

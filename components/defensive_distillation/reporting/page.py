@@ -60,7 +60,6 @@ def page(
     title: str,
     *,
     code_version: str,
-    run: str,
     drawn: Mapping[str, bytes] | None = None,
 ) -> str:
     """The whole page.
@@ -70,7 +69,6 @@ def page(
         grids: adversarial samples by model and attacked output; models without any are left out.
         title: of the page.
         code_version: of the code that measured.
-        run: name of the run that measured.
         drawn: what `figures_as_png` gave, if it was called already.
 
     Raises:
@@ -87,15 +85,15 @@ def page(
         "gradients": _exhibits(_BEHIND, ordered, pngs),
         "training": _exhibits(_TRAINING, ordered, pngs),
         "samples": Html(""),
-        "setting": _setting(ordered, code_version, run),
-        "reproduce": _reproduce(ordered, code_version, run),
+        "setting": _setting(ordered, code_version),
+        "reproduce": _reproduce(ordered, code_version),
     }
-    size = len(_document(ordered, sections, title, run).encode())
+    size = len(_document(ordered, sections, title).encode())
     sections["samples"] = _samples(ordered, grids, MAX_BYTES - size - _RESERVE)
-    return _document(ordered, sections, title, run)
+    return _document(ordered, sections, title)
 
 
-def _document(ordered: Sequence[Evaluation], sections: Mapping[str, Html], title: str, run: str) -> str:
+def _document(ordered: Sequence[Evaluation], sections: Mapping[str, Html], title: str) -> str:
     css = files("defensive_distillation.reporting").joinpath("page.css").read_text(encoding="utf-8")
     shown = {name: content for name, content in sections.items() if content}
     contents = tag(
@@ -122,16 +120,16 @@ def _document(ordered: Sequence[Evaluation], sections: Mapping[str, Html], title
             tag("style", Html(css)),
         ]
     )
-    main = tag("main", join([_header(ordered, title, run), body[0], contents, *body[1:], _footer()]))
+    main = tag("main", join([_header(ordered, title), body[0], contents, *body[1:], _footer()]))
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{main}\n</body>\n</html>\n'
 
 
-def _header(ordered: Sequence[Evaluation], title: str, run: str) -> Html:
+def _header(ordered: Sequence[Evaluation], title: str) -> Html:
     dataset = ordered[0].dataset
     models = f"{len(ordered)} model{'s' if len(ordered) > 1 else ''}"
     return tag(
         "header",
-        tag("p", f"{dataset.name} · {models} · {run}", class_="eyebrow"),
+        tag("p", f"{dataset.name} · {models}", class_="eyebrow"),
         tag("h1", title),
         tag("p", headline(ordered), class_="lede"),
         _badges(ordered),
@@ -330,10 +328,10 @@ def _reached(grid: Grid) -> str:
     return f"{count(reached)} of these {count(attacked)} samples reach their target."
 
 
-def _setting(ordered: Sequence[Evaluation], code_version: str, run: str) -> Html:
+def _setting(ordered: Sequence[Evaluation], code_version: str) -> Html:
     body = [
         [setting.name, setting.here, join([setting.paper, *([_differs()] if setting.differs else [])], " ")]
-        for setting in settings(ordered, code_version=code_version, run=run)
+        for setting in settings(ordered, code_version=code_version)
     ]
     words = "What was done here, and what the paper did. A setting that differs is marked ≠."
     return join([tag("p", words), table(["", "Here", "The paper"], body, caption="Setting", kind="setting")])
@@ -343,14 +341,12 @@ def _differs() -> Html:
     return tag("span", "≠", class_="differs", title="differs from the paper")
 
 
-def _reproduce(ordered: Sequence[Evaluation], code_version: str, run: str) -> Html:
+def _reproduce(ordered: Sequence[Evaluation], code_version: str) -> Html:
     return join(
         [
             tag(
                 "p",
-                "Run ",
-                tag("code", run),
-                f" was made with seed {ordered[0].seed} and code version ",
+                f"This sweep was made with seed {ordered[0].seed} and code version ",
                 tag("code", code_version),
                 ". With the same code, the same dataset (compare the digest above), the same settings and the same "
                 "number of threads, a CPU writes the same bytes; a GPU comes close.",

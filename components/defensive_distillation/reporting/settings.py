@@ -25,9 +25,9 @@ class Setting:
     differs: bool = False
 
 
-def settings(ordered: Sequence[Evaluation], *, code_version: str, run: str) -> list[Setting]:
+def settings(ordered: Sequence[Evaluation], *, code_version: str) -> list[Setting]:
     """The setting of a sweep, line by line."""
-    return [*_data(ordered), *_training(ordered), *_attacks(ordered), *_origin(ordered, code_version, run)]
+    return [*_data(ordered), *_training(ordered), *_attacks(ordered), *_origin(ordered, code_version)]
 
 
 def _data(ordered: Sequence[Evaluation]) -> list[Setting]:
@@ -99,12 +99,11 @@ def _attacks(ordered: Sequence[Evaluation]) -> list[Setting]:
     ]
 
 
-def _origin(ordered: Sequence[Evaluation], code_version: str, run: str) -> list[Setting]:
+def _origin(ordered: Sequence[Evaluation], code_version: str) -> list[Setting]:
     samples = _distinct(count(found.gradients_at_1.samples) for found in ordered)
     return [
         Setting("Samples for gradients", samples, "10,000", samples != "10,000"),
         Setting("Code version", code_version),
-        Setting("Run", run),
     ]
 
 

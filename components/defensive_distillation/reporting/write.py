@@ -18,7 +18,6 @@ def write_report(
     *,
     title: str,
     code_version: str,
-    run: str,
     folder: Path,
 ) -> None:
     """Writes report.html, sweep.csv, sweep.json and figures/*.png into `folder`; the same bytes for the same input.
@@ -28,7 +27,6 @@ def write_report(
         grids: adversarial samples by model and attacked output; may lack any.
         title: of the page.
         code_version: of the code that measured.
-        run: name of the run that measured.
         folder: made if it is not there.
 
     Raises:
@@ -39,7 +37,7 @@ def write_report(
 
     ordered = checked(evaluations)
     drawn = figures_as_png(ordered)
-    document = page(ordered, grids, title, code_version=code_version, run=run, drawn=drawn)
+    document = page(ordered, grids, title, code_version=code_version, drawn=drawn)
     table = rows(ordered)
     findings = {
         "headline": headline(ordered),

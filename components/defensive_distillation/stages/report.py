@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from defensive_distillation import __version__
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.config import ReportConfig
 from defensive_distillation.errors import ArtifactError
@@ -50,8 +51,7 @@ def _compute(task: Task[ReportConfig]) -> Result:
             evaluations,
             samples,
             title=task.config.title,
-            code_version=STAGE.code,
-            run=task.input("evaluations").manifest.version,
+            code_version=f"{__version__} ({STAGE.code})",
             folder=folder,
         )
 
