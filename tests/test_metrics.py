@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defensive_distillation.errors import InputError
@@ -40,6 +40,7 @@ def test_the_interval_of_none_and_of_all_has_a_closed_form() -> None:
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
+@settings(deadline=None)
 @given(trials=st.integers(1, 10**6), data=st.data())
 def test_the_interval_holds_the_share_and_solves_the_score_equation(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
@@ -108,6 +109,7 @@ def test_a_budget_of_0_is_one_point() -> None:
     assert success_by_budget(torch.tensor([True, False]), torch.tensor([0, 0]), 0) == ([0], [0.5])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 12)), min_size=1, max_size=40))
 def test_the_success_rate_never_falls_and_ends_at_the_whole(pairs: list[tuple[bool, int]]) -> None:
     success = torch.tensor([pair[0] for pair in pairs])

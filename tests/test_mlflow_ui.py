@@ -90,13 +90,12 @@ def reader(tmp_path_factory: pytest.TempPathFactory, chain: Chain) -> Iterator[R
         yield Reader(driver, address, Tracker(uri, RUN))
 
 
-def rounded(chain: Chain, name: str) -> list[str]:
-    """Accuracy and success rates of a model as MLflow writes them."""
+def measured(chain: Chain, name: str) -> list[float]:
+    """Accuracy and success rates of a model."""
     suffix = "-baseline" if name == "baseline" else ""
     found = artifacts.read_manifest(chain.place(f"evaluation{suffix}")).facts["evaluation"]
     rates = {attack["output"]: attack["success_rate"] for attack in found["attacks"]}
-    values = [found["accuracy"], rates["logits"], rates["probabilities"], rates["scaled"]]
-    return [str(round(value, 3)) for value in values]
+    return [found["accuracy"], rates["logits"], rates["probabilities"], rates["scaled"]]
 
 
 def test_the_list_of_runs_shows_models_below_their_sweep_with_their_numbers(reader: Reader, chain: Chain) -> None:
@@ -104,17 +103,18 @@ def test_the_list_of_runs_shows_models_below_their_sweep_with_their_numbers(read
     reader.see(RUN, "4 matching runs")
     reader.click(".ag-row button")  # opens the sweep
     reader.see("baseline", "T=20", f"T=20 {RERUN}")
+    reader.click("[aria-label='Toggle sidebar']")
     reader.press("Columns")
-    for column in SHOWN:
+    for column in (*SHOWN, "Dataset", "Source", "Models"):  # the last three stand empty and take the room
         reader.click(f"[title='{column}']")
     reader.press("Columns")
-    reader.see(*SHOWN)
+    reader.see("Metrics", *SHOWN)
     rows = reader.wait(lambda: cells(reader), "rows with numbers")
     reader.photograph("runs")
     for name in ("baseline", "T=20"):
-        assert rows[name] == rounded(chain, name)
+        assert rows[name] == [repr(value).removesuffix(".0") for value in measured(chain, name)]
     assert rows[RUN] == ["-"] * 4
-    assert rows[f"T=20 {RERUN}"] == ["-", *rounded(chain, "T=20")[1:]]
+    assert rows[f"T=20 {RERUN}"] == ["-", *rows["T=20"][1:]]
 
 
 def cells(reader: Reader) -> dict[str, list[str]]:
@@ -137,47 +137,64 @@ def test_models_stand_side_by_side_with_temperatures_and_metrics(reader: Reader,
     ids = ",".join(f'"{run_id}"' for run_id in reader.models.values())
     reader.open(f'/compare-runs?runs=[{ids}]&experiments=["{reader.experiment}"]')
     reader.see("Comparing 2 Runs from 1 Experiment", "Run Name: baseline T=20", "temperature 1 20")
-    rows = {row[0]: row[1:] for row in table(reader)}
-    assert rows["temperature"] == ["1", "20"]
-    assert rows["distilled"] == ["False", "True"]
+    assert lines(reader)["temperature"] == ["1", "20"]
+    assert lines(reader)["distilled"] == ["False", "True"]
     for number, metric in enumerate(SHOWN):
-        assert rows[metric] == [rounded(chain, name)[number] for name in ("baseline", "T=20")]
-    for title in ("Parameters", "Metrics"):
+        expected = [f"{round(measured(chain, name)[number], 3):g}" for name in ("baseline", "T=20")]
+        assert reader.wait(lambda metric=metric: scrolled(reader, metric), metric) == expected
+    for title in ("Metrics", "Parameters"):
         heading = reader.driver.find_elements("xpath", f"//*[normalize-space(text())='{title}']")[-1]
         reader.driver.execute_script("arguments[0].scrollIntoView()", heading)
         reader.photograph(f"compare_{title.lower()}")
 
 
-def table(reader: Reader) -> list[list[str]]:
-    """All rows of all tables of a page."""
+def lines(reader: Reader) -> dict[str, list[str]]:
+    """What stands on one line of the comparison, from left to right, by its first word."""
     script = """
-      return [...document.querySelectorAll('tr, [role=row]')]
-        .map(row => [...row.querySelectorAll('th, td, [role=cell], [role=rowheader]')].map(cell => cell.innerText.trim()))
+      const lines = {};
+      for (const cell of document.querySelectorAll('td, th, .ReactVirtualized__Grid__innerScrollContainer > div')) {
+        const box = cell.getBoundingClientRect();
+        (lines[Math.round(box.top)] ??= []).push([box.left, cell.innerText.trim()]);
+      }
+      return Object.values(lines).map(line => line.sort((a, b) => a[0] - b[0]).map(cell => cell[1]));
     """
-    return [row for row in reader.driver.execute_script(script) if row]
+    return {first: rest for first, *rest in reader.driver.execute_script(script)}
+
+
+def scrolled(reader: Reader, metric: str) -> list[str] | None:
+    """The line of a metric, for which its table is scrolled on if need be."""
+    found = lines(reader).get(metric)
+    if not found:
+        scroll = "[...document.querySelectorAll('.ReactVirtualized__Grid')].forEach(grid => grid.scrollBy(0, 90))"
+        reader.driver.execute_script(scroll)
+    return found
 
 
 def test_losses_are_curves(reader: Reader, chain: Chain) -> None:
     ids = ",".join(f'"{run_id}"' for run_id in reader.models.values())
     reader.open(
-        f'/metric/loss?runs=[{ids}]&experiments=["{reader.experiment}"]&metric="loss"&plot_metric_keys=["loss"]'
+        f'/metric?runs=[{ids}]&metric="loss"&experiments=["{reader.experiment}"]&plot_metric_keys=["loss"]&x_axis=step'
     )
     reader.see("baseline (loss)", "T=20 (loss)", "(step=5)")
-    lines = reader.wait(lambda: curves(reader), "two curves")
+    found = reader.wait(lambda: curves(reader), "two curves")
     reader.photograph("loss")
-    assert all(width > 100 and height > 10 for width, height in lines)  # a curve, not a point or an upright line
-    for network in ("teacher-1", "student"):
-        last = artifacts.read_manifest(chain.place(network)).facts["training"][-1]
-        assert f"{last['loss']} (step=5)" in reader.text
+    for (name, steps, values), network in zip(found, ("teacher-1", "student"), strict=True):
+        training = artifacts.read_manifest(chain.place(network)).facts["training"]
+        assert name == ("baseline" if network == "teacher-1" else "T=20")
+        assert steps == [epoch["epoch"] for epoch in training]
+        assert values == [epoch["loss"] for epoch in training]
+        assert f"{values[-1]} (step=5)" in reader.text
 
 
-def curves(reader: Reader) -> list[tuple[float, float]]:
+def curves(reader: Reader) -> list[tuple[str, list[int], list[float]]]:
+    """The curves of a chart: name, steps and values, once they are drawn."""
     script = """
-      return [...document.querySelectorAll('path.js-line')]
-        .map(line => line.getBBox()).map(box => [box.width, box.height])
+      if (document.querySelectorAll('.js-plotly-plot path.js-line').length < 2) return [];
+      return document.querySelector('.js-plotly-plot')._fullData.map(line => [line.name, line.x, line.y]);
     """
-    found: list[tuple[float, float]] = reader.driver.execute_script(script)
-    return found if len(found) == 2 else []
+    # MLflow draws each curve twice, as it is and smoothed
+    unique = {name: (name, steps, values) for name, steps, values in reader.driver.execute_script(script)}
+    return list(unique.values())
 
 
 def test_the_sweep_holds_its_report_and_a_model_its_samples(reader: Reader) -> None:

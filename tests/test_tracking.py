@@ -18,14 +18,15 @@ import mlflow_server
 from defensive_distillation import artifacts, config, tracking
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.errors import TrackingError
-from defensive_distillation.stages import attack, train_teacher
 from defensive_distillation.stage_command import implementation
+from defensive_distillation.stages import attack, train_teacher
 from defensive_distillation.tracking import TIME_LIMIT, Tracker
 
 if TYPE_CHECKING:
-    from conftest import Chain
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+    from conftest import Chain
 
 # MLflow 3.17 beside SQLAlchemy 2.1; Python shows it to no user
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")

@@ -24,7 +24,9 @@ INCIDENTAL = frozenset(
 def code_digest(stage: str) -> str:
     """Twelve hexadecimal digits for the code that decides the results of `stage`."""
     digest = hashlib.sha256()
-    for path in sorted(_closure(ROOT / "stages" / f"{stage}.py")):
+    modules = _closure(ROOT / "stages" / f"{stage}.py")
+    data = {path for folder in {module.parent for module in modules} for path in folder.glob("*.css")}
+    for path in sorted(modules | data):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

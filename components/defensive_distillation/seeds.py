@@ -7,5 +7,5 @@ import hashlib
 
 def derive(experiment_seed: int, stage: str, temperature: float = 1.0) -> int:
     """A seed below 2^62 that depends on the experiment, the stage and the temperature, and on nothing else."""
-    digest = hashlib.sha256(f"{experiment_seed}/{stage}/{temperature!r}".encode()).digest()
+    digest = hashlib.sha256(f"{experiment_seed}/{stage}/{float(temperature)!r}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 2

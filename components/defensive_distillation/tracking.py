@@ -113,7 +113,7 @@ class Run:
         with _reported(self.uri):
             known = {name: {metric.step: metric.value for metric in self._history(name)} for name in rows[0]}
             new = [
-                Metric(name, float(value), now + step - first_step, step)  # MLflow's first look at a curve is over time
+                Metric(name, float(value), now, step)
                 for step, row in enumerate(rows, start=first_step)
                 for name, value in row.items()
                 if value is not None and known[name].get(step) != value

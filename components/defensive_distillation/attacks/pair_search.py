@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+MOST_PAIRS = 2**22  # that are held at once, over all samples
+
 
 def best_pair(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """The pair of allowed features that the saliency map prefers, for each sample.
@@ -27,16 +29,23 @@ def best_pair(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = 
     """
     gain, drop = (alpha, -beta) if increase else (-alpha, beta)
     features, present = _undominated(gain, drop, allowed)
-    gain, drop = gain.gather(1, features), drop.gather(1, features)
-    gains, drops = gain[:, :, None] + gain[:, None, :], drop[:, :, None] + drop[:, None, :]  # (N, M, M)
-    pairs = (present[:, :, None] & present[:, None, :]).triu(1) & (gains > 0) & (drops > 0)
-    # a product of two tiny sums may underflow to 0, which is still better than no pair
-    score = torch.where(pairs, gains * drops, -1.0).flatten(1)
-    best, position = score.max(dim=1)
-    width = features.shape[1]
-    first = features.gather(1, (position // width)[:, None]).squeeze(1)
-    second = features.gather(1, (position % width)[:, None]).squeeze(1)
-    return torch.minimum(first, second), torch.maximum(first, second), best >= 0
+    gain = gain.gather(1, features)
+    drop = drop.gather(1, features)
+    count, width = features.shape
+    best = torch.full((count,), -1.0, dtype=gain.dtype, device=gain.device)
+    first, second = torch.zeros_like(features[:, 0]), torch.zeros_like(features[:, 0])
+    for rows in torch.arange(width, device=gain.device).split(max(1, MOST_PAIRS // (count * width))):
+        gains = gain[:, rows, None] + gain[:, None, :]  # (N, R, M)
+        drops = drop[:, rows, None] + drop[:, None, :]
+        pairs = (present[:, rows, None] & present[:, None, :]).triu(1 + int(rows[0])) & (gains > 0) & (drops > 0)
+        # a product of two tiny sums may underflow to 0, which is still better than no pair
+        score, position = torch.where(pairs, gains * drops, -1.0).flatten(1).max(dim=1)
+        better = score > best
+        best = torch.where(better, score, best)
+        first = torch.where(better, rows[0] + position // width, first)
+        second = torch.where(better, position % width, second)
+    p, q = features.gather(1, first[:, None]).squeeze(1), features.gather(1, second[:, None]).squeeze(1)
+    return torch.minimum(p, q), torch.maximum(p, q), best >= 0
 
 
 def largest_pair(alpha: Tensor, allowed: Tensor, *, increase: bool = True) -> tuple[Tensor, Tensor, Tensor]:
