@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Chain
 
+from conftest import Chain
 from defensive_distillation import artifacts, codecs
 from defensive_distillation.config import (
     AttackConfig,

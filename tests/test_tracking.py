@@ -170,7 +170,7 @@ def test_all_models_have_the_same_parameters_and_metrics(sweep: Tracker) -> None
     assert baseline.params["temperature"] == "1"
     assert student.params["temperature"] == "20"
     assert (baseline.params["distilled"], student.params["distilled"]) == ("False", "True")
-    assert baseline.params["model_training.epochs"] == student.params["teacher_training.epochs"] == str(EPOCHS)
+    assert baseline.params["training.epochs"] == student.params["training_of_teacher.epochs"] == str(EPOCHS)
     assert baseline.params["attack.max_features"] == student.params["attack.max_features"] == "20"
 
 
@@ -181,8 +181,8 @@ def test_numbers_are_those_of_the_evaluation(sweep: Tracker, chain: Chain) -> No
         assert metrics["accuracy"] == found["accuracy"]
         for output in ("probabilities", "logits", "scaled"):
             measured = next(one for one in found["attacks"] if one["output"] == output)
-            assert metrics[f"jsma_{output}_success_rate"] == measured["success_rate"]
-            assert metrics[f"jsma_{output}_robustness"] == measured["robustness"]
+            assert metrics[f"jsma_success_rate/{output}"] == measured["success_rate"]
+            assert metrics[f"jsma_robustness/{output}"] == measured["robustness"]
 
 
 def test_trainings_are_curves_by_epoch(sweep: Tracker, chain: Chain) -> None:
@@ -274,8 +274,8 @@ def test_a_rerun_has_runs_of_its_own_beside_the_first(sweep: Tracker, chain: Cha
         found = children(rerun)
         mine = found["T=20 rerun attack max_features=3"]
         assert mine.data.params["attack.max_features"] == "3"
-        assert values(sweep.client, mine)["jsma_logits_success_rate"][0][0] == 0
-        assert len(values(sweep.client, mine)["jsma_logits_success_rate"]) == 1
+        assert values(sweep.client, mine)["jsma_success_rate/logits"][0][0] == 0
+        assert len(values(sweep.client, mine)["jsma_success_rate/logits"]) == 1
         assert "report/report.html" in files(sweep.client, found["rerun report title=It's new"].info.run_id)
         again = {run.info.run_id: run for run in runs_of(sweep)}
         for run_id, (data, status) in before.items():
@@ -425,7 +425,7 @@ def test_a_run_that_kubeflow_opened_is_adopted(
     assert len(found) == 3
     mine = next(run for run in found if run.info.run_name == "T=20")
     assert mine.data.tags["mlflow.parentRunId"] == tracker.parent_id
-    assert "jsma_scaled_success_rate" in mine.data.metrics
+    assert "jsma_success_rate/scaled" in mine.data.metrics
     stepped = client.get_run(step).data
     assert stepped.params["max_features"] == '"20"'
     assert stepped.params["defdistill.max_features"] == "20"
@@ -507,7 +507,7 @@ def test_an_artifact_is_there_though_the_server_died_and_is_recorded_later(
     assert artifacts.exists(inputs["output"])
     assert list(children_after(gate, "died")) == []
     attack.run(settings, **inputs, tracker=Tracker(gate.address, "died"))
-    assert "jsma_logits_success_rate" in children_after(gate, "died")["T=20"].data.metrics
+    assert "jsma_success_rate/logits" in children_after(gate, "died")["T=20"].data.metrics
 
 
 def test_a_training_whose_server_dies_goes_on_with_its_next_epoch(

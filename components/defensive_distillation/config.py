@@ -289,10 +289,13 @@ def explain(error: ValidationError, where: str) -> ConfigurationError:
     """Turns pydantic's report into one line: which setting, what was expected, what came."""
     problem = error.errors()[0]
     path = ".".join(str(part) for part in problem["loc"])
-    got = repr(problem["input"]) if problem["type"] != "extra_forbidden" else "a key that does not exist"
     place = ".".join(part for part in (where, path) if part)
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return ConfigurationError(f"{place}: {problem['msg'].removeprefix('Value error, ')}, got {got}{more}")
+    others = len({found["loc"] for found in error.errors()}) - 1
+    more = f" (and {others} more)" if others else ""
+    if problem["type"] == "extra_forbidden":
+        return ConfigurationError(f"{place}: expected a setting that exists, got an unknown key{more}")
+    expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
+    return ConfigurationError(f"{place}: {expected}, got {problem['input']!r}{more}")
 
 
 def stage_config(stage: str, values: Mapping[str, Any]) -> StageConfig:

@@ -161,5 +161,7 @@ def record(task: Task[C], artifact: Any) -> None:
     head = prefix(task)
     settings = task.config.model_dump(mode="json", exclude={"temperature"})
     run.params({"temperature": task.config.temperature, "distilled": task.label != "baseline"})
-    run.params({f"{head or 'model_'}training.{key}": value for key, value in settings.items()})
+    # these names let the compare view choose the temperature among its first parameters
+    section = "training_of_teacher" if head else "training"
+    run.params({f"{section}.{key}": value for key, value in settings.items()})
     run.curves(curve([Epoch(**epoch) for epoch in artifact.facts["training"]], head))

@@ -37,12 +37,12 @@ def metrics(evaluation: Evaluation) -> dict[str, float | None]:
         "median_log10_gradient": evaluation.gradients_at_1.median_log10_amplitude,
     }
     for found in evaluation.attacks:
-        head = f"{found.attack}_{found.output}"
+        # MLflow draws what stands before a slash as one section: the outputs side by side
         values |= {
-            f"{head}_success_rate": found.success_rate,
-            f"{head}_changed_features": found.mean_changed_features,
-            f"{head}_distortion": found.mean_distortion,
-            f"{head}_robustness": found.robustness,
+            f"{found.attack}_success_rate/{found.output}": found.success_rate,
+            f"{found.attack}_changed_features/{found.output}": found.mean_changed_features,
+            f"{found.attack}_distortion/{found.output}": found.mean_distortion,
+            f"{found.attack}_robustness/{found.output}": found.robustness,
         }
     return values
 

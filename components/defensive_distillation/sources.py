@@ -417,7 +417,7 @@ class _Canvas:
 
 def _pixels(name: str, content: bytes, image_size: int | None) -> _Pixels:
     """One image as uint8 (C, H, W), C = 1 for grey."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -428,7 +428,8 @@ def _pixels(name: str, content: bytes, image_size: int | None) -> _Pixels:
     except DatasetError as error:
         raise DatasetError(f"{name}: {error}") from error
     except Exception as error:  # decoders answer damaged input with whatever they stumble over
-        raise DatasetError(f"{name}: expected an image ({', '.join(_FORMATS)}), got: {first_line(error)}") from error
+        reason = "something else" if isinstance(error, UnidentifiedImageError) else first_line(error)
+        raise DatasetError(f"{name}: expected an image ({', '.join(_FORMATS)}), got: {reason}") from error
     if image_size is not None:
         image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)  # averages when it shrinks
     array = np.asarray(image, dtype=np.uint8)

@@ -113,7 +113,8 @@ class Stage(Generic[C]):
                 for key, places in inputs.items()
             }
             _require_different(opened)
-            digests = {key: [artifact.digest for artifact in found] for key, found in opened.items()}
+            # Kubeflow collects in any order: the order of several inputs means nothing
+            digests = {key: sorted(artifact.digest for artifact in found) for key, found in opened.items()}
             settings = config.model_dump(mode="json")
             identity = artifacts.fingerprint(name, self.code, settings, digests)
             label = label_of(config, {key: [a.facts for a in found] for key, found in opened.items()})

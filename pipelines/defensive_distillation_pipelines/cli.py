@@ -267,10 +267,13 @@ def _ui(arguments: argparse.Namespace) -> None:
         raise InputError(f"--workspace: expected a folder that defdistill run made, got {arguments.workspace}")
     uri = workspace.tracking_uri
     if uri.startswith(("http://", "https://")):
-        print(f"the runs are tracked by the server at {uri}")
+        print("the runs are tracked by the server that MLFLOW_TRACKING_URI names")
         return
-    print(f"MLflow on http://127.0.0.1:{arguments.port} — end it with Ctrl-C", flush=True)
+    # MLflow opens on another page; experiment 1 is the first that is made in a new database
+    page = f"http://127.0.0.1:{arguments.port}/#/experiments/1/runs?workflowType=machine_learning"
+    print(f"MLflow on {page}\nend it with Ctrl-C", flush=True)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     os.execv(sys.executable, [*command, "--port", str(arguments.port), "--workers", "1"])
 

@@ -135,10 +135,11 @@ def _summary(output: str, temperature: float, found: StoredAttack) -> dict[str, 
 def _record(task: Task[AttackConfig], artifact: Artifact) -> None:
     assert task.tracker is not None
     run = task.tracker.model_run(task.label)
+    run.params({"temperature": task.input("model").facts["temperature"]})
     run.params({f"attack.{key}": value for key, value in task.config.model_dump(mode="json").items()})
     run.metrics(
         {
-            f"jsma_{variant['output']}_success_rate": variant["successes"] / artifact.facts["pairs"]
+            f"jsma_success_rate/{variant['output']}": variant["successes"] / artifact.facts["pairs"]
             for variant in artifact.facts["variants"]
         }
     )

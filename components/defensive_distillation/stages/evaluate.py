@@ -57,6 +57,8 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     for artifact in task.inputs["attacks"]:
         _require_same_model(task, artifact)
         for output, found in codecs.read_attack(artifact).items():
+            if any(other.output == output for other in findings):
+                raise ArtifactError(f"{artifact.location}: expected one attack on {output}, got a second")
             findings.append(_attack_findings(artifact, output, found, dataset))
             tensors |= {f"{output}.{k}": v for k, v in sample_grid(dataset, found).items()}
     at_1, at_temperature = _gradients(task, model, dataset, device, (1.0, facts["temperature"]))

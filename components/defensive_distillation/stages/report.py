@@ -61,7 +61,7 @@ def _compute(task: Task[ReportConfig]) -> Result:
 def _record(task: Task[ReportConfig], artifact: Artifact) -> None:
     """Records the report on the sweep's run, and each model that was taken from an earlier run on one of its own."""
     assert task.tracker is not None
-    for evaluation in _evaluations(task):
+    for evaluation in _evaluations(task) if not task.tracker.rerun else []:
         run = task.tracker.model_run(evaluation.name)
         record_evaluation(run, evaluation)
         run.ended()
