@@ -188,7 +188,7 @@ def test_a_run_killed_in_the_middle_is_finished_by_the_same_command(tmp_path: Pa
     assert steps
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    gone, alive = psutil.wait_procs(steps, timeout=10)
+    _gone, alive = psutil.wait_procs(steps, timeout=10)
     assert not alive, "the steps of a run that is gone must not go on"
     teachers = [path for path in stored(workspace) if "train-teacher" in path]
     before = stored(workspace)
@@ -199,8 +199,13 @@ def test_a_run_killed_in_the_middle_is_finished_by_the_same_command(tmp_path: Pa
     assert teachers
     assert "10 done (" in done.stderr
     assert stages_of(list(after)) == sorted(
-        [*("prepare_data", "train_teacher", "attack", "evaluate", "train_teacher", "generate_soft_labels")]
-        + ["train_student", "attack", "evaluate", "report"]
+        [
+            *("prepare_data", "train_teacher", "attack", "evaluate", "train_teacher", "generate_soft_labels"),
+            "train_student",
+            "attack",
+            "evaluate",
+            "report",
+        ]
     )
 
 

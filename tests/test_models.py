@@ -104,7 +104,7 @@ def test_dropout_is_as_asked_for_and_only_acts_in_training() -> None:
 
 
 @pytest.mark.parametrize(("architecture", "image_shape"), [MNIST, CIFAR10])
-def test_weights_are_normal_with_kaimings_variance_and_biases_are_0(
+def test_weights_are_uniform_with_glorots_bound_and_biases_are_0(
     architecture: str, image_shape: tuple[int, int, int]
 ) -> None:
     model = build(architecture, 10, image_shape, seed=7)
@@ -112,18 +112,22 @@ def test_weights_are_normal_with_kaimings_variance_and_biases_are_0(
         if name.endswith("bias"):
             assert not parameter.any()
             continue
-        w = parameter.detach().flatten().double() * math.sqrt(parameter[0].numel() / 2)  # over sqrt(2 / fan in)
-        # standard errors of n standard normal numbers' mean, variance and fourth moment; five of them for 14 layers
+        field = parameter[0, 0].numel()
+        fan_in, fan_out = parameter.shape[1] * field, parameter.shape[0] * field
+        w = parameter.detach().flatten().double() / math.sqrt(6 / (fan_in + fan_out))  # uniform on [-1, 1]
+        assert float(w.abs().max()) <= 1 + 1e-6  # rounding to float32
+        # standard errors of n numbers' mean, second and fourth moment (1/3, 1/5); five of them for 14 layers
         n = w.numel()
-        assert abs(float(w.mean())) < 5 / math.sqrt(n)
-        assert abs(float(w.square().mean()) - 1) < 5 * math.sqrt(2 / n)
-        assert abs(float(w.pow(4).mean()) - 3) < 5 * math.sqrt(96 / n)  # a uniform distribution has 1.8
+        assert abs(float(w.mean())) < 5 * math.sqrt(1 / 3 / n)
+        assert abs(float(w.square().mean()) - 1 / 3) < 5 * math.sqrt((1 / 5 - 1 / 9) / n)
+        assert abs(float(w.pow(4).mean()) - 1 / 5) < 5 * math.sqrt((1 / 9 - 1 / 25) / n)
 
 
 def test_activations_neither_vanish_nor_explode() -> None:
     model = build("papernot_mnist", 10, (1, 28, 28), seed=1).eval()
     images = torch.randn(50, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    assert 0.3 < float(model(images).detach().std()) < 10  # kept by design, up to pooling, which raises it
+    # Glorot's weights halve the variance at a layer as wide as the one before, pooling raises it: 2^-7 in all at least
+    assert 0.03 < float(model(images).detach().std()) < 10
 
 
 @pytest.mark.parametrize("architecture", ["papernot_mnist", "torchvision:resnet18", "torchvision:squeezenet1_0"])

@@ -170,7 +170,7 @@ def test_train_means_teacher_and_student(file: Path) -> None:
         ("prepare_data.source=/a,b=c/d", "prepare_data", "source", "/a,b=c/d"),
         ("report.title=Digits, at T = 1", "report", "title", "Digits, at T = 1"),
         ("report.title=none", "report", "title", "none"),
-        ("train.scale_output_layer=false", "train_student", "scale_output_layer", False),
+        ("train.output_gain_exponent=0.5", "train_student", "output_gain_exponent", 0.5),
     ],
 )
 def test_an_assignment_is_read_as_its_setting_wants_it(assignment: str, stage: str, name: str, value: Any) -> None:

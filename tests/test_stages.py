@@ -169,8 +169,10 @@ def test_a_training_that_diverges_fails_and_names_the_knob(chain: Chain, tmp_pat
 
 
 def test_a_training_that_stays_near_chance_fails_and_names_the_knob(chain: Chain, tmp_path: Path) -> None:
-    config = TrainTeacherConfig(epochs=1, batch_size=64, temperature=100, scale_output_layer=False)
-    with pytest.raises(TrainingError, match=r"T = 100 stayed near chance.*set scale_output_layer=true"):
+    config = TrainTeacherConfig(epochs=1, batch_size=64, temperature=100, output_gain_exponent=0)
+    with pytest.raises(
+        TrainingError, match=r"T = 100 stayed near chance.*raise epochs \(now 1\).*output_gain_exponent \(now 0\)"
+    ):
         teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / "model"))
     assert not (tmp_path / "model").exists()
 

@@ -94,9 +94,11 @@ class TrainConfig(ComputeConfig):
     )
     decay_epochs: int = Field(10, ge=1, description="Epochs between two decays.")
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout rate after the fully connected layers.")
-    scale_output_layer: bool = Field(
-        True,
-        description="Multiply the initial weights of the last layer by T, so that z/T starts as it would at T = 1.",
+    output_gain_exponent: float = Field(
+        0.75,
+        ge=0,
+        le=1,
+        description="The initial weights of the last layer are multiplied by T to this power; 0 leaves them.",
     )
     minimum_progress: float = Field(
         0.1,

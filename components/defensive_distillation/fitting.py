@@ -40,8 +40,7 @@ def fit(
     model = build(
         config.architecture, dataset.num_classes, dataset.image_shape, dropout=config.dropout, seed=seed % 2**31
     )
-    if config.scale_output_layer:
-        scale_output_layer(model, dataset.num_classes, config.temperature)
+    scale_output_layer(model, dataset.num_classes, config.temperature**config.output_gain_exponent)
     history, velocity = _restore(task, model)
     model.to(device)
     images, labels = dataset.train_images.to(device), targets.to(device)
@@ -135,11 +134,11 @@ def _require_progress(train_accuracy: float, dataset: Dataset, config: TrainConf
     chance = float(torch.bincount(dataset.train_labels).max()) / len(dataset.train_labels)
     least = chance + config.minimum_progress * (1 - chance)
     if config.minimum_progress > 0 and train_accuracy < least:
-        knob = "raise epochs" if config.scale_output_layer else "set scale_output_layer=true, raise epochs"
         raise TrainingError(
             f"training at T = {config.temperature:g} stayed near chance: expected an accuracy of at least {least:.3f} "
-            f"on the training images, got {train_accuracy:.3f}; {knob} (now {config.epochs}) or change learning_rate "
-            f"(now {config.learning_rate:g}); minimum_progress sets the bar"
+            f"on the training images, got {train_accuracy:.3f}; raise epochs (now {config.epochs}), change learning_rate "
+            f"(now {config.learning_rate:g}) or output_gain_exponent (now {config.output_gain_exponent:g}); "
+            "minimum_progress sets the bar"
         )
 
 

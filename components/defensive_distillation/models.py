@@ -29,9 +29,9 @@ def build(
         dropout: rate after the fully connected layers; torchvision's networks keep their own.
         seed: of the initialisation.
 
-    Deviation: the paper does not state its initialisation. Weights are drawn from Kaiming's normal distribution and
-    biases are zero, since with PyTorch's default the network never leaves chance at T >= 20. Torchvision's networks
-    keep the initialisation of their authors.
+    Deviation: the paper does not state its initialisation. Weights are drawn from Glorot's uniform distribution and
+    biases are zero, the custom of its time; with PyTorch's default the network never leaves chance at T >= 20.
+    Torchvision's networks keep the initialisation of their authors.
 
     Raises:
         InputError: if there is no such architecture, or the images are too small for it.
@@ -51,7 +51,9 @@ def scale_output_layer(model: nn.Module, num_classes: int, gain: float) -> None:
     """Multiplies the weights and biases of the last layer by `gain`, so that all logits are `gain` times larger.
 
     With gain = T the network starts at temperature T with the probabilities and the hidden gradients that it would
-    have at T = 1. Without it both are about T times smaller, and training at T >= 20 hardly starts.
+    have at T = 1, but its last layer hardly learns, and the training is as noisy as at a high learning rate. With
+    gain = 1 the hidden gradients are T times smaller, and training at T >= 20 hardly starts. A power of T between the
+    two does both: TrainConfig.output_gain_exponent.
 
     Raises:
         InputError: if no layer of the model has `num_classes` outputs.
@@ -89,7 +91,7 @@ def _papernot(
     )
     for layer in model:
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return model
