@@ -137,8 +137,8 @@ def _require_progress(train_accuracy: float, dataset: Dataset, config: TrainConf
         raise TrainingError(
             f"training at T = {config.temperature:g} stayed near chance: expected an accuracy of at least {least:.3f} "
             f"on the training images, got {train_accuracy:.3f}; raise epochs (now {config.epochs}), or change "
-            f"learning_rate (now {config.learning_rate:g}) or output_gain_exponent (now {config.output_gain_exponent:g}); "
-            "minimum_progress sets the bar"
+            f"learning_rate (now {config.learning_rate:g}) or output_gain_exponent (now "
+            f"{config.output_gain_exponent:g}); minimum_progress sets the bar"
         )
 
 
