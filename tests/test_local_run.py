@@ -145,7 +145,7 @@ def test_a_stage_run_again_is_recorded_beside_the_first_and_changes_nothing(fini
     assert str(Path(manifest).parent) in done.stdout
     models = models_in_mlflow(finished.workspace)
     assert "T=20 rerun attack max_features=4" in models
-    assert "jsma_success_rate/scaled" in models["T=20 rerun attack max_features=4"]
+    assert "jsma_success/scaled" in models["T=20 rerun attack max_features=4"]
 
 
 def test_every_stage_can_be_run_again(finished: Finished) -> None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 RUN = "digits-1a2b3c"
 RERUN = "rerun attack max_features=20"
 PATIENCE = 60  # seconds for a page to show something; a busy machine needs many
-SHOWN = ("accuracy", "jsma_success_rate/logits", "jsma_success_rate/probabilities", "jsma_success_rate/scaled")
+SHOWN = ("accuracy", "jsma_success/logits", "jsma_success/probabilities", "jsma_success/scaled")
 
 
 class Reader:

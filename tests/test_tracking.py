@@ -181,7 +181,7 @@ def test_numbers_are_those_of_the_evaluation(sweep: Tracker, chain: Chain) -> No
         assert metrics["accuracy"] == found["accuracy"]
         for output in ("probabilities", "logits", "scaled"):
             measured = next(one for one in found["attacks"] if one["output"] == output)
-            assert metrics[f"jsma_success_rate/{output}"] == measured["success_rate"]
+            assert metrics[f"jsma_success/{output}"] == measured["success_rate"]
             assert metrics[f"jsma_robustness/{output}"] == measured["robustness"]
 
 
@@ -274,8 +274,8 @@ def test_a_rerun_has_runs_of_its_own_beside_the_first(sweep: Tracker, chain: Cha
         found = children(rerun)
         mine = found["T=20 rerun attack max_features=3"]
         assert mine.data.params["attack.max_features"] == "3"
-        assert values(sweep.client, mine)["jsma_success_rate/logits"][0][0] == 0
-        assert len(values(sweep.client, mine)["jsma_success_rate/logits"]) == 1
+        assert values(sweep.client, mine)["jsma_success/logits"][0][0] == 0
+        assert len(values(sweep.client, mine)["jsma_success/logits"]) == 1
         assert "report/report.html" in files(sweep.client, found["rerun report title=It's new"].info.run_id)
         again = {run.info.run_id: run for run in runs_of(sweep)}
         for run_id, (data, status) in before.items():
@@ -425,7 +425,7 @@ def test_a_run_that_kubeflow_opened_is_adopted(
     assert len(found) == 3
     mine = next(run for run in found if run.info.run_name == "T=20")
     assert mine.data.tags["mlflow.parentRunId"] == tracker.parent_id
-    assert "jsma_success_rate/scaled" in mine.data.metrics
+    assert "jsma_success/scaled" in mine.data.metrics
     stepped = client.get_run(step).data
     assert stepped.params["max_features"] == '"20"'
     assert stepped.params["defdistill.max_features"] == "20"
@@ -507,7 +507,7 @@ def test_an_artifact_is_there_though_the_server_died_and_is_recorded_later(
     assert artifacts.exists(inputs["output"])
     assert list(children_after(gate, "died")) == []
     attack.run(settings, **inputs, tracker=Tracker(gate.address, "died"))
-    assert "jsma_success_rate/logits" in children_after(gate, "died")["T=20"].data.metrics
+    assert "jsma_success/logits" in children_after(gate, "died")["T=20"].data.metrics
 
 
 def test_a_training_whose_server_dies_goes_on_with_its_next_epoch(

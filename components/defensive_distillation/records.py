@@ -39,8 +39,8 @@ def metrics(evaluation: Evaluation) -> dict[str, float | None]:
     for found in evaluation.attacks:
         # MLflow draws what stands before a slash as one section: the outputs side by side
         values |= {
-            f"{found.attack}_success_rate/{found.output}": found.success_rate,
-            f"{found.attack}_changed_features/{found.output}": found.mean_changed_features,
+            f"{found.attack}_success/{found.output}": found.success_rate,
+            f"{found.attack}_changed/{found.output}": found.mean_changed_features,
             f"{found.attack}_distortion/{found.output}": found.mean_distortion,
             f"{found.attack}_robustness/{found.output}": found.robustness,
         }

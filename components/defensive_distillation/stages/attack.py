@@ -139,7 +139,7 @@ def _record(task: Task[AttackConfig], artifact: Artifact) -> None:
     run.params({f"attack.{key}": value for key, value in task.config.model_dump(mode="json").items()})
     run.metrics(
         {
-            f"jsma_success_rate/{variant['output']}": variant["successes"] / artifact.facts["pairs"]
+            f"jsma_success/{variant['output']}": variant["successes"] / artifact.facts["pairs"]
             for variant in artifact.facts["variants"]
         }
     )
