@@ -26,7 +26,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 
 SMALL = (
     *("--temperatures", "20", "--set", "prepare_data.train_limit=200", "--set", "prepare_data.test_limit=40"),
-    *("--set", "train.epochs=6", "--set", "train.batch_size=8", "--set", "train.learning_rate=0.05"),
+    *("--set", "train.epochs=8", "--set", "train.batch_size=12", "--set", "train.output_gain_exponent=1"),
+    *("--set", "train.learning_rate=0.03", "--set", "train.momentum=0.9"),
     *("--set", "attack.sources=2", "--set", "attack.max_features=10"),
 )
 CLI = [sys.executable, "-m", "defensive_distillation_pipelines.cli"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import Chain
+from conftest import TRAINING, Chain
 from defensive_distillation import artifacts, codecs
 from defensive_distillation.config import (
     AttackConfig,
@@ -53,10 +53,9 @@ def test_a_stage_gives_the_same_bytes_as_function_as_command_and_as_module(chain
 
 def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, s3_bucket: str, tmp_path: Path) -> None:
     at = f"{s3_bucket}/sweep/"
-    quick = {"epochs": 5, "batch_size": 16, "learning_rate": 0.05}
     stages = [
         (prepare_data, PrepareDataConfig(train_limit=300, test_limit=60), {}, "dataset"),
-        (teacher_stage, TrainTeacherConfig(**quick, temperature=20), {"dataset": at + "dataset"}, "teacher-20"),
+        (teacher_stage, TrainTeacherConfig(**TRAINING, temperature=20), {"dataset": at + "dataset"}, "teacher-20"),
         (
             generate_soft_labels,
             GenerateSoftLabelsConfig(temperature=20),
@@ -65,7 +64,7 @@ def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, 
         ),
         (
             train_student,
-            TrainStudentConfig(**quick, temperature=20),
+            TrainStudentConfig(**TRAINING, temperature=20),
             {"dataset": at + "dataset", "soft_labels": at + "soft-labels"},
             "student",
         ),
@@ -91,7 +90,7 @@ def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, 
 
 def test_a_finished_stage_is_recognised_and_not_repeated(chain: Chain) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(chain.place("student")).iterdir()}
-    config = TrainStudentConfig(epochs=5, batch_size=16, learning_rate=0.05, temperature=20)
+    config = TrainStudentConfig(**TRAINING, temperature=20)
     train_student.run(
         config, dataset=chain.place("dataset"), soft_labels=chain.place("soft-labels"), output=chain.place("student")
     )
@@ -151,7 +150,7 @@ def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
     with artifacts.opened(chain.place("attack"), "attack") as found:
         stored = codecs.read_attack(found)
     assert (evaluation.name, evaluation.temperature, evaluation.distilled) == ("T=20", 20.0, True)
-    assert len(evaluation.teacher_training) == len(evaluation.training) == 5
+    assert len(evaluation.teacher_training) == len(evaluation.training) == TRAINING["epochs"]
     for output, one in stored.items():
         attacked = evaluation.attack(output)
         assert attacked is not None
@@ -179,7 +178,7 @@ def test_a_training_that_stays_near_chance_fails_and_names_the_knob(chain: Chain
 
 @pytest.mark.parametrize("temperature", [1, 2, 5, 10, 20, 30, 40, 50, 100])
 def test_every_temperature_of_the_paper_trains(chain: Chain, tmp_path: Path, temperature: float) -> None:
-    config = TrainTeacherConfig(epochs=8, batch_size=16, learning_rate=0.05, temperature=temperature)
+    config = TrainTeacherConfig(epochs=10, batch_size=16, learning_rate=0.05, momentum=0.9, temperature=temperature)
     artifact = teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / "model"))
     assert artifact.facts["train_accuracy"] > 0.3  # chance is 0.1, a network that learns nothing stays there
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mlflow_server
+from conftest import TRAINING
 from defensive_distillation import artifacts, config, tracking
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.errors import TrackingError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 # MLflow 3.17 beside SQLAlchemy 2.1; Python shows it to no user
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 
-EPOCHS = 5  # of the chain's trainings
+EPOCHS = TRAINING["epochs"]
 TAGS = {"defdistill.pipeline_run", "defdistill.dataset", "defdistill.stage", "defdistill.version"}
 STAGES = {
     "dataset": {},
