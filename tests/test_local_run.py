@@ -25,8 +25,8 @@ from defensive_distillation.stages import prepare_data
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 
 SMALL = (
-    *("--temperatures", "20", "--set", "prepare_data.train_limit=200", "--set", "prepare_data.test_limit=40"),
-    *("--set", "train.epochs=8", "--set", "train.batch_size=12", "--set", "train.output_gain_exponent=1"),
+    *("--temperatures", "20", "--set", "prepare_data.train_limit=300", "--set", "prepare_data.test_limit=60"),
+    *("--set", "train.epochs=6", "--set", "train.batch_size=16", "--set", "train.output_gain_exponent=1"),
     *("--set", "train.learning_rate=0.03", "--set", "train.momentum=0.9"),
     *("--set", "attack.sources=2", "--set", "attack.max_features=10"),
 )
@@ -96,7 +96,7 @@ def test_a_run_tells_how_far_it_is(finished: Finished) -> None:
 
 
 def test_a_stage_in_the_pipeline_gives_the_same_bytes_as_one_called_alone(finished: Finished, tmp_path: Path) -> None:
-    config = PrepareDataConfig(train_limit=200, test_limit=40)
+    config = PrepareDataConfig(train_limit=300, test_limit=60)
     alone = prepare_data.run(config, output=str(tmp_path / "dataset"))
     digests = {artifacts.file_digest(path) for path in (finished.workspace / "store").rglob(artifacts.MANIFEST)}
     assert alone.digest in digests

@@ -13,7 +13,7 @@ import mlflow_server
 from browser import chromium
 from defensive_distillation import artifacts, tracking
 from defensive_distillation.tracking import Tracker
-from test_tracking import STAGES, record
+from test_tracking import EPOCHS, STAGES, record
 
 if TYPE_CHECKING:
     from conftest import Chain
@@ -175,7 +175,7 @@ def test_losses_are_curves(reader: Reader, chain: Chain) -> None:
     reader.open(
         f'/metric?runs=[{ids}]&metric="loss"&experiments=["{reader.experiment}"]&plot_metric_keys=["loss"]&x_axis=step'
     )
-    reader.see("baseline (loss)", "T=20 (loss)", "(step=5)")
+    reader.see("baseline (loss)", "T=20 (loss)", f"(step={EPOCHS})")
     found = reader.wait(lambda: curves(reader), "two curves")
     reader.photograph("loss")
     for (name, steps, values), network in zip(found, ("teacher-1", "student"), strict=True):
@@ -183,7 +183,7 @@ def test_losses_are_curves(reader: Reader, chain: Chain) -> None:
         assert name == ("baseline" if network == "teacher-1" else "T=20")
         assert steps == [epoch["epoch"] for epoch in training]
         assert values == [epoch["loss"] for epoch in training]
-        assert f"{values[-1]} (step=5)" in reader.text
+        assert f"{values[-1]} (step={EPOCHS})" in reader.text
 
 
 def curves(reader: Reader) -> list[tuple[str, list[int], list[float]]]:

@@ -480,7 +480,7 @@ def test_a_test_image_that_is_a_training_image_is_refused_with_both_names(tmp_pa
 def test_an_unreadable_image_is_refused_by_its_name(tmp_path: Path) -> None:
     folder = _two_sides(tmp_path)
     (folder / "train/cat/3.png").write_bytes(b"no image")
-    with pytest.raises(DatasetError, match=r"^train/cat/3.png: expected an image \(.*PNG.*\), got: cannot identify"):
+    with pytest.raises(DatasetError, match=r"^train/cat/3.png: expected an image \(.*PNG.*\), got: something else"):
         _load(folder)
 
 

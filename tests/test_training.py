@@ -266,7 +266,7 @@ def accuracy_on(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 @pytest.mark.parametrize("temperature", [20.0, 100.0])
 def test_a_high_temperature_leaves_chance_on_real_digits(digits: tuple[Tensor, Tensor], temperature: float) -> None:
     images, labels = digits[0][:500], digits[1][:500]
-    settings = {"temperature": temperature, "batch_size": 16, "learning_rate": 0.03, "momentum": 0.5, "epochs": 4}
+    settings = {"temperature": temperature, "batch_size": 16, "learning_rate": 0.03, "momentum": 0.9, "epochs": 5}
     teacher, student = (build("papernot_mnist", 10, (1, 28, 28), seed=seed) for seed in (1, 2))
     for network in (teacher, student):
         scale_output_layer(network, 10, temperature)

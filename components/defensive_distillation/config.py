@@ -295,7 +295,7 @@ def explain(error: ValidationError, where: str) -> ConfigurationError:
     others = len({found["loc"] for found in error.errors()}) - 1
     more = f" (and {others} more)" if others else ""
     if problem["type"] == "extra_forbidden":
-        return ConfigurationError(f"{place}: expected a setting that exists, got an unknown key{more}")
+        return ConfigurationError(f"{place}: expected a setting of the stage, got a key that does not exist{more}")
     expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
     return ConfigurationError(f"{place}: {expected}, got {problem['input']!r}{more}")
 

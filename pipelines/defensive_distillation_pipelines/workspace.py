@@ -188,7 +188,12 @@ class RunFolder:
                 "'defdistill run' goes on with it"
             )
         manifest = artifacts.read_manifest(str(self.report))
-        return self._resolved(manifest.inputs["evaluations"])
+
+        def order(stored: Stored) -> tuple[bool, float]:
+            evaluation = stored.manifest.facts["evaluation"]
+            return evaluation["distilled"], evaluation["temperature"]
+
+        return sorted(self._resolved(manifest.inputs["evaluations"]), key=order)
 
     def lineage(self, label: str) -> dict[str, Stored]:
         """The artifacts behind the model called `label`, by stage.
