@@ -113,6 +113,14 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     return chain
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Small networks are quickest on one thread, and the tests' processes share the cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the tracking server, the run or the image of whoever starts the tests."""

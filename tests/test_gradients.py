@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,15 +12,6 @@ from defensive_distillation.errors import InputError
 from defensive_distillation.gradients import log10_mean_amplitude, logit_jacobian, zero_gradient
 
 TEMPERATURES = (0.5, 1.0, 7.0, 100.0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several threads are many times slower where another process has a core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def drawn(count: int, classes: int, features: int, scale: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
@@ -18,15 +17,6 @@ from defensive_distillation.errors import InputError
 from defensive_distillation.models import build
 
 OUTPUTS = ("probabilities", "logits")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several threads are many times slower where another process has a core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def smooth(features: int, classes: int, seed: int = 0, *, scale: float = 2.0) -> nn.Sequential:

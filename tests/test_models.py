@@ -4,7 +4,6 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -24,15 +23,6 @@ TORCHVISION = [
     ("googlenet", 32),  # auxiliary outputs
     ("convnext_tiny", 32),  # a first convolution that is also a patch embedding
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several threads are many times slower where another process has a core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def layers(model: nn.Module) -> list[str]:

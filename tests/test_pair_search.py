@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -9,15 +8,6 @@ import torch
 from torch import Tensor
 
 from defensive_distillation.attacks.pair_search import best_pair, largest_pair
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several threads are many times slower where another process has a core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def literal(alpha: Tensor, beta: Tensor, allowed: Tensor, increase: bool) -> float | None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -14,15 +13,6 @@ from defensive_distillation.models import build, predict, scale_output_layer
 from defensive_distillation.training import EpochResult, schedule, train
 
 SETTINGS = {"temperature": 5.0, "batch_size": 8, "learning_rate": 0.1, "momentum": 0.5}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Several threads are many times slower where another process has a core."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
