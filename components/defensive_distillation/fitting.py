@@ -160,7 +160,9 @@ def record(task: Task[C], artifact: Any) -> None:
     head = prefix(task)
     settings = task.config.model_dump(mode="json", exclude={"temperature"})
     run.params({"temperature": task.config.temperature, "distilled": task.label != "baseline"})
-    # these names let the compare view choose the temperature among its first parameters
-    section = "training_of_teacher" if head else "training"
-    run.params({f"{section}.{key}": value for key, value in settings.items()})
+    # the models' runs have the same parameters, so the settings of all teachers stand on the sweep's
+    place, section = (
+        (task.tracker.sweep_run(), "train_teacher") if head and not task.tracker.rerun else (run, "training")
+    )
+    place.params({f"{section}.{key}": value for key, value in settings.items()})
     run.curves(curve([Epoch(**epoch) for epoch in artifact.facts["training"]], head))
