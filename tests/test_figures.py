@@ -167,6 +167,14 @@ def test_alternative_texts_carry_the_numbers() -> None:
     assert "T = 100 96 % in float32 and 71 % in float64" in alt["zero_gradients"]
 
 
+def test_half_the_budget_is_half_of_the_features_whatever_budgets_are_listed() -> None:
+    found = measured()[0]
+    sparse = {"budgets": (0, 100, 112), "success_by_budget": (0.0, 0.5, 0.85)}
+    attacks = tuple(attack.model_copy(update=sparse) for attack in found.attacks)
+    alt = {exhibit.name: exhibit.alt([found.model_copy(update={"attacks": attacks})]) for exhibit in EXHIBITS}
+    assert "At half the budget, on probabilities: T = 100 0 %; " in alt["success_by_budget"]
+
+
 def test_a_figure_leaves_matplotlib_as_it_was() -> None:
     before = dict(mpl.rcParams)
     png(figures.figure_7(measured()), dpi=40)

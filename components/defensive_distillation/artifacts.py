@@ -114,8 +114,7 @@ def opened(location: str, kind: str) -> Iterator[Artifact]:
     if not storage.is_remote(location):
         yield _verified(location, Path(location), kind)
         return
-    manifest = _parse(storage.read_bytes(storage.join(location, MANIFEST)) if exists(location) else None, location)
-    _require_kind(manifest, kind, location)
+    _require_kind(read_manifest(location), kind, location)
     with tempfile.TemporaryDirectory(prefix="defdistill-") as folder:
         storage.download(location, Path(folder))
         yield _verified(location, Path(folder), kind)

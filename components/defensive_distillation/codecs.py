@@ -86,34 +86,6 @@ def read_dataset(artifact: Artifact) -> Dataset:
 # model
 
 
-def model_facts(
-    *,
-    role: str,
-    architecture: str,
-    num_classes: int,
-    image_shape: Sequence[int],
-    dropout: float,
-    temperature: float,
-    training: list[dict[str, Any]],
-    teacher_training: list[dict[str, Any]],
-    train_accuracy: float,
-    test_accuracy: float,
-) -> dict[str, Any]:
-    """What the manifest says about a model; `role` is teacher or student."""
-    return {
-        "role": role,
-        "architecture": architecture,
-        "num_classes": num_classes,
-        "image_shape": list(image_shape),
-        "dropout": dropout,
-        "temperature": temperature,
-        "training": training,
-        "teacher_training": teacher_training,
-        "train_accuracy": train_accuracy,
-        "test_accuracy": test_accuracy,
-    }
-
-
 def read_model(artifact: Artifact, dataset: Dataset | None = None) -> nn.Module:
     """The network in an artifact, in evaluation mode.
 

@@ -75,18 +75,18 @@ def fit(
         task.progress.update(result.epoch, config.epochs, "epochs")
     train_accuracy = accuracy(_logits(model, dataset.train_images, device), dataset.train_labels)
     _require_progress(train_accuracy, dataset, config)
-    facts = codecs.model_facts(
-        role=role,
-        architecture=config.architecture,
-        num_classes=dataset.num_classes,
-        image_shape=dataset.image_shape,
-        dropout=config.dropout,
-        temperature=config.temperature,
-        training=history,
-        teacher_training=teacher_training,
-        train_accuracy=train_accuracy,
-        test_accuracy=history[-1]["test_accuracy"],
-    )
+    facts = {
+        "role": role,
+        "architecture": config.architecture,
+        "num_classes": dataset.num_classes,
+        "image_shape": list(dataset.image_shape),
+        "dropout": config.dropout,
+        "temperature": config.temperature,
+        "training": history,
+        "teacher_training": teacher_training,
+        "train_accuracy": train_accuracy,
+        "test_accuracy": history[-1]["test_accuracy"],
+    }
     return Result(facts, lambda folder: codecs.write_tensors(folder, model.state_dict()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, 
         try:
             statuses = watch.execute(run, job, watch.tasks(config))
         except watch.StepFailedError:
-            _mlflow("close", workspace.tracking_uri, run.name, "FAILED")
+            with contextlib.suppress(TrackingError):  # the step that failed is what matters
+                _mlflow("close", workspace.tracking_uri, run.name, "FAILED")
             raise
         _publish(Path(statuses["report"].artifact), run.report)
     return _summary(run, program)
@@ -61,10 +63,9 @@ def rerun_stage(
         raise ConfigurationError("--set temperature: expected --temperature, which names the model of the earlier run")
     config = stage_config(stage, {**values, **changes})
     title = " ".join([f"rerun {stage}", *(f"{key}={changes[key]}" for key in sorted(changes))])
-    again = workspace.run(run.name)
-    with again.locked():
-        shutil.rmtree(again.progress, ignore_errors=True)
-        again.progress.mkdir(parents=True)
+    with run.locked():
+        shutil.rmtree(run.progress, ignore_errors=True)
+        run.progress.mkdir(parents=True)
         rerun = {
             "stage": stage,
             "inputs": inputs,
@@ -73,7 +74,7 @@ def rerun_stage(
         }
         job = Job(workspace=str(workspace.root.absolute()), rerun=rerun)
         label = _label(stage, temperature)
-        statuses = watch.execute(again, job, [(stage, label)])
+        statuses = watch.execute(run, job, [(stage, label)])
     status = next(iter(statuses.values()))
     return f"{title}: {status.artifact}\nrecorded in MLflow beside {run.name}, which is as it was"
 
@@ -144,8 +145,8 @@ def _stored_inputs(run: RunFolder, stage: str, temperature: str | None) -> tuple
     if stage not in lineage:
         raise ConfigurationError(f"stage: expected one of {', '.join(lineage)} for {label}, got {stage!r}")
     before = lineage[stage].manifest
-    store = {stored.digest: stored.location for stored in run.workspace.stored().values()}
-    places = {name: [store[digest] for digest in digests] for name, digests in before.inputs.items()}
+    by_digest = {stored.digest: stored.location for stored in lineage.values()}
+    places = {name: [by_digest[digest] for digest in digests] for name, digests in before.inputs.items()}
     return places, dict(before.config)
 
 

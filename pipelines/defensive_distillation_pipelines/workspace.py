@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,7 +193,7 @@ class RunFolder:
             evaluation = stored.manifest.facts["evaluation"]
             return evaluation["distilled"], evaluation["temperature"]
 
-        return sorted(self._resolved(manifest.inputs["evaluations"]), key=order)
+        return sorted(self._resolved(manifest.inputs["evaluations"], self.workspace.stored()), key=order)
 
     def lineage(self, label: str) -> dict[str, Stored]:
         """The artifacts behind the model called `label`, by stage.
@@ -204,16 +204,17 @@ class RunFolder:
         evaluations = {stored.manifest.facts["evaluation"]["name"]: stored for stored in self.evaluations()}
         if label not in evaluations:
             raise InputError(f"--temperature: expected one of {', '.join(evaluations)}, got {label!r}")
+        store = self.workspace.stored()
         found: dict[str, Stored] = {}
         waiting = [evaluations[label]]
         while waiting:
             stored = waiting.pop()
             found[stored.manifest.stage] = stored
-            waiting += self._resolved([digest for digests in stored.manifest.inputs.values() for digest in digests])
+            for digests in stored.manifest.inputs.values():
+                waiting += self._resolved(digests, store)
         return found
 
-    def _resolved(self, digests: list[str]) -> list[Stored]:
-        store = self.workspace.stored()
+    def _resolved(self, digests: list[str], store: Mapping[str, Stored]) -> list[Stored]:
         missing = [digest for digest in digests if digest not in store]
         if missing:
             raise ArtifactError(

@@ -172,7 +172,8 @@ def _caption_budget(evaluations: Sequence[Evaluation]) -> str:
 
 def _alt_budget(evaluations: Sequence[Evaluation]) -> str:
     def at_half(attack: AttackFindings) -> float:
-        return attack.success_by_budget[len(attack.success_by_budget) // 2] if attack.success_by_budget else 0.0
+        pairs = zip(attack.budgets, attack.success_by_budget, strict=True)
+        return max((rate for budget, rate in pairs if 2 * budget <= attack.max_features), default=0.0)
 
     return (
         f"Success by budget. At half the budget, {_by_output(evaluations, at_half)}. "

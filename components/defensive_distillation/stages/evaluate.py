@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from defensive_distillation import codecs, compute, gradients, metrics
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.attacks import StopReason
 from defensive_distillation.codecs import StoredAttack
 from defensive_distillation.config import EvaluateConfig
 from defensive_distillation.data import Dataset
@@ -103,7 +102,7 @@ def _attack_findings(artifact: Artifact, output: str, found: StoredAttack, datas
     facts = artifact.facts
     variant = next(v for v in facts["variants"] if v["output"] == output)
     features, budget = dataset.test_images[0].numel(), facts["max_features"]
-    count, successes = len(found.success), int(found.success.sum())
+    count, successes = facts["pairs"], variant["successes"]
     changed = found.changed_features.long()
     mean_changed = float(changed[found.success].double().mean()) if successes else None
     robustness, failures = metrics.robustness(
@@ -122,7 +121,7 @@ def _attack_findings(artifact: Artifact, output: str, found: StoredAttack, datas
         success_interval=metrics.wilson_interval(successes, count),
         mean_changed_features=mean_changed,
         mean_distortion=mean_changed / features if mean_changed is not None else None,
-        stop_reasons={reason.name.lower(): int((found.stop_reason == reason).sum()) for reason in StopReason},
+        stop_reasons=variant["stop_reasons"],
         robustness=robustness,
         robustness_failures=failures,
         budgets=tuple(budgets),
