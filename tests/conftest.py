@@ -64,14 +64,48 @@ TRAINING: dict[str, Any] = {
 }
 
 
+# every attack but JSMA, as small as it can be
+OTHERS = (
+    "jsma_decreasing",
+    "jsma_untargeted",
+    "fgsm",
+    "pgd",
+    "cw_l2",
+    "cw_l0",
+    "cw_linf",
+    "square",
+    "noise",
+    "transfer",
+)
+SUITE: dict[str, Any] = {
+    "max_features": 20,
+    "other_sources": 2,
+    "samples": 6,
+    "epsilons": (0.2, 1.0),
+    "pgd_steps": 10,
+    "square_queries": 20,
+    "cw_sources": 1,
+    "cw_steps": 30,
+    "cw_search_steps": 4,
+    "cw_learning_rate": 0.2,
+    "cw_initial_constant": 0.01,
+    "cw_constant_factor": 100.0,
+    "confidences": (0.0, 5.0),
+    "part_size": 10,
+}
+
+
 @dataclass(frozen=True)
 class Chain:
-    """Where the artifacts of a small sweep lie: 300 digits, six epochs, ninety pairs."""
+    """Where the artifacts of a small sweep lie: 300 digits, six epochs, ninety pairs, a handful for other attacks."""
 
     folder: Path
 
     def place(self, name: str) -> str:
-        """The artifact called `name`: dataset, teacher-1, teacher-20, soft-labels, student, attack, evaluation, …"""
+        """The artifact called `name`: dataset, teacher-1, teacher-20, soft-labels, student, attack, suite, evaluation.
+
+        Of attack, suite and evaluation those of the student, and with '-baseline' and '-control' the others.
+        """
         return str(self.folder / name)
 
 
@@ -102,13 +136,22 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     generate_soft_labels.run(soft, dataset=at("dataset"), teacher=at("teacher-20"), output=at("soft-labels"))
     student = config.TrainStudentConfig(**training, temperature=20)
     train_student.run(student, dataset=at("dataset"), soft_labels=at("soft-labels"), output=at("student"))
-    for model, suffix in (("teacher-1", "-baseline"), ("student", "")):
-        jsma = config.AttackConfig(sources=10, part_size=30, max_features=20)
-        attack.run(jsma, dataset=at("dataset"), model=at(model), output=at("attack" + suffix))
-        attacks = [at("attack" + suffix)]
+    for model, suffix, control in (
+        ("teacher-1", "-baseline", None),
+        ("student", "", None),
+        ("teacher-1", "-control", 20.0),
+    ):
+        jsma = config.AttackConfig(sources=10, part_size=30, max_features=20, control_temperature=control)
+        names = ("fgsm", "pgd", "square", "noise") if suffix else OTHERS
+        others = config.AttackConfig(**SUITE, attacks=names, control_temperature=control)
+        for made, name in ((jsma, "attack" + suffix), (others, "suite" + suffix)):
+            inputs = {"dataset": at("dataset"), "model": at(model), "surrogate": at("teacher-1")}
+            attack.run(made, **inputs, output=at(name))
+        attacks = [at("attack" + suffix), at("suite" + suffix)]
         found = at("evaluation" + suffix)
-        evaluate.run(config.EvaluateConfig(), dataset=at("dataset"), model=at(model), attacks=attacks, output=found)
-    evaluations = [at("evaluation-baseline"), at("evaluation")]
+        measure = config.EvaluateConfig(control_temperature=control)
+        evaluate.run(measure, dataset=at("dataset"), model=at(model), attacks=attacks, output=found)
+    evaluations = [at("evaluation-baseline"), at("evaluation"), at("evaluation-control")]
     report.run(config.ReportConfig(), evaluations=evaluations, output=at("report"))
     return chain
 

@@ -14,10 +14,24 @@ from PIL import Image
 from defensive_distillation import metrics
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation import Evaluation
-from defensive_distillation.reporting import Grid, figures, paper
-from defensive_distillation.reporting.captions import EXHIBITS, grid_alt
+from defensive_distillation.reporting import Examples, Grid, figures, figures_adaptive, figures_samples, paper
+from defensive_distillation.reporting.captions import EXHIBITS, examples_alt, grid_alt
 from defensive_distillation.reporting.drawing import MARKS, png
-from evaluations import CIFAR10, MNIST, evaluation, grid, measured, sweep
+from defensive_distillation.reporting.figures_adaptive import BOUNDED_MARKS, CASE_MARKS
+from evaluations import (
+    CIFAR10,
+    EXAMPLE_ATTACKS,
+    MNIST,
+    RADII,
+    complete,
+    control,
+    distances,
+    evaluation,
+    examples,
+    grid,
+    measured,
+    sweep,
+)
 
 ON_PROBABILITIES = MARKS["probabilities"].label
 ON_LOGITS = MARKS["logits"].label
@@ -109,13 +123,66 @@ def test_figure_10_draws_robustness_and_the_share_that_only_counted_the_budget()
     assert [list(np.asarray(line.get_ydata())) for line in theirs] == [[pytest.approx(0.39)], [pytest.approx(2.56)]]
 
 
-def test_zero_gradients_are_drawn_for_both_precisions_and_the_logit_on_a_log_scale() -> None:
-    upper, lower = figures.zero_gradients(measured()).axes
-    assert drawn(upper, "float32, T = 1") == pytest.approx([42, 96])
-    assert drawn(upper, "float64, T = 1") == pytest.approx([2, 71])
-    assert drawn(upper, "float32, softmax of z/T") == [0, 0]
-    assert drawn(lower, "mean |logit|") == [101, 482]
-    assert lower.get_yscale() == "log"
+def test_zero_gradients_are_drawn_for_both_precisions() -> None:
+    (axes,) = figures.zero_gradients(measured()).axes
+    assert drawn(axes, "float32, T = 1") == pytest.approx([42, 96])
+    assert drawn(axes, "float64, T = 1") == pytest.approx([2, 71])
+    assert drawn(axes, "float32, softmax of z/T") == [0, 0]
+
+
+def test_the_logits_stand_beside_the_line_that_is_proportional_to_t_with_the_controls_on_it() -> None:
+    (axes,) = figures_adaptive.logit_scale(complete()).axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert drawn(axes, "trained network") == [101, 482]
+    assert drawn(axes, "no distillation") == [5.8]
+    assert drawn(axes, "T × no distillation") == pytest.approx([5.8, 580])
+    assert drawn(axes, "control: logits × T") == pytest.approx([116, 580])
+    assert drawn(axes, "C&W, second-hand") == [5.8, 482]
+    copy = CIFAR10.model_copy(update={"name": "cifar10.tar.xz"})
+    assert "C&W, second-hand" not in labels(figures_adaptive.logit_scale(sweep(copy)).axes[0])
+
+
+def test_success_by_radius_draws_naive_adaptive_and_any_attack_in_one_panel_a_model() -> None:
+    panels = [axes for axes in figures_adaptive.success_by_epsilon(complete()).axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in panels] == ["no distillation", "T = 20", "T = 100"]
+    assert drawn(panels[2], "PGD at T = 1") == pytest.approx([0, 2, 4, 4, 4, 4])
+    assert drawn(panels[2], "PGD on logits") == pytest.approx([6, 42, 96, 100, 100, 100])
+    assert drawn(panels[2], "any attack") == [10, 50, 100, 100, 100, 100]
+    line = next(line for line in panels[0].lines if line.get_label() == "noise")
+    assert list(np.asarray(line.get_xdata())) == list(RADII)
+    assert {mark.label for mark in BOUNDED_MARKS.values()} <= labels(panels[0])
+
+
+def test_series_of_bounded_attacks_differ_by_marker_and_naive_ones_share_a_colour() -> None:
+    assert len({mark.marker for mark in BOUNDED_MARKS.values()}) == len(BOUNDED_MARKS)
+    naive, adaptive = BOUNDED_MARKS["pgd/cross_entropy"], BOUNDED_MARKS["pgd/margin"]
+    assert naive.colour == BOUNDED_MARKS["fgsm/cross_entropy"].colour == MARKS["probabilities"].colour
+    assert adaptive.colour == BOUNDED_MARKS["fgsm/margin"].colour == MARKS["scaled"].colour
+
+
+def test_distances_have_a_panel_a_norm_and_the_undistilled_level() -> None:
+    panels = figures_adaptive.cw_distances(complete()).axes
+    assert len(panels) == 3
+    assert drawn(panels[0], "average case") == pytest.approx([1.87 * 1.1, 1.87 * 1.25])
+    assert drawn(panels[0], "average case, no distillation") == [1.87]
+    assert drawn(panels[1], "worst case") == pytest.approx([24.8 * 1.1, 24.8 * 1.25])
+    assert [text.get_text() for text in panels[0].texts] == []
+    assert [text.get_text() for text in panels[1].texts] == ["98.9 %"]
+    assert panels[0].get_ylim()[0] == 0
+
+
+def test_an_attack_that_fooled_nobody_has_no_distance() -> None:
+    found = measured()[0].model_copy(update={"distances": (distances("cw_l2", 1, 2, 3, successes=0),)})
+    (axes,) = figures_adaptive.cw_distances([found]).axes
+    assert math.isnan(drawn(axes, CASE_MARKS["best"].label)[0])
+    assert [text.get_text() for text in axes.texts] == ["0 %"]
+
+
+def test_controls_stand_in_no_figure_of_the_sweep_but_that_of_the_logits() -> None:
+    with_controls, without = complete(), [found for found in complete() if not found.control]
+    for exhibit in EXHIBITS:
+        same = png(exhibit.draw(with_controls), dpi=40) == png(exhibit.draw(without), dpi=40)
+        assert same == (exhibit.name != "logit_scale"), exhibit.name
 
 
 def test_training_curves_have_a_panel_a_model_with_teacher_and_student() -> None:
@@ -144,7 +211,12 @@ MANY = [evaluation(t, probabilities=3, logits=50, scaled=None) for t in range(1,
 UNTRAINED = [ALONE[0].model_copy(update={"training": ()})]
 
 
-@pytest.mark.parametrize("evaluations", [ALONE, NOT_ATTACKED, MANY, UNTRAINED, sweep(CIFAR10)])
+CONTROL_ALONE = [control(20)]
+
+
+@pytest.mark.parametrize(
+    "evaluations", [ALONE, NOT_ATTACKED, MANY, UNTRAINED, CONTROL_ALONE, sweep(CIFAR10), complete()]
+)
 def test_every_figure_can_be_drawn_and_described_whatever_is_missing(evaluations: Sequence[Evaluation]) -> None:
     for exhibit in EXHIBITS:
         image = Image.open(BytesIO(png(exhibit.draw(evaluations), dpi=40)))
@@ -153,7 +225,13 @@ def test_every_figure_can_be_drawn_and_described_whatever_is_missing(evaluations
         assert exhibit.caption(evaluations)
 
 
-@pytest.mark.parametrize("draw", [figures.figure_7, figures.figure_9, figures.zero_gradients])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        *(figures.figure_7, figures.figure_9, figures.zero_gradients),
+        *(figures_adaptive.success_by_epsilon, figures_adaptive.cw_distances, figures_adaptive.logit_scale),
+    ],
+)
 def test_no_evaluation_gives_a_figure_that_says_so(draw: Callable[[Sequence[Evaluation]], Figure]) -> None:
     assert draw([]).texts[0].get_text().startswith("No ")
 
@@ -164,7 +242,11 @@ def test_alternative_texts_carry_the_numbers() -> None:
     assert "T = 20 −1.9 points, T = 100 −3.6 points" in alt["figure_8"]
     assert "T = 100 96 % below 1e-40 and 1.3 % above 1e-3" in alt["figure_9"]
     assert "T = 100 14.2 %" in alt["figure_10"]
-    assert "T = 100 96 % in float32 and 71 % in float64" in alt["zero_gradients"]
+    assert "T = 100 96 % in float32 and 71 % in float64, 0 % on z/T" in alt["zero_gradients"]
+    alt = {exhibit.name: exhibit.alt(complete()) for exhibit in EXHIBITS}
+    assert "control, T = 20 116" in alt["logit_scale"]
+    assert "T = 100 within 0.3: FGSM at T = 1 3 %, PGD at T = 1 4 %" in alt["success_by_epsilon"]
+    assert "C&W L2: no distillation 1.87, T = 20 2.06, T = 100 2.34" in alt["cw_distances"]
 
 
 def test_half_the_budget_is_half_of_the_features_whatever_budgets_are_listed() -> None:
@@ -196,7 +278,7 @@ def test_drawing_a_figure_again_or_at_another_size_first_changes_no_byte() -> No
 def test_figures_are_narrow_enough_for_a_phone() -> None:
     # 12 point letters on 5.2 inches are 11 pixels high at 350 pixels
     for exhibit in EXHIBITS:
-        width, height = exhibit.draw(measured()).get_size_inches()
+        width, height = exhibit.draw(complete()).get_size_inches()
         assert width <= 5.2
         assert height >= width * 0.5
 
@@ -207,7 +289,7 @@ def test_a_sample_grid_frames_originals_and_crosses_out_failures() -> None:
     success = np.array([[False, True, False], [True, False, True], [True, True, False]])
     present = np.ones((3, 3), dtype=np.bool_)
     present[1, 2] = False
-    axes = figures.sample_grid(Grid(base.images, success, present, classes)).axes[0]
+    axes = figures_samples.sample_grid(Grid(base.images, success, present, classes)).axes[0]
     assert [tuple(np.round(frame.get_xy(), 2)) for frame in axes.patches] == [(0.02, 0.02), (1.02, 1.02), (2.02, 2.02)]
     assert len(axes.lines) == 2  # the one cross, at (0, 2)
     assert min(np.asarray(axes.lines[0].get_xdata())) > 2
@@ -218,7 +300,7 @@ def test_a_sample_grid_frames_originals_and_crosses_out_failures() -> None:
 def test_a_sample_grid_keeps_the_pixels_of_a_success_and_dims_a_failure() -> None:
     images = np.full((2, 2, 3, 4, 4), 10, dtype=np.uint8)
     success = np.array([[False, True], [False, False]])
-    axes = figures.sample_grid(Grid(images, success, np.ones((2, 2), dtype=np.bool_), ("a", "b"))).axes[0]
+    axes = figures_samples.sample_grid(Grid(images, success, np.ones((2, 2), dtype=np.bool_), ("a", "b"))).axes[0]
     mosaic = np.asarray(axes.images[0].get_array())  # cells of 4 pixels with a gap of 1 on every side
     assert mosaic.shape == (12, 12, 3)
     assert mosaic[3, 9].tolist() == [10, 10, 10]
@@ -230,16 +312,69 @@ def test_a_sample_grid_keeps_the_pixels_of_a_success_and_dims_a_failure() -> Non
 @pytest.mark.parametrize(("number", "channels"), [(2, 1), (2, 3), (10, 3), (100, 1)])
 def test_a_sample_grid_shows_up_to_ten_classes_and_says_so(number: int, channels: int) -> None:
     many = grid([f"class number {k} <$x$>" for k in range(number)], shape=(channels, 8, 8))
-    figure = figures.sample_grid(many)
+    figure = figures_samples.sample_grid(many)
     axes = figure.axes[0]
-    assert len(axes.get_xticklabels()) == min(number, figures.MAX_CLASSES)
+    assert len(axes.get_xticklabels()) == min(number, figures_samples.MAX_CLASSES)
     assert ("first 10 of 100 classes" in axes.get_xlabel()) == (number == 100)
     assert len({tick.get_text() for tick in axes.get_xticklabels()}) >= 1
     assert png(figure, dpi=40)
 
 
+def test_examples_have_a_row_an_attack_below_the_originals_and_cross_out_what_fools_nobody() -> None:
+    made = examples(("3", "7"), attacks=("jsma/probabilities", "jsma/scaled", "square/margin"))
+    axes = figures_samples.example_sheet(made).axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "original",
+        "JSMA on probabilities",
+        "JSMA on z/T",
+        "Square",
+    ]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["3", "7"]
+    crosses = [line for line in axes.lines if len(np.asarray(line.get_xdata())) == 2 and line.get_linewidth() < 1]
+    assert len(crosses) == 2 * 2  # both sources of the one attack that fails
+    assert {int(min(np.asarray(line.get_ydata()))) for line in crosses} == {1}
+    colours = [text.get_color() for text in axes.get_yticklabels()[1:]]
+    assert colours == [figures_samples.ATTACKERS[kind] for kind in ("naive", "adaptive", "gradient-free")]
+
+
+def test_the_names_of_all_attacks_fit_beside_their_examples() -> None:
+    figure = figures_samples.example_sheet(examples())
+    png(figure, dpi=60)
+    bounds = [text.get_window_extent().x0 for text in figure.axes[0].get_yticklabels()]
+    assert len(bounds) == 1 + len(EXAMPLE_ATTACKS)
+    assert min(bounds) >= 0
+
+
+@pytest.mark.parametrize(("sources", "shape"), [(1, (3, 8, 8)), (12, (1, 28, 28)), (4, (3, 16, 32))])
+def test_examples_can_be_drawn_of_any_number_and_shape(sources: int, shape: tuple[int, int, int]) -> None:
+    made = examples([f"class {number}" for number in range(sources)], shape=shape)
+    axes = figures_samples.example_sheet(made).axes[0]
+    assert len(axes.get_xticklabels()) == min(sources, figures_samples.MAX_CLASSES)
+    assert png(axes.figure, dpi=40)  # type: ignore[arg-type]
+
+
+def test_examples_alternative_text_counts_who_is_fooled() -> None:
+    made = examples(("3", "7"), attacks=("pgd/cross_entropy", "cw_l2"))
+    assert examples_alt(measured()[2], made) == (
+        "The same 2 test images under every attack on T = 20; how many of them fool the network: PGD at T = 1 0, "
+        "C&W L2 2."
+    )
+
+
+def test_examples_of_wrong_shapes_are_refused() -> None:
+    good = examples(("a", "b"), attacks=("noise",))
+    with pytest.raises(InputError, match=r"expected uint8 images \(A, S, 1 or 3, H, W\), got float32"):
+        Examples(good.originals, good.images.astype(np.float32), good.success, good.attacks, good.labels)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"expected uint8 originals \(2, 1, 28, 28\), got \(1, 1, 28, 28\)"):
+        Examples(good.originals[:1], good.images, good.success, good.attacks, good.labels)
+    with pytest.raises(InputError, match="expected success of 1 attacks on 2 sources, got"):
+        Examples(good.originals, good.images, good.success[:, :1], good.attacks, good.labels)
+    with pytest.raises(InputError, match="expected images of 2 attacks on 2 sources"):
+        Examples(good.originals, good.images, good.success, ("noise", "pgd/margin"), good.labels)
+
+
 def test_a_class_name_in_another_script_is_drawn_without_a_warning() -> None:
-    assert png(figures.sample_grid(grid(("犬", "$5"), shape=(3, 8, 8))), dpi=40)
+    assert png(figures_samples.sample_grid(grid(("犬", "$5"), shape=(3, 8, 8))), dpi=40)
 
 
 def test_grids_of_wrong_shapes_are_refused() -> None:

@@ -28,7 +28,8 @@ SMALL = (
     *("--temperatures", "20", "--set", "prepare_data.train_limit=300", "--set", "prepare_data.test_limit=60"),
     *("--set", "train.epochs=6", "--set", "train.batch_size=16", "--set", "train.output_gain_exponent=1"),
     *("--set", "train.learning_rate=0.03", "--set", "train.momentum=0.9"),
-    *("--set", "attack.sources=2", "--set", "attack.max_features=10"),
+    *("--set", "attack.sources=2", "--set", "attack.max_features=10", "--set", "attack.samples=5"),
+    *("--set", "attacks=jsma,fgsm+square", "--set", "control_attacks=jsma"),
 )
 CLI = [sys.executable, "-m", "defensive_distillation_pipelines.cli"]
 
@@ -92,7 +93,8 @@ def test_a_run_tells_how_far_it_is(finished: Finished) -> None:
     assert "running" in finished.errors
     assert "left" in finished.errors
     assert "[0:0" in finished.errors
-    assert "10 done" in finished.errors  # of ten stages: one, three, five and one
+    # of fourteen: data, four on the baseline, two on the control, six on the student, report
+    assert "14 done" in finished.errors
 
 
 def test_a_stage_in_the_pipeline_gives_the_same_bytes_as_one_called_alone(finished: Finished, tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_mlflow_holds_one_parent_and_a_child_a_model(finished: Finished) -> None
     assert parent.info.status == "FINISHED"
     assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["report"]
     models = models_in_mlflow(finished.workspace)
-    assert set(models) == {"baseline", "T=20"}
+    assert set(models) == {"baseline", "T=20", "control T=20"}
     only_of_students = {name for name in models["T=20"] if name.startswith(("teacher_", "soft_label_"))}
     assert set(models["T=20"]) - only_of_students == set(models["baseline"])
 
@@ -121,15 +123,17 @@ def test_the_same_run_again_repeats_no_finished_stage(finished: Finished) -> Non
     after = stored(finished.workspace)
     assert stages_of([path for path in after if path not in before]) == ["report"]
     assert {path: after[path] for path in before} == before
-    assert "10 done (9 kept" in done.stderr
-    assert set(models_in_mlflow(finished.workspace)) == {"baseline", "T=20"}
+    assert "14 done (13 kept" in done.stderr
+    assert set(models_in_mlflow(finished.workspace)) == {"baseline", "T=20", "control T=20"}
 
 
 def test_a_changed_setting_repeats_only_what_depends_on_it(finished: Finished) -> None:
     before = stored(finished.workspace)
-    defdistill("run", "--workspace", str(finished.workspace), *SMALL, "--set", "evaluate.gradient_samples=7")
+    changes = ("--set", "evaluate.gradient_samples=7", "--set", "attack.square_queries=9")
+    defdistill("run", "--workspace", str(finished.workspace), *SMALL, *changes)
     new = [path for path in stored(finished.workspace) if path not in before]
-    assert stages_of(new) == ["evaluate", "evaluate", "report"]
+    # JSMA does not depend on either, the task with square does, on the baseline and on the student
+    assert stages_of(new) == ["attack", "attack", "evaluate", "evaluate", "evaluate", "report"]
 
 
 def test_a_stage_run_again_is_recorded_beside_the_first_and_changes_nothing(finished: Finished) -> None:
@@ -150,7 +154,13 @@ def test_a_stage_run_again_is_recorded_beside_the_first_and_changes_nothing(fini
 
 
 def test_every_stage_can_be_run_again(finished: Finished) -> None:
-    for stage, model in [("report", ()), ("generate_soft_labels", ("--temperature", "20"))]:
+    noise = ("--temperature", "control:20", "--set", "attacks=noise")
+    for stage, model in [
+        ("report", ()),
+        ("generate_soft_labels", ("--temperature", "20")),
+        ("evaluate", ("--temperature", "20")),
+        ("attack", noise),
+    ]:
         done = defdistill("rerun", stage, "--run", finished.run, *model, "--workspace", str(finished.workspace))
         place = next(word for word in done.stdout.split() if "/store/" in word)
         assert artifacts.read_manifest(place).stage == stage
@@ -198,10 +208,11 @@ def test_a_run_killed_in_the_middle_is_finished_by_the_same_command(tmp_path: Pa
     after = stored(workspace)
     assert {path: after[path] for path in before} == before
     assert teachers
-    assert "10 done (" in done.stderr
-    baseline = ["train_teacher", "attack", "evaluate"]
-    student = ["train_teacher", "generate_soft_labels", "train_student", "attack", "evaluate"]
-    assert stages_of(list(after)) == sorted(["prepare_data", *baseline, *student, "report"])
+    assert "14 done (" in done.stderr
+    baseline = ["train_teacher", "attack", "attack", "evaluate"]
+    control = ["attack", "evaluate"]
+    student = ["train_teacher", "generate_soft_labels", "train_student", "attack", "attack", "evaluate"]
+    assert stages_of(list(after)) == sorted(["prepare_data", *baseline, *control, *student, "report"])
 
 
 def test_two_processes_do_not_work_at_one_run(finished: Finished) -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -15,7 +15,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from defensive_distillation import settings
-from defensive_distillation.config import STAGES
+from defensive_distillation.config import STAGES, AttackConfig, AttackName
 from defensive_distillation_pipelines import cli
 from defensive_distillation_pipelines.resources import RUNTIME, resources
 from defensive_distillation_pipelines.sweep import compiled, sweep
@@ -66,21 +66,60 @@ def test_kubeflows_own_schemas_accept_the_compiled_sweep(documents: list[dict[st
 
 def test_the_sweep_fans_out_over_temperatures_and_in_to_one_report(documents: list[dict[str, Any]]) -> None:
     root = documents[0]["root"]["dag"]["tasks"]
-    loop = next(task for name, task in root.items() if name.startswith("for-loop"))
-    assert loop["parameterIterator"]["items"]["inputParameter"] == "pipelinechannel--temperatures"
+    loop = next(
+        task
+        for task in root.values()
+        if task.get("parameterIterator", {}).get("items", {}).get("inputParameter") == "pipelinechannel--temperatures"
+    )
     inside = documents[0]["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
-    names = sorted(task["componentRef"]["name"].removeprefix("comp-").rstrip("-2") for task in inside.values())
-    assert names == ["attack", "evaluate", "generate-soft-labels", "train-student", "train-teacher"]
-    assert set(root["report"]["inputs"]["artifacts"]) == {"baseline", "evaluations"}
+    names = sorted(task["componentRef"]["name"].removeprefix("comp-").rstrip("-0123456789") for task in inside.values())
+    assert names == ["evaluate", "for-loop", "generate-soft-labels", "train-student", "train-teacher"]
+    assert set(root["report"]["inputs"]["artifacts"]) == {"baseline", "evaluations", "controls"}
+
+
+def test_each_attack_is_a_task_of_its_own_on_every_model(documents: list[dict[str, Any]]) -> None:
+    parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
+    loops = [task for dag in dags(documents[0]) for task in dag["tasks"].values() if "parameterIterator" in task]
+    over = [task["parameterIterator"]["items"]["inputParameter"].removeprefix("pipelinechannel--") for task in loops]
+    assert sorted(over) == ["attacks", "baseline_attacks", "control_attacks", "control_temperatures", "temperatures"]
+    for task, items in zip(loops, over, strict=True):
+        inside = documents[0]["components"][task["componentRef"]["name"]]["dag"]["tasks"]
+        if items.endswith("attacks"):
+            assert [name.partition("-")[0] for name in inside] == ["attack"]
+    named = [attack for task in parameters["attacks"]["defaultValue"] for attack in task["attacks"]]
+    assert sorted(named) == sorted(get_args(AttackName))
+    assert "transfer" not in str(parameters["baseline_attacks"]["defaultValue"])
+    full = settings.load("mnist")
+    assert [task["attacks"] for task in full.attack_tasks(full.attacks)] == [[name] for name in get_args(AttackName)]
+
+
+def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
+    config = settings.load("mnist")
+    tasks = {task["attacks"][0]: set(task) for task in config.attack_tasks(config.attacks)}
+    common = {"attacks", "seed", "device", "threads", "batch_size", "part_size"}
+    assert tasks["fgsm"] - common == {"samples", "epsilons"}
+    assert tasks["pgd"] - common == {"samples", "epsilons", "pgd_steps", "pgd_restarts"}
+    assert tasks["jsma"] - common == {"outputs", "sources", "max_features", "theta"}
+    assert tasks["cw_l2"] - common == {"cw_sources", "cw_steps", "cw_search_steps"}
+    known = set(AttackConfig.model_fields) - {"attacks", "control_temperature"}
+    unset = {"cw_learning_rate", "cw_initial_constant"}  # None is the authors' value
+    assert set().union(*tasks.values()) == (known | {"attacks"}) - unset
+
+
+def dags(definition: dict[str, Any]) -> list[dict[str, Any]]:
+    components = [definition["root"], *definition["components"].values()]
+    return [component["dag"] for component in components if "dag" in component]
 
 
 def test_settings_and_resources_of_every_stage_are_parameters(documents: list[dict[str, Any]]) -> None:
     parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
-    expected = {"temperatures", "work", *STAGES, *(f"{stage}_{name}" for stage in STAGES for name in RUNTIME)}
+    attacks = {"attacks", "baseline_attacks", "control_attacks", "control_temperatures"}
+    told = {stage for stage in STAGES if stage != "attack"}
+    expected = {"temperatures", "work", *attacks, *told, *(f"{stage}_{name}" for stage in STAGES for name in RUNTIME)}
     assert set(parameters) == expected
     assert all(parameter.get("description") for parameter in parameters.values())
     config = settings.load("digits")
-    for stage in STAGES:
+    for stage in told:
         defaults = parameters[stage]["defaultValue"]
         assert {k: v for k, v in defaults.items() if v is not None} == config.settings(stage)
 
@@ -103,7 +142,7 @@ def test_retries_caching_and_image_are_set_when_it_is_compiled(tmp_path: Path) -
     definition = next(yaml.safe_load_all(output.read_text()))
     images = {executor["container"]["image"] for executor in definition["deploymentSpec"]["executors"].values()}
     assert images == {"registry.example/distillation:7"}
-    attack = definition["root"]["dag"]["tasks"]["attack"]
+    attack = next(task for dag in dags(definition) for name, task in dag["tasks"].items() if name == "attack")
     assert attack["retryPolicy"]["maxRetryCount"] == 7
     assert "enableCache" not in attack["cachingOptions"]
     assert definition["root"]["inputDefinitions"]["parameters"]["train_student_gpu_count"]["defaultValue"] == "4"

@@ -6,12 +6,13 @@ import hashlib
 import subprocess
 import sys
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
-from conftest import TRAINING, Chain
+from conftest import OTHERS, SUITE, TRAINING, Chain
 from defensive_distillation import artifacts, codecs
 from defensive_distillation.config import (
     AttackConfig,
@@ -21,8 +22,9 @@ from defensive_distillation.config import (
     TrainStudentConfig,
     TrainTeacherConfig,
 )
-from defensive_distillation.errors import ArtifactError, TrainingError
+from defensive_distillation.errors import ArtifactError, ConfigurationError, TrainingError
 from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.models import as_input
 from defensive_distillation.stages import attack, evaluate, generate_soft_labels, prepare_data, train_student
 from defensive_distillation.stages import train_teacher as teacher_stage
 from defensive_distillation_pipelines import cli
@@ -74,10 +76,17 @@ def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, 
             {"dataset": at + "dataset", "model": at + "student"},
             "attack",
         ),
+        (teacher_stage, TrainTeacherConfig(**TRAINING), {"dataset": at + "dataset"}, "teacher-1"),
+        (
+            attack,
+            AttackConfig(**SUITE, attacks=OTHERS),
+            {"dataset": at + "dataset", "model": at + "student", "surrogate": at + "teacher-1"},
+            "suite",
+        ),
         (
             evaluate,
             EvaluateConfig(),
-            {"dataset": at + "dataset", "model": at + "student", "attacks": [at + "attack"]},
+            {"dataset": at + "dataset", "model": at + "student", "attacks": [at + "suite", at + "attack"]},
             "evaluation",
         ),
     ]
@@ -128,17 +137,17 @@ def test_an_attack_keeps_every_sample_and_says_why_it_stopped(chain: Chain) -> N
         dataset = codecs.read_dataset(found)
     with artifacts.opened(chain.place("student"), "model") as found:
         model = codecs.read_model(found, dataset)
-    assert list(stored) == ["probabilities", "logits", "scaled"]
-    for output, one in stored.items():
+    assert list(stored) == ["jsma/probabilities", "jsma/logits", "jsma/scaled"]
+    for name, one in stored.items():
         assert len(one.success) == 90  # ten sources, each towards nine other classes
         assert bool((one.target_class != dataset.test_labels[one.source_index]).all())
         images = one.adversarial(dataset.test_images, torch.arange(90))
         with torch.no_grad():
             reached = model(images.float() / 255).argmax(1) == one.target_class
-        assert torch.equal(reached, one.success), output
+        assert torch.equal(reached, one.success), name
         assert torch.equal((images != dataset.test_images[one.source_index]).flatten(1).sum(1), one.changed_features)
         assert int(one.changed_features.max()) <= 20
-        variant = next(v for v in facts["variants"] if v["output"] == output)
+        variant = next(v for v in facts["variants"] if v["name"] == name)
         assert sum(variant["stop_reasons"].values()) == 90
 
 
@@ -151,13 +160,151 @@ def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
         stored = codecs.read_attack(found)
     assert (evaluation.name, evaluation.temperature, evaluation.distilled) == ("T=20", 20.0, True)
     assert len(evaluation.teacher_training) == len(evaluation.training) == TRAINING["epochs"]
-    for output, one in stored.items():
-        attacked = evaluation.attack(output)
+    for name, one in stored.items():
+        attacked = evaluation.attack(name.removeprefix("jsma/"))
         assert attacked is not None
         assert attacked.successes == int(one.success.sum())
         assert attacked.success_by_budget[-1] == attacked.success_rate
         assert list(attacked.success_by_budget) == sorted(attacked.success_by_budget)
     assert sum(evaluation.gradients_at_1.amplitude_counts) == evaluation.gradients_at_1.samples == 60
+
+
+def test_every_attack_of_the_suite_keeps_samples_that_do_what_they_say(chain: Chain) -> None:
+    with artifacts.opened(chain.place("suite"), "attack") as found:
+        stored, facts = codecs.read_attack(found), found.facts
+    with artifacts.opened(chain.place("dataset"), "dataset") as found:
+        dataset = codecs.read_dataset(found)
+    with artifacts.opened(chain.place("student"), "model") as found:
+        model = codecs.read_model(found, dataset)
+    assert {variant["attack"] for variant in facts["variants"]} == set(OTHERS)
+    for variant in facts["variants"]:
+        one, targeted = stored[variant["name"]], variant["targeted"]
+        labels = dataset.test_labels[one.source_index]
+        assert bool(((one.target_class == labels) != targeted).all()), variant["name"]
+        images = as_input(one.adversarial(dataset.test_images, torch.arange(len(labels))))
+        assert bool(((images >= 0) & (images <= 1)).all())
+        with torch.no_grad():
+            predicted = model(images).argmax(1)
+        assert torch.equal((predicted == one.target_class) == targeted, one.success), variant["name"]
+        moved = (images - as_input(dataset.test_images[one.source_index])).flatten(1)
+        torch.testing.assert_close(moved.norm(dim=1), one.l2)  # the same differences, summed in another order
+        assert torch.equal(moved.abs().amax(1), one.linf)
+        assert torch.equal((moved != 0).sum(1), one.changed_features.long())
+        assert one.level_reasons.shape[1] == len(variant["levels"])
+
+
+def test_attacks_on_different_numbers_of_samples_share_those_of_the_smaller_number(chain: Chain) -> None:
+    sources = []
+    for name in ("attack", "suite"):
+        with artifacts.opened(chain.place(name), "attack") as found:
+            sources += [set(one.source_index.tolist()) for one in codecs.read_attack(found).values()]
+    by_size = sorted(sources, key=len)
+    assert sorted({len(few) for few in by_size}) == [1, 2, 6, 10]
+    assert all(few <= many for few, many in pairwise(by_size))
+
+
+def test_an_evaluation_has_the_ten_points_of_an_honest_report(chain: Chain) -> None:
+    found = evaluation_of(chain, "evaluation")
+    assert found.mean_absolute_logit > 0
+    assert {a.output for a in found.jsma} == {"probabilities", "logits", "scaled"}
+    assert {a.attack for a in found.attacks} == {"jsma", "jsma_decreasing", "jsma_untargeted"}
+    names = ["fgsm/cross_entropy", "fgsm/margin", "pgd/cross_entropy", "pgd/margin", "square/margin", "noise"]
+    assert [one.name for one in found.bounded] == names
+    for one in found.bounded:
+        assert one.epsilons == (0.2, 1.0)
+        assert list(one.success_by_epsilon) == sorted(one.success_by_epsilon)
+        assert one.success_by_epsilon[-1] >= max(one.successes) / one.samples
+    for norm in ("l2", "l0", "linf"):
+        distance = found.distance(f"cw_{norm}")
+        assert distance is not None
+        assert (distance.norm, distance.sources, distance.pairs) == (norm, 1, 9)
+        means = [case.mean_distance for case in (distance.best, distance.average, distance.worst)]
+        assert all(mean is not None for mean in means[:2])
+        assert means[:2] == sorted(means[:2])  # type: ignore[type-var]
+    assert found.transfer is not None
+    assert found.transfer.confidences == (0.0, 5.0)
+    worst = found.worst_case
+    assert worst is not None
+    assert (worst.sources, set(worst.attacks)) == (1, {"jsma", *OTHERS})
+    best_of_cw = found.distance("cw_l2")
+    assert best_of_cw is not None
+    assert worst.mean_l2 is not None
+    assert best_of_cw.best.mean_distance is not None
+    assert worst.mean_l2 <= best_of_cw.best.mean_distance + 1e-9  # the minimum over more attacks, on the same sources
+    assert {condition.attacker for condition in found.conditions} == {"naive", "adaptive"}
+    assert {condition.name for condition in found.conditions} >= {"iterated", "black_box", "noise", "unbounded"}
+
+
+def test_the_control_shows_the_defense_that_nothing_was_distilled_into(chain: Chain) -> None:
+    baseline, control = evaluation_of(chain, "evaluation-baseline"), evaluation_of(chain, "evaluation-control")
+    assert (control.name, control.control, control.distilled) == ("control T=20", True, False)
+    # scaled by 20, rounding apart: the same decisions, the same attack on the logits and on z/T
+    assert control.accuracy == baseline.accuracy
+    assert control.mean_absolute_logit == pytest.approx(20 * baseline.mean_absolute_logit, rel=1e-5)
+    of = {
+        name: [found.attack(output) for output in ("probabilities", "logits", "scaled")]  # type: ignore[misc]
+        for name, found in (("baseline", baseline), ("control", control))
+    }
+    rates = {name: [one.success_rate for one in attacks if one] for name, attacks in of.items()}
+    assert rates["control"][1:] == pytest.approx([rates["baseline"][1], rates["baseline"][0]], abs=0.02)
+    assert control.gradients_at_1.median_log10_amplitude < baseline.gradients_at_1.median_log10_amplitude  # type: ignore[operator]
+    assert baseline.masking.difference == 0
+
+
+def evaluation_of(chain: Chain, name: str) -> Evaluation:
+    with artifacts.opened(chain.place(name), "evaluation") as found:
+        return Evaluation.model_validate(found.facts["evaluation"])
+
+
+def test_an_attack_in_parts_gives_what_it_gives_in_one(chain: Chain, tmp_path: Path) -> None:
+    """Random attacks too: a sample has its own random numbers. Batches round otherwise, which these do not show."""
+    attacks = ("square", "noise", "pgd")
+    inputs = {"dataset": chain.place("dataset"), "model": chain.place("student")}
+    found = []
+    for size in (100, 4):
+        config = AttackConfig(**{**SUITE, "attacks": attacks, "samples": 9, "part_size": size})
+        artifact = attack.run(config, **inputs, output=str(tmp_path / str(size)))
+        with artifacts.opened(artifact.location, "attack") as here:
+            found.append(codecs.read_attack(here))
+    for name in found[0]:
+        assert torch.equal(found[0][name].success, found[1][name].success)
+        torch.testing.assert_close(found[0][name].l2, found[1][name].l2)
+
+
+def test_transfer_needs_another_model(chain: Chain, tmp_path: Path) -> None:
+    config = AttackConfig(attacks=("transfer",), samples=2)
+    inputs = {"dataset": chain.place("dataset"), "model": chain.place("student"), "output": str(tmp_path / "a")}
+    with pytest.raises(ConfigurationError, match="expected --surrogate, the undistilled model, for transfer, got none"):
+        attack.run(config, **inputs)
+    with pytest.raises(ConfigurationError, match="expected a surrogate for transfer, got the attacked model itself"):
+        attack.run(config, **inputs, surrogate=chain.place("student"))
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_control_is_made_of_an_undistilled_model(chain: Chain, tmp_path: Path) -> None:
+    config = AttackConfig(sources=1, control_temperature=20)
+    inputs = {"dataset": chain.place("dataset"), "output": str(tmp_path / "a")}
+    for model, role in (("student", "student"), ("teacher-20", "teacher")):
+        with pytest.raises(
+            ConfigurationError, match=f"expected an undistilled model trained at T = 1, got a {role} trained at T = 20"
+        ):
+            attack.run(config, **inputs, model=chain.place(model))
+
+
+def test_attacks_on_a_control_are_not_taken_for_attacks_on_the_model(chain: Chain, tmp_path: Path) -> None:
+    inputs = {"dataset": chain.place("dataset"), "model": chain.place("teacher-1"), "output": str(tmp_path / "e")}
+    with pytest.raises(ArtifactError, match="expected an attack with control_temperature None, got 20"):
+        evaluate.run(EvaluateConfig(), **inputs, attacks=[chain.place("attack-control")])
+
+
+def test_one_attack_twice_is_refused(chain: Chain, tmp_path: Path) -> None:
+    inputs = {"dataset": chain.place("dataset"), "model": chain.place("student")}
+    again = str(tmp_path / "again")
+    attack.run(AttackConfig(sources=1, max_features=4), **inputs, output=again)
+    with pytest.raises(ArtifactError, match="expected one run of jsma/probabilities, got a second"):
+        evaluate.run(
+            EvaluateConfig(), **inputs, attacks=[chain.place("attack"), again], output=str(tmp_path / "evaluation")
+        )
 
 
 def test_a_training_that_diverges_fails_and_names_the_knob(chain: Chain, tmp_path: Path) -> None:
@@ -209,15 +356,25 @@ def test_colour_photographs_in_a_zip_on_s3_go_through_all_stages(s3_bucket: str,
                 Image.fromarray(pixels.numpy()).save(path)
                 archive.write(path, f"photos/{name}/{index}.png")
     storage.write_bytes(f"{s3_bucket}/photos.zip", (tmp_path / "photos.zip").read_bytes())
-    at = {name: str(tmp_path / name) for name in ("dataset", "model", "attack", "evaluation")}
+    at = {name: str(tmp_path / name) for name in ("dataset", "model", "surrogate", "attack", "evaluation")}
     prepare_data.run(PrepareDataConfig(source=f"{s3_bucket}/photos.zip", test_fraction=0.25), output=at["dataset"])
     training = TrainTeacherConfig(architecture="torchvision:resnet18", epochs=2, batch_size=12, minimum_progress=0)
     teacher_stage.run(training, dataset=at["dataset"], output=at["model"])
-    attack.run(AttackConfig(sources=3, max_features=9), dataset=at["dataset"], model=at["model"], output=at["attack"])
+    tiny = {"other_sources": 2, "samples": 3, "pgd_steps": 3, "square_queries": 5, "cw_sources": 1, "cw_steps": 10}
+    quick = {"cw_search_steps": 2, "cw_constant_factor": 100.0, "epsilons": (0.1, 1.0), "confidences": (0.0, 1.0)}
+    everything = AttackConfig(attacks=("jsma", *OTHERS), sources=3, max_features=9, **tiny, **quick)
+    other = TrainTeacherConfig(**{**training.model_dump(), "seed": 1})
+    teacher_stage.run(other, dataset=at["dataset"], output=at["surrogate"])
+    inputs = {"dataset": at["dataset"], "model": at["model"], "surrogate": at["surrogate"]}
+    attack.run(everything, **inputs, output=at["attack"])
     artifact = evaluate.run(
         EvaluateConfig(), dataset=at["dataset"], model=at["model"], attacks=[at["attack"]], output=at["evaluation"]
     )
     evaluation = Evaluation.model_validate(artifact.facts["evaluation"])
     assert evaluation.dataset.image_shape == (3, 24, 20)
     assert evaluation.dataset.classes == ("blue", "green", "red")
-    assert all(found.pairs == 6 for found in evaluation.attacks)
+    assert all(found.pairs == 6 for found in evaluation.jsma)
+    assert {found.attack for found in evaluation.distances} == {"cw_l2", "cw_l0", "cw_linf"}
+    assert all(found.pairs == 2 for found in evaluation.distances)
+    assert evaluation.worst_case is not None
+    assert len(evaluation.worst_case.attacks) == 11

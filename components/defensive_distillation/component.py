@@ -53,7 +53,7 @@ def run(
     progress = Progress(stage, "")
     try:
         config = stage_config(stage, settings)
-        progress = Progress(stage, _label(config, places))
+        progress = Progress(stage, _label(config, places), config.part)
         log_to_file(progress.task)
         progress.started()
         artifact = implementation(stage).run(

@@ -5,15 +5,30 @@ Command-line flags, pipeline parameters and the tables in docs/configuration.md 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+import re
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from defensive_distillation.errors import ConfigurationError
 
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Temperature T of the softmax, above 0.")]
 JsmaOutput = Literal["probabilities", "logits", "scaled"]
+AttackName = Literal[
+    "jsma",
+    "jsma_decreasing",
+    "jsma_untargeted",
+    "fgsm",
+    "pgd",
+    "cw_l2",
+    "cw_l0",
+    "cw_linf",
+    "square",
+    "transfer",
+    "noise",
+]
 
 
 class StageConfig(BaseModel):
@@ -25,9 +40,15 @@ class StageConfig(BaseModel):
     summary: ClassVar[str]
     reads: ClassVar[Mapping[str, str]] = {}
     reads_many: ClassVar[frozenset[str]] = frozenset()  # inputs that take one artifact or more
+    reads_optional: ClassVar[frozenset[str]] = frozenset()  # inputs that may be left out
     writes: ClassVar[str]
 
     seed: int = Field(0, ge=0, description="Seed of the experiment; each stage derives its own from it.")
+
+    @property
+    def part(self) -> str:
+        """What tells apart several tasks of this stage that work for one model."""
+        return ""
 
 
 class ComputeConfig(StageConfig):
@@ -139,13 +160,19 @@ class TrainStudentConfig(TrainConfig):
 
 
 class AttackConfig(ComputeConfig):
-    """The Jacobian-based saliency map attack; the defaults are the paper's."""
+    """The attacks; the defaults are the authors' own."""
 
     stage: ClassVar[str] = "attack"
-    summary: ClassVar[str] = "Attack a model with JSMA, every source towards each other class."
-    reads: ClassVar[Mapping[str, str]] = {"dataset": "dataset", "model": "model"}
+    summary: ClassVar[str] = "Attack a model: JSMA as in the paper, and what an adaptive attacker has."
+    reads: ClassVar[Mapping[str, str]] = {"dataset": "dataset", "model": "model", "surrogate": "model"}
+    reads_optional: ClassVar[frozenset[str]] = frozenset({"surrogate"})
     writes: ClassVar[str] = "attack"
 
+    attacks: tuple[AttackName, ...] = Field(
+        ("jsma",),
+        min_length=1,
+        description=f"Attacks that are run: {', '.join(get_args(AttackName))}.",
+    )
     outputs: tuple[JsmaOutput, ...] = Field(
         ("probabilities", "logits", "scaled"),
         min_length=1,
@@ -153,13 +180,81 @@ class AttackConfig(ComputeConfig):
             "What JSMA differentiates: probabilities (the paper's, T = 1), logits, scaled (probabilities of z/T)."
         ),
     )
-    sources: int = Field(10_000, ge=1, description="Test images attacked, each towards every other class.")
-    max_features: int = Field(112, ge=0, description="Budget: the most features that may change.")
+    sources: int = Field(10_000, ge=1, description="Test images that JSMA attacks, each towards every other class.")
+    max_features: int = Field(112, ge=0, description="Budget of JSMA: the most features that may change.")
     theta: float = Field(
         1.0, ge=-1, le=1, description="Change of a feature in one step; above 0 brightens, below 0 darkens."
     )
-    batch_size: int = Field(128, ge=1, description="Pairs attacked at once.")
-    part_size: int = Field(2_000, ge=1, description="Pairs between two saves; a killed attack goes on from the last.")
+    other_outputs: tuple[JsmaOutput, ...] = Field(
+        ("scaled",),
+        min_length=1,
+        description="What jsma_untargeted and jsma_decreasing (which turns the sign of theta) differentiate.",
+    )
+    other_sources: int = Field(1_000, ge=1, description="Test images that jsma_untargeted and jsma_decreasing attack.")
+    samples: int = Field(
+        1_000, ge=1, description="Test images of fgsm, pgd, square, noise and transfer, which are untargeted."
+    )
+    epsilons: tuple[float, ...] = Field(
+        (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 1.0),
+        min_length=1,
+        description="Radii of the L∞ ball, rising, images in [0, 1]; the last should be 1, where nothing is bounded.",
+    )
+    pgd_steps: int = Field(40, ge=1, description="Steps of a run of pgd.")
+    pgd_restarts: int = Field(2, ge=1, description="Runs of pgd: the first from the source, others from random points.")
+    square_queries: int = Field(1_000, ge=1, description="Forward passes of square for each sample and radius.")
+    noise_tries: int = Field(1, ge=1, description="Draws of noise for each sample and radius.")
+    cw_sources: int = Field(
+        100, ge=1, description="Test images that cw_l2, cw_l0 and cw_linf attack, each towards every other class."
+    )
+    cw_steps: int = Field(1_000, ge=1, description="Steps of C&W's optimiser for one constant; also of transfer.")
+    cw_search_steps: int = Field(9, ge=1, description="Constants that cw_l2 tries, by binary search; also transfer.")
+    cw_learning_rate: float | None = Field(
+        None, gt=0, description="Step size of C&W's optimiser; none: the authors', 0.01, and 0.005 for cw_linf."
+    )
+    cw_initial_constant: float | None = Field(
+        None, gt=0, description="C&W's first constant; none: the authors', 1e-3, and 1e-5 for cw_linf."
+    )
+    cw_constant_factor: float = Field(
+        2.0, gt=1, description="Factor on the constant of cw_l0 and cw_linf where it did not suffice."
+    )
+    confidences: tuple[float, ...] = Field(
+        (0.0, 10.0, 20.0, 30.0, 40.0),
+        min_length=1,
+        description="Confidences κ, rising, at which transfer crafts its samples on the undistilled model.",
+    )
+    control_temperature: float | None = Field(
+        None, gt=0, description="Attack the control instead: the undistilled model, its logits multiplied by this T."
+    )
+    batch_size: int = Field(128, ge=1, description="Samples attacked at once.")
+    part_size: int = Field(2_000, ge=1, description="Samples between two saves; a killed attack goes on from the last.")
+
+    used_by: ClassVar[Mapping[str, str]] = {  # which attacks a setting concerns, as a regular expression
+        "outputs": "jsma",
+        "sources": "jsma",
+        "max_features": "jsma.*",
+        "theta": "jsma.*",
+        "other_.*": "jsma_.*",
+        "samples": "fgsm|pgd|square|noise|transfer",
+        "epsilons": "fgsm|pgd|square|noise",
+        "pgd_.*": "pgd",
+        "square_.*": "square",
+        "noise_.*": "noise",
+        "cw_sources": "cw_.*",
+        "cw_constant_factor": "cw_l0|cw_linf",
+        "cw_search_steps": "cw_l2|transfer",
+        "cw_(steps|learning_rate|initial_constant)": "cw_.*|transfer",
+        "confidences": "transfer",
+    }
+
+    @property
+    def part(self) -> str:
+        """The attacks: one or more a task."""
+        return "+".join(self.attacks)
+
+    def concerns(self, setting: str, attacks: Sequence[str]) -> bool:
+        """Whether a setting decides what comes of `attacks`."""
+        users = [re.compile(who) for what, who in self.used_by.items() if re.fullmatch(what, setting)]
+        return not users or any(user.fullmatch(attack) for user in users for attack in attacks)
 
     @field_validator("theta")
     @classmethod
@@ -168,12 +263,21 @@ class AttackConfig(ComputeConfig):
             raise ValueError("theta must not be 0")
         return theta
 
-    @field_validator("outputs")
+    @field_validator("outputs", "other_outputs", "attacks")
     @classmethod
-    def _outputs_differ(cls, outputs: tuple[JsmaOutput, ...]) -> tuple[JsmaOutput, ...]:
-        if len(set(outputs)) != len(outputs):
-            raise ValueError("each output may be named once")
-        return outputs
+    def _names_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError("each may be named once")
+        return names
+
+    @field_validator("epsilons", "confidences")
+    @classmethod
+    def _rise(cls, numbers: tuple[float, ...], info: ValidationInfo) -> tuple[float, ...]:
+        low, high = (0.0, 1.0) if info.field_name == "epsilons" else (-1.0, inf)
+        if list(numbers) != sorted(set(numbers)) or not all(low < number <= high for number in numbers):
+            bounds = "above 0 and at most 1" if info.field_name == "epsilons" else "from 0"
+            raise ValueError(f"expected rising numbers {bounds}")
+        return numbers
 
 
 class EvaluateConfig(ComputeConfig):
@@ -189,6 +293,9 @@ class EvaluateConfig(ComputeConfig):
     gradient_samples: int = Field(
         10_000, ge=1, description="Test images whose gradients are measured (the paper: all 10,000)."
     )
+    control_temperature: float | None = Field(
+        None, gt=0, description="Measure the control instead: the undistilled model, its logits multiplied by this T."
+    )
 
 
 class ReportConfig(StageConfig):
@@ -202,6 +309,8 @@ class ReportConfig(StageConfig):
 
     title: str = Field("Defensive distillation", min_length=1, description="Title of the page.")
 
+
+SET_BY_SWEEP = {"temperature", "attacks", "control_temperature"}  # of the stages' settings
 
 STAGES: dict[str, type[StageConfig]] = {
     config.stage: config
@@ -232,6 +341,19 @@ class ExperimentConfig(BaseModel):
         min_length=1,
         description="Temperatures of the sweep; the baseline without distillation is always added.",
     )
+    attacks: tuple[str, ...] = Field(
+        get_args(AttackName),
+        min_length=1,
+        description=(
+            "Attacks on every model, each a task of its own; several joined by + share one, such as fgsm+pgd+noise. "
+            "transfer is left out for the undistilled model, which it comes from."
+        ),
+    )
+    control_attacks: tuple[str, ...] = Field(
+        ("jsma", "fgsm", "pgd", "cw_l2", "square", "noise"),
+        min_length=1,
+        description="Attacks on the controls, the undistilled model with its logits multiplied by T.",
+    )
     prepare_data: PrepareDataConfig = PrepareDataConfig()
     train_teacher: TrainTeacherConfig = TrainTeacherConfig()
     generate_soft_labels: GenerateSoftLabelsConfig = GenerateSoftLabelsConfig()
@@ -248,11 +370,43 @@ class ExperimentConfig(BaseModel):
             raise ValueError("each temperature may stand once, repeated: " + ", ".join(f"{t:g}" for t in repeated))
         return temperatures
 
+    @field_validator("attacks", "control_attacks")
+    @classmethod
+    def _attacks_exist(cls, groups: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        named = [name for group in groups for name in group.split("+")]
+        if unknown := sorted(set(named) - set(get_args(AttackName))):
+            raise ValueError(f"expected attacks among {', '.join(get_args(AttackName))}, not {unknown[0]!r}")
+        if len(set(named)) != len(named):
+            raise ValueError("each attack may be named once")
+        if info.field_name == "control_attacks" and "transfer" in named:
+            raise ValueError("transfer to a control is no attack: it decides as the undistilled model does")
+        return groups
+
+    @property
+    def control_temperatures(self) -> tuple[float, ...]:
+        """Temperatures of the controls: those of the sweep; 1, which changes nothing, only where there is no other."""
+        return tuple(t for t in self.temperatures if t != 1) or self.temperatures
+
     def settings(self, stage: str) -> dict[str, Any]:
         """The settings of one stage as a pipeline parameter: JSON values, the experiment's seed, no temperature."""
         config: StageConfig = getattr(self, stage)
-        values = config.model_dump(mode="json", exclude={"temperature"}, exclude_none=True)
+        values = config.model_dump(mode="json", exclude=SET_BY_SWEEP, exclude_none=True)
         return {**values, "seed": self.seed}
+
+    def attack_tasks(self, groups: Sequence[str]) -> list[dict[str, Any]]:
+        """The settings of each task of attacks, of which only those that concern its own: others leave it as it was."""
+        values, tasks = self.settings("attack"), []
+        for group in groups:
+            names = group.split("+")
+            concerned = {key: value for key, value in values.items() if self.attack.concerns(key, names)}
+            tasks.append({**concerned, "attacks": names})
+        return tasks
+
+    @property
+    def baseline_attacks(self) -> tuple[str, ...]:
+        """The attacks on the undistilled model: all but the transfer from itself."""
+        left = ("+".join(name for name in group.split("+") if name != "transfer") for group in self.attacks)
+        return tuple(group for group in left if group)
 
 
 _CIFAR10_TRAINING = {
@@ -261,15 +415,40 @@ _CIFAR10_TRAINING = {
     "momentum": 0.9,
     "decay": 0.5,
 }
+# a fifth of the authors' steps, each five times as long: distances within some per cent of theirs
+_QUICK_CW = {
+    "cw_steps": 200,
+    "cw_search_steps": 6,
+    "cw_learning_rate": 0.05,
+    "cw_initial_constant": 1e-3,
+    "cw_constant_factor": 10.0,
+}
 PRESETS: dict[str, dict[str, Any]] = {
     # scikit-learn's 1,797 digits: everything small enough for minutes on a laptop; not a dataset of the paper
     "digits": {
         "name": "digits",
-        "temperatures": [1, 5, 20, 100],
+        "temperatures": [1, 20, 100],
         "prepare_data": {"source": "digits"},
         "train_teacher": {"epochs": 30},
         "train_student": {"epochs": 30},
-        "attack": {"sources": 10, "part_size": 90},
+        "attacks": [
+            "jsma",
+            "jsma_decreasing+jsma_untargeted+fgsm+pgd+square+noise+transfer",
+            "cw_l2+cw_linf+cw_l0",
+        ],
+        "control_attacks": ["jsma"],
+        "attack": {
+            "sources": 10,
+            "other_sources": 5,
+            "samples": 10,
+            "epsilons": [0.1, 0.2, 0.3, 1.0],
+            "pgd_restarts": 1,
+            "square_queries": 100,
+            "cw_sources": 1,
+            **_QUICK_CW,
+            "confidences": [0, 20],
+            "part_size": 90,
+        },
         "report": {"title": "Defensive distillation on scikit-learn's handwritten digits"},
     },
     "mnist": {
@@ -282,6 +461,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prepare_data": {"source": "cifar10"},
         "train_teacher": _CIFAR10_TRAINING,
         "train_student": _CIFAR10_TRAINING,
+        "attack": {"epsilons": [0.01, 0.02, 0.03, 0.05, 0.1, 1.0]},
         "report": {"title": "Defensive distillation on CIFAR-10"},
     },
 }
@@ -334,6 +514,11 @@ def experiment(values: Mapping[str, Any]) -> ExperimentConfig:
     for stage in ("train_teacher", "generate_soft_labels", "train_student"):
         if "temperature" in values.get(stage, {}):
             raise ConfigurationError(f"{stage}.temperature: the sweep sets it, expected 'temperatures' instead")
+    for key in ("attacks", "control_temperature"):
+        for stage in ("attack", "evaluate"):
+            if key in values.get(stage, {}):
+                instead = "attacks" if key == "attacks" else "temperatures"
+                raise ConfigurationError(f"{stage}.{key}: the sweep sets it, expected '{instead}' instead")
     for stage in STAGES:
         if "seed" in values.get(stage, {}):
             raise ConfigurationError(f"{stage}.seed: the sweep sets it, expected 'seed' instead")

@@ -134,6 +134,23 @@ def stratified_subset(labels: Tensor, limit: int, generator: torch.Generator) ->
     return torch.cat(kept).sort().values
 
 
+def stratified_order(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """All N indices in an order whose every beginning has the classes in their proportions.
+
+    One sample of each class comes first. The first n are part of the first n + 1: attacks on different numbers of
+    samples share those of the smaller number.
+
+    Args:
+        labels: int64 (N,).
+        generator: decides which samples of a class come first.
+    """
+    place = torch.empty(len(labels), dtype=torch.float64)
+    for label, count in zip(*(part.tolist() for part in torch.unique(labels, return_counts=True)), strict=True):
+        members = _drawn(labels, label, count, generator)
+        place[members] = torch.arange(count, dtype=torch.float64) / count
+    return place.argsort(stable=True)
+
+
 def _shares(counts: Sequence[int], limit: int) -> list[int]:
     """Splits `limit` in the proportions of `counts`, in integers; needs len(counts) <= limit < sum(counts)."""
     total = sum(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,14 +49,18 @@ class Gradients(Finding):
 
 
 class AttackFindings(Finding):
-    """One attack on one output of the model."""
+    """JSMA on one output of the model, budgeted in features (L0).
+
+    `attack` is "jsma" (towards every other class), "jsma_decreasing" (the same with θ < 0) or "jsma_untargeted" (any
+    class but the true one will do).
+    """
 
     attack: str
     output: str  # "probabilities", "logits" or "scaled" (probabilities of z/T)
     temperature: float  # that the attacked softmax divides by; 1 for logits
     max_features: int
     theta: float
-    pairs: int
+    pairs: int  # of source and target; untargeted, sources
     successes: int
     success_rate: float
     success_interval: tuple[float, float]  # Wilson, 95 %
@@ -68,11 +73,113 @@ class AttackFindings(Finding):
     success_by_budget: tuple[float, ...]
 
 
+class BoundedFindings(Finding):
+    """An untargeted attack within L∞ balls of several radii.
+
+    `attack` is "fgsm", "pgd", "square" or "noise". `loss` is "cross_entropy" (through the softmax at T = 1, as an
+    attacker would who knows nothing of the defense), "margin" (of the logits), or "none" for noise.
+    """
+
+    attack: str
+    loss: str
+    samples: int
+    epsilons: tuple[float, ...]  # radii, rising; images are in [0, 1], so at 1 the attack is unbounded
+    successes: tuple[int, ...]  # of the attack at each radius alone
+    success_by_epsilon: tuple[float, ...]  # share fooled at this radius or a smaller one: never falls
+    stop_reasons: Mapping[str, int]  # at the largest radius
+    gradient_evaluations: float  # mean a sample and radius
+
+    @property
+    def name(self) -> str:
+        """'pgd/margin' and so on."""
+        return self.attack if self.loss == "none" else f"{self.attack}/{self.loss}"
+
+
+class Case(Finding):
+    """A class to attack towards, chosen as Carlini and Wagner do (Section IV)."""
+
+    success_rate: float  # share of sources
+    mean_distance: float | None  # over the sources that were fooled; None without any
+
+
+class DistanceFindings(Finding):
+    """An attack of Carlini and Wagner, which looks for the nearest adversarial sample, towards every other class."""
+
+    attack: str  # "cw_l2", "cw_l0" or "cw_linf"
+    norm: str  # "l2", "l0" (changed pixels) or "linf"
+    sources: int
+    pairs: int
+    successes: int
+    success_rate: float
+    success_interval: tuple[float, float]  # Wilson, 95 %
+    best: Case  # the target class that is nearest
+    average: Case  # a target class chosen at random
+    worst: Case  # the farthest; a source counts as fooled only if every class was reached
+    stop_reasons: Mapping[str, int]
+    gradient_evaluations: float  # mean a pair
+
+
+class TransferFindings(Finding):
+    """Samples of C&W's L2 attack on another network, crafted with confidence κ, shown to this one (untargeted)."""
+
+    surrogate: str  # label of the network that they were crafted on
+    samples: int
+    confidences: tuple[float, ...]  # κ, rising
+    successes: tuple[int, ...]  # this network is fooled
+    surrogate_successes: tuple[int, ...]  # the other one is
+    mean_l2: tuple[float | None, ...]  # distance of those that fool this network
+
+
+class WorstCase(Finding):
+    """Per source the nearest misclassified sample that any attack found: the mean of the minimum.
+
+    Over the sources that every attack was run on. A distance is the smallest in its own norm.
+    """
+
+    attacks: tuple[str, ...]
+    sources: int
+    fooled: int
+    mean_l0: float | None  # changed pixels
+    mean_l2: float | None
+    mean_linf: float | None
+    nearest: Mapping[str, int]  # how many sources each attack was nearest for, in L2
+    epsilons: tuple[float, ...]
+    success_by_epsilon: tuple[float, ...]  # share with a misclassified sample within each L∞ radius
+
+
+class Condition(Finding):
+    """Something that holds of every sound attack on a network whose gradients are not masked.
+
+    `attacker` is "naive" where the attack differentiates the softmax at T = 1; if it fails, the gradients are masked.
+    It is "adaptive" where the attack uses the logits; if it fails, the attack is broken.
+    """
+
+    name: str  # iterated, black_box, transfer, noise, unbounded or monotone
+    attacker: Literal["naive", "adaptive"]
+    passed: bool
+    sentence: str  # what was compared, with the numbers
+    meaning: str  # '' if passed, else 'the gradients are masked' or 'the attack is broken'
+
+
+Masked = Literal["yes", "no", "undecided"]
+
+
+class Masking(Finding):
+    """Whether the gradients are masked: JSMA on the probabilities of z/T against T = 1, pair by pair."""
+
+    masked: Masked
+    difference: float | None  # success(z/T) − success(T = 1); None where one of them was not run
+    interval: tuple[float, float] | None  # 95 %, of the paired difference
+    signs: tuple[str, ...]  # names of the naive attacker's conditions that failed
+    broken: tuple[str, ...]  # names of the adaptive attacker's conditions that failed
+
+
 class Evaluation(Finding):
     """Everything about one model; shares and accuracies in [0, 1]."""
 
-    name: str  # "baseline" or "T=20"
+    name: str  # "baseline", "T=20", or "control T=20"
     distilled: bool
+    control: bool  # the undistilled network with its logits multiplied by `temperature`
     temperature: float  # of the training
     architecture: str
     seed: int
@@ -85,13 +192,32 @@ class Evaluation(Finding):
     teacher_training: tuple[Epoch, ...]  # empty for the baseline
     gradients_at_1: Gradients
     gradients_at_temperature: Gradients
-    attacks: tuple[AttackFindings, ...]
+    attacks: tuple[AttackFindings, ...]  # JSMA
+    bounded: tuple[BoundedFindings, ...] = ()
+    distances: tuple[DistanceFindings, ...] = ()
+    transfer: TransferFindings | None = None
+    worst_case: WorstCase | None = None
+    conditions: tuple[Condition, ...] = ()
+    masking: Masking
 
     def attack(self, output: str) -> AttackFindings | None:
         """The findings of JSMA on `output`, or None if it was not attacked."""
-        return next((found for found in self.attacks if found.attack == "jsma" and found.output == output), None)
+        return next((found for found in self.jsma if found.output == output), None)
+
+    @property
+    def jsma(self) -> tuple[AttackFindings, ...]:
+        """JSMA as in the paper, towards every other class with θ as configured, on each output."""
+        return tuple(found for found in self.attacks if found.attack == "jsma")
+
+    def within(self, name: str) -> BoundedFindings | None:
+        """The findings of the bounded attack called 'pgd/margin' and so on, or None."""
+        return next((found for found in self.bounded if found.name == name), None)
+
+    def distance(self, attack: str) -> DistanceFindings | None:
+        """The findings of 'cw_l2', 'cw_l0' or 'cw_linf', or None."""
+        return next((found for found in self.distances if found.attack == attack), None)
 
 
 def in_order(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """The baseline first, then by temperature: the order of arrival means nothing."""
-    return sorted(evaluations, key=lambda found: (found.distilled, found.temperature))
+    """The baseline, then distilled networks, then controls, by temperature: the order of arrival means nothing."""
+    return sorted(evaluations, key=lambda found: (found.control, found.distilled, found.temperature))

@@ -11,7 +11,6 @@ from defensive_distillation.errors import InputError
 
 # Figure 9's bins of the mean gradient amplitude, from 0 to 1
 AMPLITUDE_EDGES = (0.0, 1e-40, 1e-35, 1e-30, 1e-25, 1e-20, 1e-15, 1e-10, 1e-5, 1e-3, 1.0)
-Z_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -28,25 +27,6 @@ def confidence(probabilities: Tensor, labels: Tensor) -> float:
     """
     largest, predicted = probabilities.double().max(dim=1)
     return float(torch.where(predicted == labels, largest, 0.0).mean())
-
-
-def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
-    """Wilson's score interval (1927, Eq. 4 in Brown, Cai, DasGupta 2001) for a share; (0, 1) without trials.
-
-    Raises:
-        InputError: unless 0 <= successes <= trials.
-    """
-    if not 0 <= successes <= trials:
-        raise InputError(f"successes: expected 0 to {trials}, got {successes}")
-    if trials == 0:
-        return 0.0, 1.0
-    share = successes / trials
-    centre = share + z * z / (2 * trials)
-    spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    low = 0.0 if successes == 0 else (centre - spread) / scale
-    high = 1.0 if successes == trials else (centre + spread) / scale
-    return low, high
 
 
 def robustness(

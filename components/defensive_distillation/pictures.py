@@ -1,18 +1,22 @@
-"""The sample grids of an evaluation, for the report and for MLflow."""
+"""The samples of an evaluation, for the report and for MLflow."""
 
 from __future__ import annotations
 
 import io
 
+from torch import Tensor
+
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.codecs import TENSORS, unpack
-from defensive_distillation.reporting import Grid
-from defensive_distillation.reporting.figures import sample_grid
+from defensive_distillation.reporting import Examples, Grid
+from defensive_distillation.reporting.figures_samples import example_sheet, sample_grid
+
+_EXAMPLES = "examples"  # what stands before the dot in the names of their tensors; no output of JSMA
 
 
 def grids(artifact: Artifact) -> dict[str, Grid]:
-    """The grids in an evaluation, by output."""
-    tensors = unpack(artifact.file(TENSORS).read_bytes(), artifact.location)
+    """The grids of JSMA in an evaluation, by output."""
+    tensors = _tensors(artifact)
     classes = tuple(artifact.facts["evaluation"]["dataset"]["classes"])
     outputs = dict.fromkeys(name.partition(".")[0] for name in tensors)
     return {
@@ -23,14 +27,37 @@ def grids(artifact: Artifact) -> dict[str, Grid]:
             classes=classes[: len(tensors[f"{output}.images"])],
         )
         for output in outputs
+        if output != _EXAMPLES
     }
 
 
+def examples(artifact: Artifact) -> Examples | None:
+    """What each attack made of the same sources, None if the evaluation holds none."""
+    facts = artifact.facts.get(_EXAMPLES)
+    if not facts or not facts["attacks"] or not facts["labels"]:
+        return None
+    tensors = _tensors(artifact)
+    return Examples(
+        originals=tensors[f"{_EXAMPLES}.originals"].numpy(),
+        images=tensors[f"{_EXAMPLES}.images"].numpy(),
+        success=tensors[f"{_EXAMPLES}.success"].numpy(),
+        attacks=tuple(facts["attacks"]),
+        labels=tuple(facts["labels"]),
+    )
+
+
 def pictures(artifact: Artifact) -> dict[str, bytes]:
-    """The grids of an evaluation as PNG files, by path."""
+    """The samples of an evaluation as PNG files, by path."""
+    drawn = {f"samples/jsma_{output}.png": sample_grid(grid) for output, grid in grids(artifact).items()}
+    if (found := examples(artifact)) is not None:
+        drawn["samples/examples.png"] = example_sheet(found)
     files = {}
-    for output, grid in grids(artifact).items():
+    for path, figure in drawn.items():
         buffer = io.BytesIO()
-        sample_grid(grid).savefig(buffer, format="png", dpi=100)
-        files[f"samples/jsma_{output}.png"] = buffer.getvalue()
+        figure.savefig(buffer, format="png", dpi=100)
+        files[path] = buffer.getvalue()
     return files
+
+
+def _tensors(artifact: Artifact) -> dict[str, Tensor]:
+    return unpack(artifact.file(TENSORS).read_bytes(), artifact.location)

@@ -19,11 +19,12 @@ INTERVAL = 0.25  # seconds between two updates
 class Progress:
     """Reports units of work done; the last words are always written."""
 
-    def __init__(self, stage: str, label: str) -> None:
-        """`label` is the model that the stage works for: 'baseline', 'T=20', or nothing."""
+    def __init__(self, stage: str, label: str, part: str = "") -> None:
+        """`label` is the model that the stage works for, or nothing; `part` tells apart several tasks of one stage."""
         self.stage = stage
         self.label = label
-        self.task = f"{stage}-{label}" if label else stage
+        self.part = part
+        self.task = "-".join(name.replace(" ", "-") for name in (stage, label, part) if name)
         self._written = 0.0
         run_dir = os.environ.get(RUN_DIR)
         self._file = Path(run_dir, "progress", f"{self.task}.{os.getpid()}.json") if run_dir else None
@@ -68,6 +69,7 @@ class Progress:
                 "task": self.task,
                 "stage": self.stage,
                 "label": self.label,
+                "part": self.part,
                 "state": state,
                 "done": done,
                 "total": total,

@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defensive_distillation.evaluation import Epoch, Evaluation
+from defensive_distillation.reporting.measures import (
+    CASES,
+    best_transfer,
+    failed,
+    fooled_within,
+    mean_distance,
+    reported_radius,
+)
 from defensive_distillation.tracking import Run
 
 
@@ -14,6 +22,7 @@ def record_evaluation(run: Run, evaluation: Evaluation) -> None:
         {
             "temperature": evaluation.temperature,
             "distilled": evaluation.distilled,
+            "control": evaluation.control,
             "architecture": evaluation.architecture,
             "dataset": evaluation.dataset.name,
             "seed": evaluation.seed,
@@ -44,6 +53,44 @@ def metrics(evaluation: Evaluation) -> dict[str, float | None]:
             f"{found.attack}_distortion/{found.output}": found.mean_distortion,
             f"{found.attack}_robustness/{found.output}": found.robustness,
         }
+    return values | _distances(evaluation) | _bounded(evaluation) | _judged(evaluation)
+
+
+def _distances(evaluation: Evaluation) -> dict[str, float | None]:
+    values: dict[str, float | None] = {}
+    for found in evaluation.distances:
+        values[f"cw_success/{found.norm}"] = found.success_rate
+        values |= {f"cw_mean/{found.norm}_{case}": mean_distance(evaluation, found.attack, case) for case in CASES}
+    return values
+
+
+def _bounded(evaluation: Evaluation) -> dict[str, float | None]:
+    """Shares fooled within one radius (measures.reported_radius), by transfer, and by any attack."""
+    radius, transfer, worst = reported_radius(evaluation), best_transfer(evaluation), evaluation.worst_case
+    values = {
+        f"linf_success/{found.name.replace('/', '_')}": fooled_within(found, radius) for found in evaluation.bounded
+    }
+    values |= {"linf_radius": radius, "transfer_success": transfer[0] if transfer else None}
+    if worst and worst.sources:
+        values |= {
+            "linf_success/worst_case": fooled_within(worst, radius),
+            "worst_case/success": worst.fooled / worst.sources,
+            "worst_case/l0": worst.mean_l0,
+            "worst_case/l2": worst.mean_l2,
+            "worst_case/linf": worst.mean_linf,
+        }
+    return values
+
+
+def _judged(evaluation: Evaluation) -> dict[str, float | None]:
+    judged = evaluation.masking
+    values: dict[str, float | None] = {
+        "masked": {"yes": 1.0, "undecided": 0.5, "no": 0.0}[judged.masked],
+        "masked_difference": judged.difference,
+    }
+    if evaluation.conditions:
+        values["conditions_failed/naive"] = float(len(failed(evaluation, "naive")))
+        values["conditions_failed/adaptive"] = float(len(failed(evaluation, "adaptive")))
     return values
 
 

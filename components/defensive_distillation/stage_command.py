@@ -25,6 +25,7 @@ _KINDS = {
     "attack": "attack artifact",
     "evaluation": "evaluation artifact",
 }
+_OPTIONAL = {"surrogate": "model artifact of the undistilled network, for transfer"}
 _EXAMPLES = {
     "prepare_data": "--source digits --output out/digits",
     "train_teacher": "--dataset out/digits --temperature 20 --epochs 30 --output out/teacher",
@@ -52,10 +53,15 @@ def add_stage_arguments(parser: argparse.ArgumentParser, stage: str) -> None:
     config = STAGES[stage]
     places = parser.add_argument_group("artifacts: local paths or s3://bucket/prefix alike")
     for name, kind in config.reads.items():
-        many = name in config.reads_many
-        help_text = _KINDS[kind] + (", one or more" if many else "")
+        many, optional = name in config.reads_many, name in config.reads_optional
+        help_text = _OPTIONAL[name] if optional else _KINDS[kind] + (", one or more" if many else "")
         places.add_argument(
-            _flag(name), dest=f"in_{name}", required=True, nargs="+" if many else None, metavar="PLACE", help=help_text
+            _flag(name),
+            dest=f"in_{name}",
+            required=not optional,
+            nargs="+" if many else None,
+            metavar="PLACE",
+            help=help_text,
         )
     places.add_argument("--output", required=True, metavar="PLACE", help=f"where the {config.writes} artifact goes")
     places.add_argument(

@@ -120,7 +120,7 @@ class Stage(Generic[C]):
             label = label_of(config, {key: [a.facts for a in found] for key, found in opened.items()})
             unfinished = work or f"{output.rstrip('/')}.work"
             place = Work(storage.join(unfinished, identity[:32]))
-            task = Task(config, opened, place, Progress(name, label), label, tracker)
+            task = Task(config, opened, place, Progress(name, label, config.part), label, tracker)
             task.progress.started()
             try:
                 artifact = finished(output, identity)
@@ -155,7 +155,7 @@ class Stage(Generic[C]):
         self.record(task, artifact)
         tags = {
             "defdistill.stage": name,
-            f"defdistill.artifact.{name}": artifact.location,
+**{f"defdistill.artifact.{place}": artifact.location for place in _places(name, task.config.part)},
             f"defdistill.code.{name}": artifact.manifest.code,
             **({"defdistill.model": task.label} if task.label else {}),
         }
@@ -169,6 +169,11 @@ class Stage(Generic[C]):
         if step is not None:  # Kubeflow logged its own parameters there: ours carry a prefix
             step.tags(tags)
             step.params({f"defdistill.{key}": value for key, value in task.config.model_dump(mode="json").items()})
+
+
+def _places(stage: str, part: str) -> list[str]:
+    """Names of an artifact in MLflow's tags: the stage's, or 'attack.pgd' for each attack of a task."""
+    return [f"{stage}.{one}" for one in part.split("+")] if part else [stage]
 
 
 def _require_different(inputs: Mapping[str, Sequence[Artifact]]) -> None:
@@ -200,10 +205,12 @@ def finished(output: str, identity: str) -> Artifact | None:
 
 
 def label_of(config: StageConfig, facts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The model that a stage works for: 'baseline', 'T=20', or '' for the sweep as a whole.
+    """The model that a stage works for: 'baseline', 'T=20', 'control T=20', or '' for the sweep as a whole.
 
-    A teacher at T = 1 is the baseline: nothing is distilled into it.
+    A teacher at T = 1 is the baseline: nothing is distilled into it. With its logits multiplied by T it is a control.
     """
+    if (control := getattr(config, "control_temperature", None)) is not None:
+        return control_label(control)
     if "model" in facts:
         model = facts["model"][0]
         return model_label(distilled=model["role"] == "student", temperature=model["temperature"])
@@ -216,3 +223,8 @@ def label_of(config: StageConfig, facts: Mapping[str, Sequence[Mapping[str, Any]
 def model_label(*, distilled: bool, temperature: float) -> str:
     """'baseline' for a network trained on hard labels at T = 1, else 'T=20' and so on."""
     return "baseline" if not distilled and temperature == 1 else f"T={temperature:g}"
+
+
+def control_label(temperature: float) -> str:
+    """'control T=20': the undistilled network with its logits multiplied by T."""
+    return f"control T={temperature:g}"

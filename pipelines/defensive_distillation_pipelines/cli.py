@@ -181,11 +181,11 @@ def _add_rerun(commands: Any) -> None:
         "Run one stage of a finished run again, with changed settings if asked; the run stays as it was.",
         "  defdistill rerun attack --run digits-1a2b3c --temperature 20 --set max_features=50\n"
         "  defdistill rerun train_student --run digits-1a2b3c --temperature 5 --set epochs=60\n"
-        "  defdistill rerun attack --run digits-1a2b3c --temperature baseline --set theta=-1",
+        "  defdistill rerun attack --run digits-1a2b3c --temperature control:20 --set attacks=cw_l2",
     )
     parser.add_argument("stage", metavar="STAGE", help=f"one of {', '.join(STAGES)}")
     parser.add_argument("--run", required=True, metavar="RUN", help="the earlier run")
-    parser.add_argument("--temperature", metavar="T", help="the model: a temperature of the sweep, or 'baseline'")
+    parser.add_argument("--temperature", metavar="T", help="the model: a temperature of the sweep, control:T, or baseline")
     parser.add_argument(
         "--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE", help="a setting of the stage"
     )

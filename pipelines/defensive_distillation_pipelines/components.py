@@ -6,7 +6,7 @@ lets a killed step go on, the `code` digest that the pipeline counts on, and the
 
 # no 'from __future__ import annotations' here: KFP reads the annotations as objects
 import os
-from typing import List  # noqa: UP035  KFP knows only this spelling
+from typing import List, Optional  # noqa: UP035  KFP knows only these spellings
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
@@ -122,26 +122,32 @@ def train_student(
 def attack(
     dataset: Input[Dataset],
     model: Input[Model],
+    surrogate: Input[Model],
     samples: Output[Artifact],
     settings: dict,
+    control_temperature: Optional[float] = None,  # noqa: UP045
     work: str = "",
     code: str = "",
     rerun: str = "",
 ):
-    """Attack a model with JSMA, every source towards each other class.
+    """Attack a model: JSMA as in the paper, and the attacks of those who know the defense.
 
     Args:
         dataset: From prepare_data.
         model: From train_teacher or train_student.
-        samples: Adversarial samples with source, target, success, changed features and stop reason.
-        settings: Settings of attack.
+        surrogate: The undistilled model, on which transfer crafts its samples.
+        samples: Adversarial samples with source, target, success, distances and stop reason.
+        settings: Settings of attack, which name the attacks.
+        control_temperature: Attack the undistilled model with its logits multiplied by this T instead.
         work: Folder or s3:// prefix for unfinished work.
         code: Code digest that the step must have, '' for any.
         rerun: Name of a rerun, recorded beside the first run.
     """
     from defensive_distillation.component import run
 
-    inputs = {"dataset": dataset, "model": model}
+    if control_temperature is not None:
+        settings = {**settings, "control_temperature": control_temperature}
+    inputs = {"dataset": dataset, "model": model, "surrogate": surrogate}
     run("attack", settings, inputs, samples, work=work, code=code, rerun=rerun)
 
 
@@ -149,9 +155,10 @@ def attack(
 def evaluate(
     dataset: Input[Dataset],
     model: Input[Model],
-    samples: Input[Artifact],
+    samples: Input[List[Artifact]],  # noqa: UP006
     evaluation: Output[Artifact],
     settings: dict,
+    control_temperature: Optional[float] = None,  # noqa: UP045
     work: str = "",
     code: str = "",
     rerun: str = "",
@@ -161,15 +168,18 @@ def evaluate(
     Args:
         dataset: From prepare_data.
         model: From train_teacher or train_student.
-        samples: From attack.
+        samples: From the tasks of attack, in any order.
         evaluation: Every number of the paper for this model, and the honest ones.
         settings: Settings of evaluate.
+        control_temperature: Measure the undistilled model with its logits multiplied by this T instead.
         work: Folder or s3:// prefix for unfinished work.
         code: Code digest that the step must have, '' for any.
         rerun: Name of a rerun, recorded beside the first run.
     """
     from defensive_distillation.component import run
 
+    if control_temperature is not None:
+        settings = {**settings, "control_temperature": control_temperature}
     inputs = {"dataset": dataset, "model": model, "attacks": samples}
     run("evaluate", settings, inputs, evaluation, work=work, code=code, rerun=rerun)
 
@@ -178,6 +188,7 @@ def evaluate(
 def report(
     baseline: Input[Artifact],
     evaluations: Input[List[Artifact]],  # noqa: UP006
+    controls: Input[List[Artifact]],  # noqa: UP006
     report: Output[Artifact],
     settings: dict,
     work: str = "",
@@ -189,6 +200,7 @@ def report(
     Args:
         baseline: Evaluation of the network without distillation.
         evaluations: Evaluations of the distilled networks, in any order.
+        controls: Evaluations of the controls, in any order.
         report: Table (CSV and JSON), figures, and one self-contained page.
         settings: Settings of report.
         work: Folder or s3:// prefix for unfinished work.
@@ -197,5 +209,5 @@ def report(
     """
     from defensive_distillation.component import run
 
-    inputs = {"evaluations": [baseline, *evaluations]}
+    inputs = {"evaluations": [baseline, *evaluations, *controls]}
     run("report", settings, inputs, report, work=work, code=code, rerun=rerun)

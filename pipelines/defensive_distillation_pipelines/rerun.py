@@ -7,16 +7,13 @@ from kfp import dsl
 
 from defensive_distillation_pipelines import components
 
-# the component's names of inputs that the stage calls otherwise
-_RENAMED = {"attacks": "samples"}
-
 
 def rerun(stage: str, inputs: Mapping[str, Sequence[str]], settings: Mapping[str, Any], *, work: str, name: str) -> Any:
     """The pipeline that runs `stage` alone.
 
     Args:
         stage: its name.
-        inputs: locations of the artifacts it reads, by the stage's names.
+        inputs: locations of the artifacts it reads, by the stage's names; of report, by the component's.
         settings: of the stage; a temperature in them goes to the component's own parameter.
         work: folder or s3:// prefix for unfinished work.
         name: of the rerun, recorded beside the first run.
@@ -29,17 +26,24 @@ def rerun(stage: str, inputs: Mapping[str, Sequence[str]], settings: Mapping[str
     @dsl.pipeline(name=f"rerun-{stage.replace('_', '-')}")
     def pipeline():  # KFP takes a return annotation for an output
         if stage == "report":
-            first, *others = inputs["evaluations"]
-            arguments["baseline"] = _imported(first)
-            with dsl.ParallelFor(others) as place:
-                other = _imported(place)
-            arguments["evaluations"] = dsl.Collected(other)
+            arguments["baseline"] = _imported(inputs["baseline"][0])
+            arguments["evaluations"] = _collected(inputs["evaluations"])
+            arguments["controls"] = _collected(inputs["controls"])
+        elif stage == "evaluate":
+            arguments.update({key: _imported(inputs[key][0]) for key in ("dataset", "model")})
+            arguments["samples"] = _collected(inputs["attacks"])
         else:
-            arguments.update({_RENAMED.get(key, key): _imported(found[0]) for key, found in inputs.items()})
+            arguments.update({key: _imported(found[0]) for key, found in inputs.items()})
         task = getattr(components, stage)(settings=values, **arguments)
         task.set_caching_options(enable_caching=False)
 
     return pipeline
+
+
+def _collected(places: Sequence[str]) -> Any:
+    with dsl.ParallelFor(list(places)) as place:
+        one = _imported(place)
+    return dsl.Collected(one)
 
 
 def _imported(place: Any) -> Any:

@@ -14,7 +14,7 @@ from defensive_distillation import settings
 from defensive_distillation.config import STAGES, ExperimentConfig, stage_config
 from defensive_distillation.errors import ConfigurationError, InputError, TrackingError
 from defensive_distillation.evaluation import Evaluation
-from defensive_distillation.stage_run import model_label
+from defensive_distillation.stage_run import control_label, model_label
 from defensive_distillation_pipelines import watch
 from defensive_distillation_pipelines.local import Job
 from defensive_distillation_pipelines.workspace import RunFolder, Workspace, default_name, plain
@@ -59,10 +59,12 @@ def rerun_stage(
     run = workspace.existing_run(run_name)
     inputs, values = _stored_inputs(run, stage, temperature)
     changes = dict(_assignment(stage, assignment) for assignment in assignments)
-    if "temperature" in changes:
-        raise ConfigurationError("--set temperature: expected --temperature, which names the model of the earlier run")
+    if wrong := {"temperature", "control_temperature"} & set(changes):
+        raise ConfigurationError(
+            f"--set {wrong.pop()}: expected --temperature, which names the model of the earlier run"
+        )
     config = stage_config(stage, {**values, **changes})
-    title = " ".join([f"rerun {stage}", *(f"{key}={changes[key]}" for key in sorted(changes))])
+    title = " ".join([f"rerun {stage}", *(f"{key}={_shown(changes[key])}" for key in sorted(changes))])
     with run.locked():
         shutil.rmtree(run.progress, ignore_errors=True)
         run.progress.mkdir(parents=True)
@@ -74,7 +76,7 @@ def rerun_stage(
         }
         job = Job(workspace=str(workspace.root.absolute()), rerun=rerun)
         label = _label(stage, temperature)
-        statuses = watch.execute(run, job, [(stage, label)])
+        statuses = watch.execute(run, job, [(stage, label, config.part)])
     status = next(iter(statuses.values()))
     return f"{title}: {status.artifact}\nrecorded in MLflow beside {run.name}, which is as it was"
 
@@ -129,25 +131,51 @@ def _label(stage: str, temperature: str | None) -> str:
         raise ConfigurationError(f"--temperature: expected the model whose {stage} is run again, got none")
     if temperature == "baseline":
         return temperature
+    kind, _, number = temperature.rpartition(":")
     try:
-        return model_label(distilled=True, temperature=float(temperature))
+        if kind not in ("", "control"):
+            raise ValueError(kind)
+        value = float(number)
     except ValueError as error:
-        raise ConfigurationError(f"--temperature: expected a number or 'baseline', got {temperature!r}") from error
+        raise ConfigurationError(
+            f"--temperature: expected a number, 'control:' and a number, or 'baseline', got {temperature!r}"
+        ) from error
+    return control_label(value) if kind else model_label(distilled=True, temperature=value)
 
 
 def _stored_inputs(run: RunFolder, stage: str, temperature: str | None) -> tuple[dict[str, list[str]], dict[str, Any]]:
     """Where the artifacts lie that the stage read in the earlier run, and the settings that it had."""
     label = _label(stage, temperature)
     if stage == "report":
-        values = run.config().settings("report")
-        return {"evaluations": [stored.location for stored in run.evaluations()]}, values
+        return _evaluations(run), run.config().settings("report")
     lineage = run.lineage(label or "baseline")
     if stage not in lineage:
         raise ConfigurationError(f"stage: expected one of {', '.join(lineage)} for {label}, got {stage!r}")
-    before = lineage[stage].manifest
-    by_digest = {stored.digest: stored.location for stored in lineage.values()}
-    places = {name: [by_digest[digest] for digest in digests] for name, digests in before.inputs.items()}
-    return places, dict(before.config)
+    # of several tasks of attack the paper's, unless --set attacks=… names others
+    chosen = next((s for s in lineage[stage] if "jsma" in s.manifest.config.get("attacks", ())), lineage[stage][0])
+    by_digest = {stored.digest: stored.location for several in lineage.values() for stored in several}
+    places = {
+        name: [by_digest[digest] for digest in digests]
+        for name, digests in chosen.manifest.inputs.items()
+        if name != "surrogate"
+    }
+    if stage == "attack":
+        places["surrogate"] = [run.lineage("baseline")["train_teacher"][0].location]
+    return places, dict(chosen.manifest.config)
+
+
+def _evaluations(run: RunFolder) -> dict[str, list[str]]:
+    """Where the evaluations of a run lie, by the names that the component report has for them."""
+    places: dict[str, list[str]] = {"baseline": [], "evaluations": [], "controls": []}
+    for stored in run.evaluations():
+        found = stored.manifest.facts["evaluation"]
+        kind = "controls" if found["control"] else "evaluations" if found["distilled"] else "baseline"
+        places[kind].append(stored.location)
+    return places
+
+
+def _shown(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _assignment(stage: str, assignment: str) -> tuple[str, Any]:

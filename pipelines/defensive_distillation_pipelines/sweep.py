@@ -19,6 +19,14 @@ from defensive_distillation_pipelines.resources import RUNTIME, Resources
 CONFIG_MAP = "defensive-distillation"  # where MLflow and the object store are
 SECRET = "defensive-distillation"  # the credentials of both
 _FROM_CONFIG_MAP = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AWS_ENDPOINT_URL", "AWS_REGION")
+_DESCRIPTIONS = {
+    "temperatures": "Temperatures of the sweep; the baseline is always added.",
+    "control_temperatures": "Temperatures T of the controls, the undistilled model with its logits multiplied by T.",
+    "attacks": "Settings of attack, one object for each task on a distilled model; each names its attacks.",
+    "baseline_attacks": "The same for the undistilled model.",
+    "control_attacks": "The same for the controls.",
+    "work": "Folder or s3:// prefix for unfinished work, so that a killed step goes on.",
+}
 _FROM_SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
@@ -59,8 +67,14 @@ def compiled(pipeline: Any) -> str:
 
 def _parameters(config: ExperimentConfig, resources: Mapping[str, Resources] | None) -> dict[str, inspect.Parameter]:
     """The pipeline's parameters: temperatures, the settings of each stage, and what its steps ask of the cluster."""
-    defaults: dict[str, tuple[type, Any]] = {"temperatures": (list, list(config.temperatures))}
-    defaults |= {stage: (dict, config.settings(stage)) for stage in STAGES}
+    defaults: dict[str, tuple[type, Any]] = {
+        "temperatures": (list, list(config.temperatures)),
+        "control_temperatures": (list, list(config.control_temperatures)),
+        "attacks": (list, config.attack_tasks(config.attacks)),
+        "baseline_attacks": (list, config.attack_tasks(config.baseline_attacks)),
+        "control_attacks": (list, config.attack_tasks(config.control_attacks)),
+    }
+    defaults |= {stage: (dict, config.settings(stage)) for stage in STAGES if stage != "attack"}
     defaults["work"] = (str, "")
     for stage, wanted in (resources or {}).items():
         for name in RUNTIME:
@@ -76,10 +90,8 @@ def _parameters(config: ExperimentConfig, resources: Mapping[str, Resources] | N
 def _documentation(parameters: Mapping[str, Any], resources: Mapping[str, Resources] | None) -> str:
     lines = ["Defensive distillation: train, attack and evaluate a network at each temperature.", "", "Args:"]
     for name in parameters:
-        if name == "temperatures":
-            text = "Temperatures of the sweep; the baseline is always added."
-        elif name == "work":
-            text = "Folder or s3:// prefix for unfinished work, so that a killed step goes on."
+        if name in _DESCRIPTIONS:
+            text = _DESCRIPTIONS[name]
         elif name in STAGES:
             text = f"Settings of {name}: {STAGES[name].summary}"
         else:
@@ -90,9 +102,9 @@ def _documentation(parameters: Mapping[str, Any], resources: Mapping[str, Resour
 
 
 def _define(values: Mapping[str, Any], resources: Mapping[str, Resources] | None, codes: Mapping[str, str]) -> None:
-    def step(stage: str, name: str = "", **inputs: Any) -> PipelineTask:
-        component = getattr(components, stage)
-        task = component(**inputs, settings=values[stage], work=values["work"], code=codes.get(stage, ""))
+    def step(stage: str, name: str = "", *, settings: Any = None, **inputs: Any) -> PipelineTask:
+        component, chosen = getattr(components, stage), values[stage] if settings is None else settings
+        task = component(**inputs, settings=chosen, work=values["work"], code=codes.get(stage, ""))
         if name:
             task.set_display_name(name)
         # a report also records models that were taken from the cache
@@ -101,22 +113,26 @@ def _define(values: Mapping[str, Any], resources: Mapping[str, Resources] | None
             _ask(task, stage, resources[stage], values)
         return task
 
-    def judged(model: Any, label: str) -> Any:
-        samples = step("attack", f"attack {label}", dataset=dataset, model=model).outputs["samples"]
-        found = step("evaluate", f"evaluate {label}", dataset=dataset, model=model, samples=samples)
+    def judged(model: Any, label: str, attacks: str, **control: Any) -> Any:
+        inputs = {"dataset": dataset, "model": model, **control}
+        with dsl.ParallelFor(values[attacks], name=f"attacks-on-{label}") as attack:
+            made = step("attack", f"attack {label}", settings=attack, surrogate=network, **inputs)
+        found = step("evaluate", f"evaluate {label}", samples=dsl.Collected(made.outputs["samples"]), **inputs)
         return found.outputs["evaluation"]
 
     dataset = step("prepare_data").outputs["dataset"]
     network = step("train_teacher", "train baseline", dataset=dataset, temperature=1.0).outputs["model"]
-    baseline = judged(network, "baseline")
+    baseline = judged(network, "baseline", "baseline_attacks")
+    with dsl.ParallelFor(values["control_temperatures"], name="controls") as control_temperature:
+        control = judged(network, "control", "control_attacks", control_temperature=control_temperature)
     with dsl.ParallelFor(values["temperatures"], name="temperatures") as temperature:
         teacher = step("train_teacher", dataset=dataset, temperature=temperature).outputs["model"]
         soft_labels = step("generate_soft_labels", dataset=dataset, teacher=teacher, temperature=temperature)
         student = step(
             "train_student", dataset=dataset, soft_labels=soft_labels.outputs["soft_labels"], temperature=temperature
         )
-        evaluation = judged(student.outputs["model"], "student")
-    step("report", baseline=baseline, evaluations=dsl.Collected(evaluation))
+        evaluation = judged(student.outputs["model"], "student", "attacks")
+    step("report", baseline=baseline, evaluations=dsl.Collected(evaluation), controls=dsl.Collected(control))
 
 
 def _ask(task: PipelineTask, stage: str, wanted: Resources, values: Mapping[str, Any]) -> None:

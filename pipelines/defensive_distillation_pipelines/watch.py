@@ -17,14 +17,13 @@ from pathlib import Path
 from defensive_distillation.config import ExperimentConfig
 from defensive_distillation.errors import DefensiveDistillationError
 from defensive_distillation.progress import RUN_DIR
-from defensive_distillation.stage_run import model_label
+from defensive_distillation.stage_run import control_label, model_label
 from defensive_distillation_pipelines.local import Job
 from defensive_distillation_pipelines.workspace import RunFolder
 
 POLL = 0.3  # seconds
 LINE_INTERVAL = 15.0  # seconds between two lines where there is no terminal
 CHAIN = ("train_teacher", "generate_soft_labels", "train_student", "attack", "evaluate")
-BASELINE_CHAIN = ("train_teacher", "attack", "evaluate")
 
 
 class StepFailedError(DefensiveDistillationError):
@@ -42,6 +41,7 @@ class Status:
     task: str
     stage: str
     label: str
+    part: str
     state: str  # running, done or failed
     done: int
     total: int
@@ -53,15 +53,25 @@ class Status:
     pid: int
 
 
-def tasks(config: ExperimentConfig) -> list[tuple[str, str]]:
-    """All steps of a sweep as (stage, label), in the order of one model after the other."""
-    labels = [model_label(distilled=True, temperature=t) for t in config.temperatures]
-    chains = [("baseline", BASELINE_CHAIN), *((label, CHAIN) for label in labels)]
-    return [
-        ("prepare_data", ""),
-        *((stage, label) for label, chain in chains for stage in chain),
-        ("report", ""),
+Step = tuple[str, str, str]  # stage, label of the model, and what tells apart several steps of one stage on it
+
+
+def tasks(config: ExperimentConfig) -> list[Step]:
+    """All steps of a sweep, in the order of one model after the other."""
+    controls = [control_label(t) for t in config.control_temperatures]
+    models = [model_label(distilled=True, temperature=t) for t in config.temperatures]
+    chains = [
+        ("baseline", ("train_teacher", "attack", "evaluate"), config.baseline_attacks),
+        *((label, ("attack", "evaluate"), config.control_attacks) for label in controls),
+        *((label, CHAIN, config.attacks) for label in models),
     ]
+    steps = [
+        (stage, label, part)
+        for label, chain, attacks in chains
+        for stage in chain
+        for part in (attacks if stage == "attack" else ("",))
+    ]
+    return [("prepare_data", "", ""), *steps, ("report", "", "")]
 
 
 def read_statuses(folder: Path) -> dict[str, Status]:
@@ -82,7 +92,7 @@ def read_statuses(folder: Path) -> dict[str, Status]:
 class Board:
     """Shows how far a run is: a block that is redrawn on a terminal, else a line now and then."""
 
-    def __init__(self, expected: list[tuple[str, str]]) -> None:
+    def __init__(self, expected: list[Step]) -> None:
         self.expected = expected
         self.started = time.monotonic()
         self.terminal = sys.stderr.isatty()
@@ -109,13 +119,13 @@ class Board:
 
     def _done(self, statuses: Mapping[str, Status], *, finished: bool) -> tuple[int, int]:
         """Steps that are done, and how many of those were not repeated: whatever stands before a step that runs."""
-        states = {(status.stage, status.label): status.state for status in statuses.values()}
+        states = {(status.stage, status.label, status.part): status.state for status in statuses.values()}
         done = {task for task, state in states.items() if state == "done" and task in self.expected}
         kept = set(self.expected) - set(states) if finished else set()
-        for stage, label in states:
-            chain = BASELINE_CHAIN if label == "baseline" else CHAIN
-            before = chain[: chain.index(stage)] if stage in chain else ()
-            kept |= {task for task in [("prepare_data", ""), *((name, label) for name in before)] if task not in states}
+        for stage, label, _ in states:
+            before = CHAIN[: CHAIN.index(stage)] if stage in CHAIN else ()
+            earlier = [step for step in self.expected if step[0] in before and step[1] == label]
+            kept |= {step for step in [("prepare_data", "", ""), *earlier] if step not in states}
         kept &= set(self.expected)
         return len(done | kept), len(kept)
 
@@ -127,15 +137,17 @@ class Board:
 
 
 def _line(status: Status) -> str:
-    name = f"{status.stage} {status.label}".strip()
+    first, *others = status.part.split("+")
+    more = f"{first} +{len(others)}" if others else first
+    name = " ".join(filter(None, (status.stage, status.label, more)))
     if not status.total:
         return name
     filled = round(16 * status.done / status.total)
     bar = "█" * filled + "░" * (16 - filled)
-    return f"{name:<30} {bar} {status.done}/{status.total} {status.unit}"
+    return f"{name:<36} {bar} {status.done}/{status.total} {status.unit}"
 
 
-def execute(run: RunFolder, job: Job, expected: list[tuple[str, str]]) -> dict[str, Status]:
+def execute(run: RunFolder, job: Job, expected: list[Step]) -> dict[str, Status]:
     """Runs a job to its end and shows its progress; the statuses of the steps that ran.
 
     Raises:

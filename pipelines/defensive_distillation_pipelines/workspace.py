@@ -21,7 +21,7 @@ from pathlib import Path
 
 from defensive_distillation import artifacts, storage
 from defensive_distillation.artifacts import Manifest
-from defensive_distillation.config import ExperimentConfig, experiment
+from defensive_distillation.config import SET_BY_SWEEP, ExperimentConfig, experiment
 from defensive_distillation.errors import ArtifactError, InputError, StorageError
 
 
@@ -177,7 +177,7 @@ class RunFolder:
             yield
 
     def evaluations(self) -> list[Stored]:
-        """The evaluations that its report was made from, the baseline's first.
+        """The evaluations that its report was made from: the baseline's, the distilled networks', the controls'.
 
         Raises:
             InputError: if the run has no report yet.
@@ -189,14 +189,16 @@ class RunFolder:
             )
         manifest = artifacts.read_manifest(str(self.report))
 
-        def order(stored: Stored) -> tuple[bool, float]:
+        def order(stored: Stored) -> tuple[bool, bool, float]:
             evaluation = stored.manifest.facts["evaluation"]
-            return evaluation["distilled"], evaluation["temperature"]
+            return evaluation["control"], evaluation["distilled"], evaluation["temperature"]
 
         return sorted(self._resolved(manifest.inputs["evaluations"], self.workspace.stored()), key=order)
 
-    def lineage(self, label: str) -> dict[str, Stored]:
-        """The artifacts behind the model called `label`, by stage.
+    def lineage(self, label: str) -> dict[str, list[Stored]]:
+        """The artifacts behind the model called `label`, by stage, several of attack.
+
+        The undistilled model that samples were transferred from does not count.
 
         Raises:
             InputError: if the run has no such model.
@@ -205,14 +207,18 @@ class RunFolder:
         if label not in evaluations:
             raise InputError(f"--temperature: expected one of {', '.join(evaluations)}, got {label!r}")
         store = self.workspace.stored()
-        found: dict[str, Stored] = {}
+        found: dict[str, dict[str, Stored]] = {}
         waiting = [evaluations[label]]
         while waiting:
             stored = waiting.pop()
-            found[stored.manifest.stage] = stored
-            for digests in stored.manifest.inputs.values():
-                waiting += self._resolved(digests, store)
-        return found
+            found.setdefault(stored.manifest.stage, {})[stored.digest] = stored
+            for name, digests in stored.manifest.inputs.items():
+                if name != "surrogate":
+                    waiting += self._resolved(digests, store)
+        return {
+            stage: sorted(several.values(), key=lambda stored: str(stored.manifest.config.get("attacks")))
+            for stage, several in found.items()
+        }
 
     def _resolved(self, digests: list[str], store: Mapping[str, Stored]) -> list[Stored]:
         missing = [digest for digest in digests if digest not in store]
@@ -229,7 +235,8 @@ def plain(config: ExperimentConfig) -> dict[str, object]:
     for section in values.values():
         if isinstance(section, dict):
             section.pop("seed", None)
-            section.pop("temperature", None)
+            for key in SET_BY_SWEEP:
+                section.pop(key, None)
     return values
 
 

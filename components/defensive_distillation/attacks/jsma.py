@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, logits_of, require_attackable
+from defensive_distillation.attacks.network import reached as goal_reached
 from defensive_distillation.attacks.pair_search import best_pair, largest_pair
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.distillation import require_temperature, softmax_at
 from defensive_distillation.errors import InputError
-
-DEFAULT_BATCH_SIZE = 128
 
 
 def jsma(
@@ -26,6 +28,7 @@ def jsma(
     max_features: int = 112,
     output: Literal["probabilities", "logits"] = "probabilities",
     temperature: float = 1.0,
+    targeted: bool = True,
     clip: tuple[float, float] = (0.0, 1.0),
     batch_size: int | None = None,
     on_finished: Callable[[int], None] | None = None,
@@ -36,14 +39,18 @@ def jsma(
     is finished leaves the batch and the next takes its place. Only gradients with respect to the images are taken;
     the model, its parameters and their gradients are left as they were.
 
+    Untargeted, a sample is led towards each other class in turn until it is classified as any but its own, and the
+    attempt that changed fewest features stands.
+
     Args:
         model: returns logits (N, K); must be in evaluation mode.
         images: sources (N, C, H, W) within `clip`, float.
-        target_classes: (N,) int64 in [0, K).
+        target_classes: (N,) int64 in [0, K); without `targeted`, the true classes, which are to be left.
         theta: signed change of a feature in a step, not 0; features are clipped to the box.
         max_features: budget, the most features that may differ from the source; 112 in the paper.
         output: what is differentiated: the probabilities at `temperature`, or the logits.
         temperature: T of the probabilities; without meaning for logits.
+        targeted: whether the classes are to be reached, or left.
         clip: the box (lo, hi).
         batch_size: samples in the network at once; None means 128.
         on_finished: called with the number of samples that have ended, whenever it grows.
@@ -55,18 +62,73 @@ def jsma(
         InputError: for a model in training mode or with logits that are not finite, wrong shapes or types, values
             outside the box, or a bad argument.
     """
-    _check(model, images, target_classes, theta, max_features, output, temperature, clip, batch_size)
+    require_attackable(model, images, target_classes, clip, batch_size, least_features=2)  # it changes pairs
+    _require(theta, max_features, output, temperature)
+    size = batch_size or DEFAULT_BATCH_SIZE
+    climb = functools.partial(
+        _climb,
+        model,
+        theta=theta,
+        max_features=max_features,
+        output=output,
+        temperature=temperature,
+        clip=clip,
+        size=size,
+    )
+    if targeted:
+        return climb(images, target_classes, None, on_finished)
+    with torch.no_grad():
+        classes = logits_of(model, images[:1], target_classes).shape[1]
+    parts: list[AttackResult] = []
+    for rows in torch.arange(len(images), device=images.device).split(max(1, size // (classes - 1))):
+        labels = target_classes[rows]
+        towards = torch.arange(classes, device=images.device).expand(len(rows), -1)
+        others = towards[towards != labels[:, None]]  # (len(rows) * (K - 1),)
+        found = climb(
+            images[rows].repeat_interleave(classes - 1, dim=0), others, labels.repeat_interleave(classes - 1), None
+        )
+        parts.append(_fewest(found, len(rows)))
+        if on_finished:
+            on_finished(int(rows[-1]) + 1)
+    return AttackResult.joined(parts)
+
+
+def _fewest(found: AttackResult, samples: int) -> AttackResult:
+    """Of the attempts on each sample the successful one with the fewest changes; every attempt's gradients count."""
+    cost = torch.where(found.success, found.changed_features, torch.iinfo(torch.int64).max).view(samples, -1)
+    attempts = cost.shape[1]
+    chosen = cost.argmin(dim=1) + attempts * torch.arange(samples, device=cost.device)
+    best = {field.name: getattr(found, field.name)[chosen] for field in fields(AttackResult)}
+    return AttackResult(**{**best, "gradient_evaluations": found.gradient_evaluations.view(samples, -1).sum(1)})
+
+
+def _climb(
+    model: nn.Module,
+    images: Tensor,
+    target_classes: Tensor,
+    labels: Tensor | None,
+    on_finished: Callable[[int], None] | None,
+    *,
+    theta: float,
+    max_features: int,
+    output: str,
+    temperature: float,
+    clip: tuple[float, float],
+    size: int,
+) -> AttackResult:
+    """Towards `target_classes`, until they are reached, or `labels`, if given, are left."""
     count, shape = len(images), images.shape[1:]
     adversarial = images.detach().clone().flatten(1)
     success = torch.zeros(count, dtype=torch.bool, device=images.device)
-    changed_features = torch.zeros(count, dtype=torch.int64, device=images.device)
     stop_reason = torch.zeros(count, dtype=torch.int8, device=images.device)
-    size = min(batch_size or DEFAULT_BATCH_SIZE, count)
-    active = torch.arange(size, device=images.device)  # samples in the network, as indices into the arrays above
-    waiting = size
+    spent = torch.zeros(count, dtype=torch.int64, device=images.device)
+    active = torch.arange(min(size, count), device=images.device)  # samples in the network, by their place above
+    waiting = len(active)
     while len(active):
         x, target = adversarial[active], target_classes[active]
-        reached, alpha, beta = _saliency(model, x.view(-1, *shape), target, output, temperature)
+        goal = target if labels is None else labels[active]
+        reached, alpha, beta = _saliency(model, x.view(-1, *shape), target, goal, labels is None, output, temperature)
+        spent[active] += 1 if beta is None else 2
         allowed = (x + theta).clamp(*clip) != x  # Γ: a saturated feature cannot move, nor by a theta lost in rounding
         if beta is None:
             p, q, valid = largest_pair(alpha, allowed, increase=theta > 0)
@@ -90,24 +152,28 @@ def jsma(
         if len(ended):
             stop_reason[ended] = reason[~moving]
             success[ended] = reached[~moving]
-            changed_features[ended] = changed[~moving].sum(1)
             following = torch.arange(waiting, min(waiting + len(ended), count), device=images.device)
             waiting += len(following)
             active = torch.cat((active[moving], following))
             if on_finished:
                 on_finished(waiting - len(active))
-    return AttackResult(adversarial.view_as(images), success, changed_features, stop_reason)
+    return AttackResult.of(images, adversarial.view_as(images), success, stop_reason, spent)
 
 
 def _saliency(
-    model: nn.Module, images: Tensor, target: Tensor, output: str, temperature: float
+    model: nn.Module,
+    images: Tensor,
+    target: Tensor,
+    goal: Tensor,
+    targeted: bool,
+    output: str,
+    temperature: float,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Whether the target is reached (N,), α (N, D), and β (N, D), which is None where it is -α."""
+    """Whether the goal is reached (N,), α (N, D), and β (N, D), which is None where it is -α."""
     images = images.detach().requires_grad_()
     with torch.enable_grad():
-        logits = model(images)
-        _check_logits(logits, len(images), target)
-        reached = logits.detach().argmax(1) == target
+        logits = logits_of(model, images, target)
+        reached = goal_reached(logits.detach(), goal, targeted=targeted)
         outputs = logits if output == "logits" else softmax_at(logits, temperature)
         wanted = outputs.gather(1, target[:, None]).sum()
         (alpha,) = torch.autograd.grad(wanted, images, retain_graph=output == "logits")
@@ -117,48 +183,11 @@ def _saliency(
     return reached, alpha.flatten(1), (total - alpha).flatten(1)
 
 
-def _check_logits(logits: Tensor, count: int, target: Tensor) -> None:
-    if logits.dim() != 2 or len(logits) != count:
-        raise InputError(f"model: expected logits of shape ({count}, K), got {tuple(logits.shape)}")
-    if not bool(logits.isfinite().all()):
-        raise InputError("model: expected finite logits, got NaN or infinity")
-    if int(target.max()) >= logits.shape[1]:
-        raise InputError(f"target_classes: expected values below {logits.shape[1]}, got {int(target.max())}")
-
-
-def _check(
-    model: nn.Module,
-    images: Tensor,
-    target_classes: Tensor,
-    theta: float,
-    max_features: int,
-    output: str,
-    temperature: float,
-    clip: tuple[float, float],
-    batch_size: int | None,
-) -> None:
-    if model.training:
-        raise InputError("model: expected evaluation mode (model.eval()), got training mode")
-    if images.dim() != 4 or not images.is_floating_point() or len(images) == 0:
-        raise InputError(f"images: expected float (N, C, H, W) with N > 0, got {images.dtype} {tuple(images.shape)}")
-    if images[0].numel() < 2:
-        raise InputError("images: expected at least 2 features, since JSMA changes pairs, got 1")
-    if target_classes.shape != images.shape[:1] or target_classes.dtype != torch.int64:
-        expected, got = tuple(images.shape[:1]), tuple(target_classes.shape)
-        raise InputError(f"target_classes: expected int64 {expected}, got {target_classes.dtype} {got}")
-    if int(target_classes.min()) < 0:
-        raise InputError(f"target_classes: expected values from 0, got {int(target_classes.min())}")
-    low, high = clip
-    if not -math.inf < low < high < math.inf:
-        raise InputError(f"clip: expected finite (lo, hi) with lo < hi, got {clip}")
-    if not bool(((images >= low) & (images <= high)).all()):
-        raise InputError(f"images: expected values within [{low}, {high}], got {images.min():g} to {images.max():g}")
+def _require(theta: float, max_features: int, output: str, temperature: float) -> None:
     if not math.isfinite(theta) or theta == 0:
         raise InputError(f"theta: expected a finite number other than 0, got {theta}")
     if max_features < 0:
         raise InputError(f"max_features: expected 0 or more, got {max_features}")
     if output not in ("probabilities", "logits"):
         raise InputError(f"output: expected probabilities or logits, got {output!r}")
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
     require_temperature(temperature)

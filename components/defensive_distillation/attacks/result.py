@@ -2,26 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
+import torch
 from torch import Tensor
 
 
 class StopReason(IntEnum):
     """Why an attack on a sample ended."""
 
-    SUCCESS = 0  # the sample is classified as the target
-    BUDGET = 1  # another step would exceed the budget
-    NO_PAIR = 2  # no pair of features satisfies the conditions
+    SUCCESS = 0  # the sample is classified as was wanted
+    BUDGET = 1  # the steps, queries or features that it was given are spent
+    NO_PAIR = 2  # JSMA: no pair of features satisfies the conditions
     ZERO_GRADIENT = 3  # the gradient is exactly zero wherever a feature could move: nothing to climb
+    NOT_TRANSFERRED = 4  # the sample fools the network that it was made on, not this one
 
 
 @dataclass(frozen=True)
 class AttackResult:
-    """Adversarial samples and how they came about, in the order of the sources."""
+    """Adversarial samples and how they came about, in the order of the sources. All tensors on the images' device."""
 
     adversarial: Tensor  # (N, C, H, W), within the box
-    success: Tensor  # (N,) bool: classified as the target
+    success: Tensor  # (N,) bool: classified as the target, or untargeted, as any other class
     changed_features: Tensor  # (N,) int64: features that differ from the source (L0)
     stop_reason: Tensor  # (N,) int8, values of StopReason
+    changed_pixels: Tensor  # (N,) int64: pixels of which any channel differs, C&W's L0
+    l2: Tensor  # (N,) Euclidean distance from the source
+    linf: Tensor  # (N,) largest change of a feature
+    gradient_evaluations: Tensor  # (N,) int64: backward passes that were spent on the sample
+
+    @classmethod
+    def of(
+        cls,
+        images: Tensor,
+        adversarial: Tensor,
+        success: Tensor,
+        stop_reason: Tensor,
+        gradient_evaluations: Tensor,
+    ) -> AttackResult:
+        """The result with its distances from the sources `images` (N, C, H, W)."""
+        moved = (adversarial - images).detach()
+        changed = moved != 0
+        return cls(
+            adversarial=adversarial.detach(),
+            success=success,
+            changed_features=changed.flatten(1).sum(1),
+            stop_reason=stop_reason,
+            changed_pixels=changed.any(dim=1).flatten(1).sum(1),
+            l2=moved.flatten(1).norm(dim=1),
+            linf=moved.flatten(1).abs().amax(dim=1),
+            gradient_evaluations=gradient_evaluations,
+        )
+
+    @classmethod
+    def joined(cls, parts: list[AttackResult]) -> AttackResult:
+        """The results of several batches as one."""
+        return cls(**{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)})

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from defensive_distillation.evaluation import AttackFindings, Evaluation, in_order
-from defensive_distillation.reporting import figures
-from defensive_distillation.reporting.grid import Grid
+from defensive_distillation.evaluation import AttackFindings, Evaluation
+from defensive_distillation.reporting import captions_adaptive, figures, figures_adaptive
+from defensive_distillation.reporting.grid import Examples, Grid
+from defensive_distillation.reporting.networks import distilled, models, undistilled
 from defensive_distillation.reporting.paper import ACCURACY_VARIATION, published
-from defensive_distillation.reporting.words import OUTPUTS, count, label, per_cent, points
+from defensive_distillation.reporting.words import OUTPUTS, attack_name, count, label, listed, per_cent, points
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,20 @@ def grid_alt(found: Evaluation, output: str, grid: Grid) -> str:
     )
 
 
+def examples_alt(found: Evaluation, examples: Examples) -> str:
+    """What the sheet of examples shows, in words."""
+    reached = [
+        f"{attack_name(attack)} {int(success.sum())}"
+        for attack, success in zip(examples.attacks, examples.success, strict=True)
+    ]
+    return (
+        f"The same {len(examples.labels)} test images under every attack on {label(found)}; how many of them fool the "
+        f"network: {', '.join(reached)}."
+    )
+
+
 def _listed(evaluations: Sequence[Evaluation], value: Callable[[Evaluation], str | None]) -> str:
-    parts = [f"{label(found)} {text}" for found in in_order(evaluations) if (text := value(found)) is not None]
-    return ", ".join(parts)
+    return listed(models(evaluations), value)
 
 
 def _by_output(evaluations: Sequence[Evaluation], value: Callable[[AttackFindings], float]) -> str:
@@ -77,11 +89,11 @@ def _caption_8(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _alt_8(evaluations: Sequence[Evaluation]) -> str:
-    baseline = next((found for found in evaluations if not found.distilled), None)
+    baseline = undistilled(evaluations)
     if baseline is None:
         return "No change of accuracy to show: no network without distillation was evaluated."
     start = baseline.accuracy
-    changes = _listed([found for found in evaluations if found.distilled], lambda found: points(found.accuracy - start))
+    changes = listed(distilled(evaluations), lambda found: points(found.accuracy - start))
     return f"Change of accuracy against {per_cent(start)} without distillation: {changes or 'no distilled network'}."
 
 
@@ -123,19 +135,20 @@ def _alt_10(evaluations: Sequence[Evaluation]) -> str:
 
 def _caption_zero(evaluations: Sequence[Evaluation]) -> str:
     return (
-        "Above: samples whose gradient of the probabilities is exactly zero, so that JSMA cannot take a step; once the "
-        "logits are divided by the training's T the gradient is back. Below: the cause, on a log scale. Second-hand, "
-        "from Carlini and Wagner (2017): 5.8 without distillation, 482 distilled at T = 100."
+        "Samples whose gradient of the probabilities is exactly zero, so that JSMA cannot take a step. Once the logits "
+        "are divided by the training's T the gradient is back."
     )
 
 
 def _alt_zero(evaluations: Sequence[Evaluation]) -> str:
     def zero(found: Evaluation) -> str:
-        at_1 = found.gradients_at_1
-        return f"{per_cent(at_1.zero_share_float32)} in float32 and {per_cent(at_1.zero_share_float64)} in float64"
+        at_1, at_t = found.gradients_at_1, found.gradients_at_temperature
+        return (
+            f"{per_cent(at_1.zero_share_float32)} in float32 and {per_cent(at_1.zero_share_float64)} in float64, "
+            f"{per_cent(at_t.zero_share_float32)} on z/T"
+        )
 
-    logits = _listed(evaluations, lambda found: f"{found.mean_absolute_logit:.3g}")
-    return f"Samples with a gradient of exactly zero: {_listed(evaluations, zero)}. Mean absolute logit: {logits}."
+    return f"Samples with a gradient of exactly zero: {_listed(evaluations, zero)}."
 
 
 def _caption_loss(evaluations: Sequence[Evaluation]) -> str:
@@ -186,10 +199,29 @@ EXHIBITS = (
     Exhibit("figure_8", "Cost in accuracy (Figure 8)", figures.figure_8, _caption_8, _alt_8),
     Exhibit("figure_9", "Sensitivity: amplitude of the gradients (Figure 9)", figures.figure_9, _caption_9, _alt_9),
     Exhibit("figure_10", "Robustness (Figure 10, Eq. 10)", figures.figure_10, _caption_10, _alt_10),
+    Exhibit("success_by_budget", "JSMA by budget", figures.success_by_budget, _caption_budget, _alt_budget),
     Exhibit(
-        "zero_gradients", "Zero gradients and the size of the logits", figures.zero_gradients, _caption_zero, _alt_zero
+        "success_by_epsilon",
+        "Bounded attacks by L∞ radius",
+        figures_adaptive.success_by_epsilon,
+        captions_adaptive.epsilon,
+        captions_adaptive.epsilon_alt,
     ),
-    Exhibit("success_by_budget", "Success rate by budget", figures.success_by_budget, _caption_budget, _alt_budget),
+    Exhibit(
+        "cw_distances",
+        "Distance to the nearest adversarial sample",
+        figures_adaptive.cw_distances,
+        captions_adaptive.distances,
+        captions_adaptive.distances_alt,
+    ),
+    Exhibit(
+        "logit_scale",
+        "The size of the logits",
+        figures_adaptive.logit_scale,
+        captions_adaptive.logits,
+        captions_adaptive.logits_alt,
+    ),
+    Exhibit("zero_gradients", "Zero gradients", figures.zero_gradients, _caption_zero, _alt_zero),
     Exhibit(
         "training_accuracy",
         "Training: accuracy",

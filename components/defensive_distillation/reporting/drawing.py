@@ -17,7 +17,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from defensive_distillation.evaluation import Evaluation, in_order
+from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.reporting.networks import models
 
 # Narrow, so that 12 point letters are still read when a phone shrinks the figure to 350 pixels
 WIDTH = 5.2  # inches
@@ -49,6 +50,7 @@ MARKS = {
     "scaled": Mark("JSMA on probabilities of z/T", "#007a5a", "^"),
 }
 PAPER_MARK = Mark("the paper", PAPER, "D", ":")
+DODGE = {"probabilities": -0.1, "logits": 0.0, "scaled": 0.1}  # so that equal values do not hide each other
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
@@ -119,7 +121,7 @@ class TemperatureAxis:
     """The models along x: one place a temperature, 'none' for the network without distillation first."""
 
     def __init__(self, evaluations: Sequence[Evaluation]) -> None:
-        self.models = in_order(evaluations)
+        self.models = models(evaluations)
         self._places: dict[tuple[bool, float], int] = {}
         for found in self.models:
             self._places.setdefault(self._key(found), len(self._places))
@@ -143,6 +145,49 @@ class TemperatureAxis:
             axes.axvline(0.5, color=FAINT, linewidth=0.8, zorder=0)
         if label:
             axes.set_xlabel("Temperature T of distillation")
+
+
+def draw_by_temperature(
+    axes: Axes,
+    where: TemperatureAxis,
+    mark: Mark,
+    values: Sequence[float],
+    *,
+    shift: float = 0.0,
+    spread: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> None:
+    """One series by temperature, with the undistilled network's value as a level across the figure."""
+    places = [where.place(found) + shift for found in where.models]
+    first = sum(not found.distilled for found in where.models)
+    alone, rest = (slice(0, first), f"{mark.label}, no distillation"), (slice(first, None), mark.label)
+    for part, name in (alone, rest):
+        axes.errorbar(
+            places[part],
+            values[part],
+            yerr=[side[part] for side in spread] if spread else None,
+            color=mark.colour,
+            marker=mark.marker,
+            linestyle=mark.dash,
+            capsize=3,
+            elinewidth=1.2,
+            label=name,
+        )
+    if first:
+        axes.axhline(values[0], color=mark.colour, linewidth=0.9, linestyle=(0, (1, 3)), zorder=1)
+
+
+def panel_figure(number: int, *, shared: bool) -> tuple[Figure, list[Axes]]:
+    """A figure of `number` panels, two a row."""
+    columns = min(2, number)
+    lines = -(-number // columns)
+    drawn = figure(1.3 + (1.55 if lines > 1 else 2.4) * lines)  # one row leaves the label of y no less room
+    grid = drawn.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False)
+    places = list(grid.flat)
+    for axes in places[number:]:
+        axes.set_visible(False)
+    if number % columns:  # the panel above the empty place is the last of its column
+        grid[-2, -1].tick_params(axis="x", labelbottom=True)
+    return drawn, places[:number]
 
 
 def legend(drawn: Figure, handles: Sequence[Line2D], *, columns: int = 2) -> None:

@@ -1,7 +1,7 @@
-"""The paper's figures from a sweep's evaluations, and those that an honest report adds; each a pure function.
+"""The paper's figures from a sweep's evaluations, and what stands behind them; each a pure function.
 
 Every function takes evaluations in any order and returns a matplotlib Figure; `drawing.png` makes bytes of it. Rates
-are drawn in per cent. Where there is nothing to draw, the figure says so.
+are drawn in per cent. Where there is nothing to draw, the figure says so. Controls stand in no figure of the sweep.
 """
 
 from __future__ import annotations
@@ -13,37 +13,34 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
-from defensive_distillation.evaluation import AttackFindings, Epoch, Evaluation, in_order
+from defensive_distillation.evaluation import AttackFindings, Epoch, Evaluation
 from defensive_distillation.reporting.drawing import (
+    DODGE,
     INK,
     MARKS,
     MUTED,
     PAPER_MARK,
-    WIDTH,
     Mark,
     TemperatureAxis,
+    draw_by_temperature,
     figure,
     handle,
     legend,
     message,
+    panel_figure,
     style,
 )
-from defensive_distillation.reporting.grid import Grid
+from defensive_distillation.reporting.networks import distilled, models, undistilled
 from defensive_distillation.reporting.paper import ACCURACY_VARIATION, AMPLITUDE_EDGES, published
-from defensive_distillation.reporting.words import label, shorten_middle
-
-MAX_CLASSES = 10  # of a sample grid; more would be too small to see
-
-_DODGE = {"probabilities": -0.1, "logits": 0.0, "scaled": 0.1}  # so that equal values do not hide each other
+from defensive_distillation.reporting.words import label
 
 
 def figure_7(evaluations: Sequence[Evaluation]) -> Figure:
     """Success rate of JSMA against temperature on the three outputs, with Wilson intervals (Figure 7)."""
-    if not any(found.attacks for found in evaluations):
+    if not any(found.jsma for found in models(evaluations)):
         return message("No attack was run.")
     with style():
         drawn = figure()
@@ -66,20 +63,19 @@ def figure_7(evaluations: Sequence[Evaluation]) -> Figure:
 
 def figure_8(evaluations: Sequence[Evaluation]) -> Figure:
     """Accuracy of the distilled networks less the undistilled one's, in points (Figure 8)."""
-    baseline = next((found for found in evaluations if not found.distilled), None)
-    distilled = [found for found in in_order(evaluations) if found.distilled]
-    if baseline is None or not distilled:
+    baseline, networks = undistilled(evaluations), distilled(evaluations)
+    if baseline is None or not networks:
         return message("Needs a network without distillation and a distilled one.")
     with style():
         drawn = figure(3.4)
         axes = drawn.subplots()
-        where = TemperatureAxis(distilled)
+        where = TemperatureAxis(networks)
         bound = 100 * ACCURACY_VARIATION
-        values = [100 * (found.accuracy - baseline.accuracy) for found in distilled]
+        values = [100 * (found.accuracy - baseline.accuracy) for found in networks]
         axes.axhspan(-bound, bound, color="#e9eef2", zorder=0)
         axes.axhline(0, color=MUTED, linewidth=0.8)
         axes.plot(
-            [where.place(found) for found in distilled],
+            [where.place(found) for found in networks],
             values,
             color=INK,
             marker="o",
@@ -106,23 +102,23 @@ def figure_9(evaluations: Sequence[Evaluation]) -> Figure:
     Deviation: the paper draws grouped bars for two models. Ten bins of ten models are a hundred bars, so here each
     model is a row of shaded cells with the share in figures.
     """
-    models = in_order(evaluations)
-    if not models:
+    networks = models(evaluations)
+    if not networks:
         return message("No model was evaluated.")
     with style():
-        drawn = figure(1.5 + 0.45 * len(models))
+        drawn = figure(1.5 + 0.45 * len(networks))
         axes = drawn.subplots()
         axes.grid(visible=False)
-        shares = np.array([_amplitude_shares(found) for found in models])  # (models, bins)
+        shares = np.array([_amplitude_shares(found) for found in networks])  # (models, bins)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25, aspect="auto", interpolation="nearest")
-        for row, found in enumerate(models):
+        for row, found in enumerate(networks):
             for column, share in enumerate(shares[row]):
                 _amplitude_cell(axes, column, row, share, _paper_share(found, column))
         edges = [_power(edge) for edge in AMPLITUDE_EDGES]
         axes.set_xticks(
             np.arange(len(edges)) - 0.5, edges, rotation=60, ha="right", rotation_mode="anchor", fontsize=11
         )
-        axes.set_yticks(range(len(models)), [_short_label(found) for found in models])
+        axes.set_yticks(range(len(networks)), [_short_label(found) for found in networks])
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("Mean |∂F/∂x| of a sample, at T = 1")
         for side in ("left", "bottom"):
@@ -132,7 +128,7 @@ def figure_9(evaluations: Sequence[Evaluation]) -> Figure:
 
 def figure_10(evaluations: Sequence[Evaluation]) -> Figure:
     """Robustness, Eq. 10, against temperature; below it the share of pairs that only counted the budget (Figure 10)."""
-    if not any(found.attacks for found in evaluations):
+    if not any(found.jsma for found in models(evaluations)):
         return message("No attack was run.")
     with style():
         drawn = figure(5.4)
@@ -159,12 +155,12 @@ def figure_10(evaluations: Sequence[Evaluation]) -> Figure:
 
 
 def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
-    """Share of samples with a gradient of exactly zero, and the mean absolute logit, against temperature."""
-    if not evaluations:
+    """Share of samples with a gradient of exactly zero, against temperature."""
+    if not models(evaluations):
         return message("No model was evaluated.")
     with style():
-        drawn = figure(5.4)
-        upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        drawn = figure(3.8)
+        axes = drawn.subplots()
         where = TemperatureAxis(evaluations)
         marks: tuple[tuple[Mark, Callable[[Evaluation], float]], ...] = (
             (Mark("float32, T = 1", "#d55e00", "o"), lambda found: found.gradients_at_1.zero_share_float32),
@@ -174,26 +170,19 @@ def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
                 lambda found: found.gradients_at_temperature.zero_share_float32,
             ),
         )
-        for (mark, value), shift in zip(marks, _DODGE.values(), strict=True):
-            _draw(upper, where, mark, [100 * value(found) for found in where.models], shift=shift)
-        _draw(lower, where, Mark("mean |logit|", INK, "o"), [found.mean_absolute_logit for found in where.models])
-        lower.set_yscale("log")
-        lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        lower.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
-        upper.set_ylim(-4, 104)
-        upper.set_ylabel("Samples with a\nzero gradient, %")
-        lower.set_ylabel("Mean |logit|")
-        where.apply(upper, label=False)
-        where.apply(lower)
-        upper.tick_params(axis="x", labelbottom=False)
+        for (mark, value), shift in zip(marks, DODGE.values(), strict=True):
+            draw_by_temperature(axes, where, mark, [100 * value(found) for found in where.models], shift=shift)
+        axes.set_ylim(-4, 104)
+        axes.set_ylabel("Samples with a\nzero gradient, %")
+        where.apply(axes)
         legend(drawn, [handle(mark) for mark, _ in marks])
     return drawn
 
 
 def training_curves(evaluations: Sequence[Evaluation], measure: Literal["loss", "accuracy"]) -> Figure:
     """Loss or test accuracy by epoch of teacher and student, one panel a model."""
-    models = [found for found in in_order(evaluations) if found.training]
-    if not models:
+    networks = [found for found in models(evaluations) if found.training]
+    if not networks:
         return message("No training was recorded.")
 
     def value(epoch: Epoch) -> float:
@@ -202,8 +191,8 @@ def training_curves(evaluations: Sequence[Evaluation], measure: Literal["loss", 
     teacher = Mark("hard labels: teacher, no distillation", "#0072b2", "", "--")
     student = Mark("soft labels: distilled network", "#d55e00", "")
     with style():
-        drawn, panels = _panels(len(models), shared=measure == "accuracy")
-        for axes, found in zip(panels, models, strict=True):
+        drawn, panels = panel_figure(len(networks), shared=measure == "accuracy")
+        for axes, found in zip(panels, networks, strict=True):
             curves = (student, found.training), (teacher, found.teacher_training)
             for mark, epochs in curves if found.distilled else ((teacher, found.training),):
                 axes.plot(
@@ -226,13 +215,13 @@ def training_curves(evaluations: Sequence[Evaluation], measure: Literal["loss", 
 
 def success_by_budget(evaluations: Sequence[Evaluation]) -> Figure:
     """Success rate against the number of features that may change, one panel a model."""
-    models = [found for found in in_order(evaluations) if any(attack.budgets for attack in found.attacks)]
-    if not models:
+    networks = [found for found in models(evaluations) if any(attack.budgets for attack in found.jsma)]
+    if not networks:
         return message("No attack was run.")
     with style():
-        drawn, panels = _panels(len(models), shared=True)
-        shown = [output for output in MARKS if any(found.attack(output) for found in models)]
-        for axes, found in zip(panels, models, strict=True):
+        drawn, panels = panel_figure(len(networks), shared=True)
+        shown = [output for output in MARKS if any(found.attack(output) for found in networks)]
+        for axes, found in zip(panels, networks, strict=True):
             for output in shown:
                 attack = found.attack(output)
                 if attack:
@@ -255,64 +244,6 @@ def success_by_budget(evaluations: Sequence[Evaluation]) -> Figure:
     return drawn
 
 
-def sample_grid(grid: Grid) -> Figure:
-    """Adversarial samples, source class down and target class across; originals framed on the diagonal.
-
-    A sample that did not reach its target is dimmed and crossed; a pair that was not attacked is left blank. Of more
-    than `MAX_CLASSES` classes the first are shown, and the figure says so.
-    """
-    total = len(grid.classes)
-    shown = min(total, MAX_CLASSES)
-    if not shown:
-        return message("No samples.")
-    with style():
-        drawn = figure(WIDTH)
-        axes = drawn.subplots()
-        axes.grid(visible=False)
-        axes.imshow(_mosaic(grid, shown), extent=(0, shown, shown, 0), aspect="equal")
-        for source in range(shown):
-            for target in range(shown):
-                _sample_marks(axes, grid, source, target)
-        axes.set_xlim(-0.04, shown + 0.04)
-        axes.set_ylim(shown + 0.04, -0.04)
-        _class_names(axes, grid.classes[:shown])
-        more = "" if total == shown else f"  (first {shown} of {total} classes)"
-        axes.set_xlabel("Target class" + more, labelpad=8, fontsize=13)
-        axes.set_ylabel("Source class", fontsize=13)
-        axes.xaxis.set_label_position("top")
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-    return drawn
-
-
-def _draw(
-    axes: Axes,
-    where: TemperatureAxis,
-    mark: Mark,
-    values: Sequence[float],
-    *,
-    shift: float = 0.0,
-    spread: tuple[Sequence[float], Sequence[float]] | None = None,
-) -> None:
-    """One series by temperature, with the undistilled network's value as a level across the figure."""
-    places = [where.place(found) + shift for found in where.models]
-    first = sum(not found.distilled for found in where.models)
-    for part in (slice(0, first), slice(first, None)):
-        axes.errorbar(
-            places[part],
-            values[part],
-            yerr=[side[part] for side in spread] if spread else None,
-            color=mark.colour,
-            marker=mark.marker,
-            linestyle=mark.dash,
-            capsize=3,
-            elinewidth=1.2,
-            label=mark.label if part.start else f"{mark.label}, no distillation",
-        )
-    if first:
-        axes.axhline(values[0], color=mark.colour, linewidth=0.9, linestyle=(0, (1, 3)), zorder=1)
-
-
 def _draw_attack(
     axes: Axes,
     where: TemperatureAxis,
@@ -333,16 +264,16 @@ def _draw_attack(
             max(0.0, 100 * a.success_interval[1] - at) if a else 0.0 for at, a in zip(values, attacks, strict=True)
         ]
         spread = (lows, highs)
-    _draw(axes, where, MARKS[output], values, shift=_DODGE[output], spread=spread)
+    draw_by_temperature(axes, where, MARKS[output], values, shift=DODGE[output], spread=spread)
     return True
 
 
 def _draw_paper(axes: Axes, where: TemperatureAxis, value: Callable[[Evaluation], float | None]) -> bool:
     """The paper's values in per cent at our temperatures; False if it has none."""
     drawn = False
-    for distilled in (False, True):  # two lines, as in `_draw`
-        models = [found for found in where.models if found.distilled is distilled]
-        points = [(where.place(found), 100 * share) for found in models if (share := value(found)) is not None]
+    for after in (False, True):  # two lines, as in `draw_by_temperature`
+        networks = [found for found in where.models if found.distilled is after]
+        points = [(where.place(found), 100 * share) for found in networks if (share := value(found)) is not None]
         if not points:
             continue
         drawn = True
@@ -397,74 +328,3 @@ def _amplitude_cell(axes: Axes, column: int, row: int, share: float, theirs: flo
 def _power(edge: float) -> str:
     """An edge as '1e-40': plain figures stay legible where exponents would not."""
     return f"{edge:g}" if edge in (0.0, 1.0) else f"1e{round(log10(edge))}"
-
-
-def _panels(number: int, *, shared: bool) -> tuple[Figure, list[Axes]]:
-    """A figure of `number` panels, two a row."""
-    columns = min(2, number)
-    lines = -(-number // columns)
-    drawn = figure(1.3 + (1.55 if number > 1 else 2.4) * lines)
-    grid = drawn.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False)
-    panels = list(grid.flat)
-    for axes in panels[number:]:
-        axes.set_visible(False)
-    if number % columns:  # the panel above the empty place is the last of its column
-        grid[-2, -1].tick_params(axis="x", labelbottom=True)
-    return drawn, panels[:number]
-
-
-def _mosaic(grid: Grid, shown: int) -> NDArray[np.uint8]:
-    """The first `shown` classes' images as one RGB image with white gaps; failed samples dimmed."""
-    images = np.moveaxis(grid.images[:shown, :shown], 2, -1)  # (K, K, H, W, C)
-    images = np.broadcast_to(images, (*images.shape[:-1], 3)).astype(np.float32)
-    failed = (grid.attacked & ~grid.success)[:shown, :shown, None, None, None]
-    images = np.where(failed, 0.25 * images + 0.75 * 235, images)
-    images = np.where(grid.present[:shown, :shown, None, None, None], images, 250)
-    height, width = images.shape[2:4]
-    gap = max(1, round(0.06 * max(height, width)))
-    padded = np.pad(images, ((0, 0), (0, 0), (gap, gap), (gap, gap), (0, 0)), constant_values=255)
-    return (
-        padded.transpose(0, 2, 1, 3, 4)
-        .reshape(shown * (height + 2 * gap), shown * (width + 2 * gap), 3)
-        .round()
-        .astype(np.uint8)
-    )
-
-
-def _sample_marks(axes: Axes, grid: Grid, source: int, target: int) -> None:
-    """A frame for the original, a cross for a failure, a dash for what was not attacked."""
-    if source == target and grid.present[source, target]:
-        axes.add_patch(Rectangle((target + 0.02, source + 0.02), 0.96, 0.96, fill=False, edgecolor="#d55e00", lw=2.2))
-    elif not grid.present[source, target]:
-        axes.text(target + 0.5, source + 0.5, "–", ha="center", va="center", color=MUTED, fontsize=10)
-    elif not grid.success[source, target]:
-        axes.plot([target + 0.12, target + 0.88], [source + 0.12, source + 0.88], color=MUTED, linewidth=0.9)
-        axes.plot([target + 0.12, target + 0.88], [source + 0.88, source + 0.12], color=MUTED, linewidth=0.9)
-
-
-def _class_names(axes: Axes, classes: Sequence[str]) -> None:
-    names = [shorten_middle(name, 11) for name in classes]
-    long = max(len(name) for name in names) > 3
-    places = np.arange(len(names)) + 0.5
-    size = 13  # the page shows three grids side by side
-    axes.set_xticks(places, names, rotation=45 if long else 0, ha="left" if long else "center", fontsize=size)
-    axes.set_yticks(places, names, fontsize=size)
-    axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
-    if long:
-        for text in axes.get_xticklabels():
-            text.set_rotation_mode("anchor")
-    for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        text.set_parse_math(False)
-
-
-__all__ = [
-    "MAX_CLASSES",
-    "figure_7",
-    "figure_8",
-    "figure_9",
-    "figure_10",
-    "sample_grid",
-    "success_by_budget",
-    "training_curves",
-    "zero_gradients",
-]

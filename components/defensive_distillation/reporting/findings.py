@@ -1,59 +1,47 @@
-"""What was found, in words that are computed from the numbers; above all: are the gradients masked?
-
-Distillation at T makes logits about T times larger; at T = 1 the softmax saturates and its gradient vanishes. JSMA on
-the probabilities then fails for want of a gradient, not for want of adversarial samples. Dividing the logits by T
-gives the gradient back and changes no decision of the network: what JSMA gains by it was masked.
-"""
+"""What was found, in words that are computed from the numbers: as in the paper, and as an adaptive attacker sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import sqrt
-from typing import Literal
 
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation import AttackFindings, Evaluation, in_order
+from defensive_distillation.reporting.findings_adaptive import (
+    bounded_paragraph,
+    conditions_paragraph,
+    control_paragraph,
+    distances_paragraph,
+)
+from defensive_distillation.reporting.measures import relative_distance
+from defensive_distillation.reporting.networks import chosen, distilled, models, undistilled
 from defensive_distillation.reporting.paper import ACCURACY_VARIATION, published
+from defensive_distillation.reporting.verdicts import (
+    SMALL_SAMPLE,
+    attacked,
+    clearly_more,
+    conditions_fail,
+    rate,
+    verdicts,
+)
 from defensive_distillation.reporting.words import (
     count,
     label,
     per_cent,
-    per_cent_range,
     points,
-    points_range,
     published_per_cent,
-    series,
+    span,
     temperatures,
+    times,
 )
 
-# The smallest gain of z/T over the probabilities that is called masking. JSMA is greedy: another output leads it to
-# other features, which moves its success by some points either way with nothing masked. Ten points are more than
-# that and more than the half width of a 95 % interval on 100 pairs, and little beside the 88 to 91 points measured
-# on distilled MNIST networks.
-MASKING_THRESHOLD = 0.1
-
-SMALL_SAMPLE = 100  # pairs; below, the 95 % interval of one rate can be wider than 10 points to either side
-
-Masked = Literal["yes", "no", "undecided"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether one model's gradients are masked, by success(z/T) − success(probabilities)."""
-
-    model: str
-    masked: Masked
-    difference: float | None  # None where an attack is missing
-    interval: tuple[float, float] | None  # Newcombe, 95 %
-    sentence: str
+__all__ = ["checked", "headline", "paragraphs", "verdicts"]
 
 
 def checked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The evaluations in order, if they can stand in one report.
 
     Raises:
-        InputError: for none at all, two of the same name, two baselines, or more than one dataset.
+        InputError: for none at all, controls alone, two of the same name, two baselines, or more than one dataset.
     """
     if not evaluations:
         raise InputError("evaluations: expected at least one, got none")
@@ -61,7 +49,9 @@ def checked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"evaluations: expected one for each model, got more of {', '.join(map(repr, repeated))}")
-    if sum(not found.distilled for found in evaluations) > 1:
+    if not models(evaluations):
+        raise InputError("evaluations: expected a model, got controls only")
+    if sum(not found.distilled for found in models(evaluations)) > 1:
         raise InputError("evaluations: expected one model without distillation, got more")
     digests = {found.dataset.digest: found.dataset.name for found in evaluations}
     if len(digests) > 1:
@@ -69,226 +59,118 @@ def checked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     return in_order(evaluations)
 
 
-def difference_interval(
-    first: float, first_interval: tuple[float, float], second: float, second_interval: tuple[float, float]
-) -> tuple[float, float]:
-    """The 95 % interval of `first` − `second`, two proportions with their 95 % Wilson intervals.
-
-    Newcombe: Interval estimation for the difference between independent proportions, Statistics in Medicine 17
-    (1998), method 10. https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I
-
-    Deviation: both attacks run on the same pairs, of which an evaluation keeps the totals only, so the pairing is not
-    used. Where one attack's successes tend to be the other's too, the interval is wider than it need be.
-    """
-    (low, high), (other_low, other_high) = first_interval, second_interval
-    difference = first - second
-    return (
-        max(-1.0, difference - sqrt((first - low) ** 2 + (other_high - second) ** 2)),
-        min(1.0, difference + sqrt((high - first) ** 2 + (second - other_low) ** 2)),
-    )
-
-
-def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
-    """One verdict a model, the baseline first."""
-    baseline = _baseline(evaluations)
-    return [_verdict(found, baseline) for found in in_order(evaluations)]
-
-
 def headline(evaluations: Sequence[Evaluation]) -> str:
-    """What was found, in one sentence.
+    """What was found, in one or two sentences: whether the paper's number is real, and whether the defense holds.
 
     Raises:
-        InputError: without any evaluation.
+        InputError: without any model.
     """
-    if not evaluations:
-        raise InputError("evaluations: expected at least one, got none")
-    ordered, baseline = in_order(evaluations), _baseline(evaluations)
-    if all(not found.distilled for found in ordered):
-        return _only_baseline(ordered[0])
-    judged = [
-        (found, verdict)
-        for found, verdict in zip(ordered, verdicts(evaluations), strict=True)
-        if found.distilled and verdict.difference is not None
-    ]
-    if not judged:
-        return "Whether distillation masks the gradients cannot be told: JSMA was not run on both outputs it takes."
-    found, verdict = max(judged, key=lambda pair: pair[1].difference or 0.0)
-    return _headline(found, verdict, baseline)
+    baseline, found = undistilled(evaluations), chosen(evaluations)
+    if found is None and baseline is None:
+        raise InputError("evaluations: expected at least one model, got none")
+    if found is None or all(model.temperature == 1 for model in distilled(evaluations)):
+        return _nothing_to_judge(found, baseline)
+    plain, scaled = attacked(found, "probabilities"), attacked(found, "scaled")
+    if plain is None or scaled is None:
+        return _by_conditions_alone(evaluations)
+    return _headline(found, baseline, plain, scaled)
 
 
 def paragraphs(evaluations: Sequence[Evaluation]) -> list[str]:
     """What was found beyond the headline: as the paper measures, as an attacker sees it, why, at what cost."""
-    ordered, baseline = in_order(evaluations), _baseline(evaluations)
-    distilled = [found for found in ordered if found.distilled]
+    baseline, networks = undistilled(evaluations), distilled(evaluations)
     written = (
-        _as_in_the_paper(distilled, baseline),
-        _as_an_attacker(distilled, verdicts(evaluations)),
-        _why(distilled, baseline),
-        _accuracy(distilled, baseline),
-        _caution(ordered),
+        _as_in_the_paper(networks, baseline),
+        _as_an_attacker(networks),
+        distances_paragraph(networks, baseline),
+        bounded_paragraph(evaluations),
+        _why(networks, baseline),
+        control_paragraph(evaluations),
+        _accuracy(networks, baseline),
+        conditions_paragraph(evaluations),
+        _caution(models(evaluations)),
     )
     return [paragraph for paragraph in written if paragraph]
 
 
-def _baseline(evaluations: Sequence[Evaluation]) -> Evaluation | None:
-    return next((found for found in evaluations if not found.distilled), None)
+def _nothing_to_judge(found: Evaluation | None, baseline: Evaluation | None) -> str:
+    plain = attacked(found or baseline, "probabilities")
+    if found is None:
+        seen = f"JSMA succeeds on {rate(plain)} of it" if plain else "JSMA on its probabilities was not run"
+        return f"Only the undistilled network was evaluated ({seen}): nothing can be said of distillation yet."
+    seen = f"JSMA succeeds on {rate(plain)}" if plain else "JSMA on the probabilities was not run"
+    return f"Only T = 1 was evaluated, where {seen}: there is no temperature to judge."
 
 
-def _attack(found: Evaluation | None, output: str) -> AttackFindings | None:
-    """The attack on `output`, or None if it was not run or had no pair to attack."""
-    attack = found.attack(output) if found else None
-    return attack if attack and attack.pairs else None
-
-
-def _gain(first: AttackFindings, second: AttackFindings) -> tuple[float, tuple[float, float]]:
-    """success(first) − success(second) and its interval."""
-    interval = difference_interval(
-        first.success_rate, first.success_interval, second.success_rate, second.success_interval
-    )
-    return first.success_rate - second.success_rate, interval
-
-
-def _clearly_more(first: AttackFindings, second: AttackFindings) -> bool:
-    return _gain(first, second)[1][0] > MASKING_THRESHOLD
-
-
-def _verdict(found: Evaluation, baseline: Evaluation | None) -> Verdict:
-    plain, scaled = _attack(found, "probabilities"), _attack(found, "scaled")
-    if found.temperature == 1 and plain:
-        return Verdict(found.name, "no", 0.0, (0.0, 0.0), _sentence_at_1(found, plain))
-    if plain is None or scaled is None:
-        return Verdict(found.name, "undecided", None, None, _sentence_missing(found, plain, scaled))
-    difference, interval = _gain(scaled, plain)
-    masked: Masked = "undecided"
-    if interval[0] > MASKING_THRESHOLD:
-        masked = "yes"
-    elif interval[1] < MASKING_THRESHOLD:
-        masked = "no"
-    return Verdict(found.name, masked, difference, interval, _sentence(found, baseline, plain, scaled, masked))
-
-
-def _sentence_at_1(found: Evaluation, plain: AttackFindings) -> str:
+def _by_conditions_alone(evaluations: Sequence[Evaluation]) -> str:
+    masked = [found for found in distilled(evaluations) if found.masking.masked == "yes"]
+    if not masked:
+        return "Whether distillation masks the gradients cannot be told: JSMA was not run on both outputs it takes."
     return (
-        f"{_where(found)} JSMA on the probabilities succeeds on {_rate(plain)}. "
-        "At T = 1, z/T is z: there is no larger logit to divide, and nothing is masked by the temperature."
+        f"Distillation masks the gradients: at {label(masked[-1])} the naive attacker's sanity "
+        f"{conditions_fail(masked[-1].masking.signs)}. By how much JSMA is misled cannot be told: it was not run on "
+        "both outputs it takes."
     )
 
 
-def _sentence_missing(found: Evaluation, plain: AttackFindings | None, scaled: AttackFindings | None) -> str:
-    logits = _attack(found, "logits")
-    ran = [
-        f"on the {output} it succeeds on {_rate(attack)}"
-        for output, attack in (("probabilities", plain), ("logits", logits), ("probabilities of z/T", scaled))
-        if attack
-    ]
-    missing = [
-        name for name, attack in (("the probabilities", plain), ("the probabilities of z/T", scaled)) if not attack
-    ]
-    hint = ""
-    if plain and logits and _clearly_more(logits, plain):
-        hint = " What JSMA gains on the logits points to masked gradients."
-    return (
-        f"{_where(found)} JSMA was not run on {series(missing)}, so masking cannot be judged"
-        f"{': ' + series(ran) if ran else ''}.{hint}"
-    )
-
-
-def _sentence(
-    found: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings, masked: Masked
-) -> str:
-    undistilled = _attack(baseline, "probabilities") if found.distilled else None
-    defends = undistilled is not None and _clearly_more(undistilled, plain)
-    first = f"{_where(found)} JSMA on the probabilities succeeds on {_rate(plain)}"
-    if undistilled:
-        first += f" where it succeeds on {per_cent(undistilled.success_rate)} of the undistilled network's"
-        first += ": as in the paper, distillation seems to defend" if defends else ": no clear drop"
-    second = f"On the probabilities of z/T the same attack succeeds on {per_cent(scaled.success_rate)}: "
-    return f"{first}. {second}{_conclusion(plain, scaled, undistilled, defends, masked)}.{_few(plain, scaled)}"
-
-
-def _conclusion(
-    plain: AttackFindings,
-    scaled: AttackFindings,
-    undistilled: AttackFindings | None,
-    defends: bool,
-    masked: Masked,
-) -> str:
-    """What success(z/T) says, beside success(probabilities)."""
-    difference, interval = _gain(scaled, plain)
-    spread = f"{points(difference)}, 95 % interval {points_range(interval)}"
-    if masked == "undecided":
-        return f"the difference ({spread}) is too uncertain to say whether gradients are masked"
-    if masked == "no" and defends:
-        return (
-            f"no gradient is masked ({spread}), and this comparison does not explain the drop away; "
-            "other attacks may still succeed"
-        )
-    if masked == "no":
-        return f"no gradient is masked ({spread})"
-    if undistilled and _clearly_more(undistilled, scaled):
-        return (
-            "the defense masks the gradients, which explains part of the drop; "
-            "the rest holds against this attack, and may not against others"
-        )
-    return "the defense masks the gradients; it does not remove the adversarial samples"
-
-
-def _few(*attacks: AttackFindings) -> str:
-    pairs = min(attack.pairs for attack in attacks)
-    return f" Only {count(pairs)} pairs were attacked: take this as an indication." if pairs < SMALL_SAMPLE else ""
-
-
-def _where(found: Evaluation) -> str:
-    return f"At {label(found)}" if found.distilled else "Without distillation"
-
-
-def _rate(attack: AttackFindings) -> str:
-    return (
-        f"{per_cent(attack.success_rate)} of {count(attack.pairs)} pairs "
-        f"(95 % interval {per_cent_range(attack.success_interval)})"
-    )
-
-
-def _only_baseline(found: Evaluation) -> str:
-    plain = _attack(found, "probabilities")
-    seen = f"JSMA succeeds on {_rate(plain)} of it" if plain else "JSMA on its probabilities was not run"
-    return f"Only the undistilled network was evaluated ({seen}): nothing can be said of distillation yet."
-
-
-def _headline(found: Evaluation, verdict: Verdict, baseline: Evaluation | None) -> str:
-    plain, scaled = _attack(found, "probabilities"), _attack(found, "scaled")
-    undistilled = _attack(baseline, "probabilities")
-    if plain is None:
-        return verdict.sentence
-    if scaled is None:  # T = 1 alone
-        return f"Only T = 1 was evaluated, where JSMA succeeds on {_rate(plain)}: there is no temperature to judge."
-    beside = f" ({per_cent(undistilled.success_rate)} without distillation)" if undistilled else ""
+def _headline(found: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
+    before = attacked(baseline, "probabilities")
+    defends = before is not None and clearly_more(before, plain)
+    beside = f" ({per_cent(before.success_rate)} without distillation)" if before else ""
     seen = (
         f"at {label(found)} JSMA on the probabilities succeeds on {per_cent(plain.success_rate)} of "
         f"{count(plain.pairs)} pairs{beside}"
     )
     truth = f"on {per_cent(scaled.success_rate)} once the logits z are divided by T"
-    if verdict.masked == "yes":
-        start = "Distillation masks the gradients, it does not stop the attack"
-        if undistilled and _clearly_more(undistilled, scaled):
-            start = "Distillation masks the gradients, and stops far fewer attacks than it seems to"
-        return f"{start}: {seen}, but {truth}."
-    if verdict.masked == "no":
-        start = "No masked gradients were found"
-        if undistilled and _clearly_more(undistilled, plain) and _clearly_more(undistilled, scaled):
-            start = "Distillation holds against JSMA, and no masked gradients were found"
-        return f"{start}: {seen}, and {truth}; no other T differs more."
-    return f"Whether distillation masks the gradients is undecided: {seen}, and {truth}."
+    if found.masking.masked == "yes":
+        partly = before is not None and clearly_more(before, scaled)
+        return f"{_masked(found, plain, defends=defends, partly=partly)}. {seen[0].upper()}{seen[1:]}, but {truth}."
+    if found.masking.masked == "undecided":
+        return f"Whether distillation masks the gradients is undecided: {seen}, and {truth}."
+    start = "No masked gradients were found"
+    if defends and before is not None and clearly_more(before, scaled):
+        start = "Distillation holds against JSMA, and no masked gradients were found"
+    return f"{start}: {seen}, and {truth}; no other T differs more.{_despite(found, baseline)}"
 
 
-def _as_in_the_paper(distilled: Sequence[Evaluation], baseline: Evaluation | None) -> str:
-    attacked = [(found, attack) for found in distilled if (attack := _attack(found, "probabilities"))]
-    if not attacked:
+def _masked(found: Evaluation, plain: AttackFindings, *, defends: bool, partly: bool) -> str:
+    """The first sentence where gradients are masked."""
+    if not defends:
+        return "Distillation masks the gradients, it does not stop the attack"
+    numbers = published(found.dataset)
+    theirs = numbers.success_of(found) if numbers else None
+    low, high = plain.success_interval
+    what = "number" if theirs is not None and low <= theirs <= high else "effect"
+    if partly:
+        return (
+            f"The paper's {what} is reproduced, but the defense holds far less than it seems to: distillation masks "
+            "the gradients"
+        )
+    return (
+        f"The paper's {what} is reproduced, but the defense does not hold: distillation masks the gradients, it does "
+        "not stop the attack"
+    )
+
+
+def _despite(found: Evaluation, baseline: Evaluation | None) -> str:
+    """What an attack for the nearest sample says of a network that JSMA finds nothing masked in."""
+    nearest, ratio = found.distance("cw_l2"), relative_distance(found, baseline, "cw_l2")
+    if nearest is None or ratio is None:
         return ""
-    found, lowest = min(attacked, key=lambda pair: pair[1].success_rate)
-    undistilled = _attack(baseline, "probabilities")
-    start = f" from {per_cent(undistilled.success_rate)} without distillation" if undistilled else ""
-    verb = "goes" if undistilled and lowest.success_rate < undistilled.success_rate else "comes"
+    return (
+        f" Carlini and Wagner's L2 attack reaches its target on {per_cent(nearest.success_rate)} of the pairs, at "
+        f"{times(ratio)} the undistilled network's mean distance."
+    )
+
+
+def _as_in_the_paper(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
+    attacks = [(found, attack) for found in networks if (attack := attacked(found, "probabilities"))]
+    if not attacks:
+        return ""
+    found, lowest = min(attacks, key=lambda pair: pair[1].success_rate)
+    before = attacked(baseline, "probabilities")
+    start = f" from {per_cent(before.success_rate)} without distillation" if before else ""
+    verb = "goes" if before and lowest.success_rate < before.success_rate else "comes"
     text = (
         f"As the paper measures it, on the probabilities at temperature 1, JSMA's success {verb}{start} "
         f"to {per_cent(lowest.success_rate)} at {label(found)}."
@@ -300,27 +182,26 @@ def _as_in_the_paper(distilled: Sequence[Evaluation], baseline: Evaluation | Non
             f" The paper gives {published_per_cent(numbers.baseline_success)} and {published_per_cent(theirs)} for the "
             f"same on {numbers.title}."
         )
-    if undistilled and _clearly_more(undistilled, lowest):
+    if before and clearly_more(before, lowest):
         text += " By this measure alone distillation looks like a defense."
     return text
 
 
-def _as_an_attacker(distilled: Sequence[Evaluation], judged: Sequence[Verdict]) -> str:
-    scaled = [attack for found in distilled if (attack := _attack(found, "scaled"))]
+def _as_an_attacker(networks: Sequence[Evaluation]) -> str:
+    scaled = [attack for found in networks if (attack := attacked(found, "scaled"))]
     if not scaled:
         return ""
     text = (
         "An attacker who knows T divides the logits by it, which changes no decision of the network and gives the "
-        f"gradient back. JSMA then succeeds on {_span([attack.success_rate for attack in scaled])} of the pairs"
+        f"gradient back. JSMA then succeeds on {span([attack.success_rate for attack in scaled])} of the pairs"
     )
-    logits = [attack for found in distilled if (attack := _attack(found, "logits"))]
+    logits = [attack for found in networks if (attack := attacked(found, "logits"))]
     text += (
-        f", and on {_span([attack.success_rate for attack in logits])} if it climbs the logits themselves."
+        f", and on {span([attack.success_rate for attack in logits])} if it climbs the logits themselves."
         if logits
         else "."
     )
-    yes = {verdict.model for verdict in judged if verdict.masked == "yes"}
-    if masked := [found for found in distilled if found.name in yes]:
+    if masked := [found for found in networks if found.masking.masked == "yes"]:
         text += (
             " A low success rate on the probabilities with a high one on z/T means masked gradients; so it is at "
             f"{temperatures(masked)}."
@@ -328,10 +209,10 @@ def _as_an_attacker(distilled: Sequence[Evaluation], judged: Sequence[Verdict]) 
     return text
 
 
-def _why(distilled: Sequence[Evaluation], baseline: Evaluation | None) -> str:
-    if not distilled:
+def _why(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
+    if not networks:
         return ""
-    found = max(distilled, key=lambda model: model.mean_absolute_logit)
+    found = max(networks, key=lambda model: model.mean_absolute_logit)
     logit = f"{found.mean_absolute_logit:.3g} at {label(found)}"
     text = f"The mean absolute logit is {logit}."
     if baseline and baseline.mean_absolute_logit < found.mean_absolute_logit:
@@ -339,30 +220,26 @@ def _why(distilled: Sequence[Evaluation], baseline: Evaluation | None) -> str:
             "The reason is in the logits: their mean absolute value grows from "
             f"{baseline.mean_absolute_logit:.3g} without distillation to {logit}."
         )
-    zero = max(distilled, key=lambda model: model.gradients_at_1.zero_share_float32)
+    zero = max(networks, key=lambda model: model.gradients_at_1.zero_share_float32)
     gradients = zero.gradients_at_1
-    if gradients.zero_share_float32 > 0:
-        text += (
-            f" At {label(zero)} the gradient of the probabilities is exactly zero for "
-            f"{per_cent(gradients.zero_share_float32)} of {count(gradients.samples)} samples in float32 "
-            f"({per_cent(gradients.zero_share_float64)} in float64)"
-        )
-        plain = _attack(zero, "probabilities")
-        stopped = plain.stop_reasons.get("zero_gradient", 0) if plain else 0
-        text += (
-            f", and {per_cent(stopped / plain.pairs)} of JSMA's pairs stop for that reason."
-            if plain and stopped
-            else "."
-        )
-    else:
-        text += " No sample's gradient is exactly zero in float32."
-    return text
+    if gradients.zero_share_float32 == 0:
+        return text + " No sample's gradient is exactly zero in float32."
+    text += (
+        f" At {label(zero)} the gradient of the probabilities is exactly zero for "
+        f"{per_cent(gradients.zero_share_float32)} of {count(gradients.samples)} samples in float32 "
+        f"({per_cent(gradients.zero_share_float64)} in float64)"
+    )
+    plain = attacked(zero, "probabilities")
+    stopped = plain.stop_reasons.get("zero_gradient", 0) if plain else 0
+    if plain and stopped:
+        return f"{text}, and {per_cent(stopped / plain.pairs)} of JSMA's pairs stop for that reason."
+    return f"{text}."
 
 
-def _accuracy(distilled: Sequence[Evaluation], baseline: Evaluation | None) -> str:
-    if not distilled or baseline is None:
+def _accuracy(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
+    if not networks or baseline is None:
         return ""
-    found = max(distilled, key=lambda model: abs(model.accuracy - baseline.accuracy))
+    found = max(networks, key=lambda model: abs(model.accuracy - baseline.accuracy))
     difference = found.accuracy - baseline.accuracy
     within = "within" if abs(difference) < ACCURACY_VARIATION else "outside"
     return (
@@ -372,20 +249,21 @@ def _accuracy(distilled: Sequence[Evaluation], baseline: Evaluation | None) -> s
     )
 
 
-def _caution(ordered: Sequence[Evaluation]) -> str:
-    attacks = [attack for found in ordered for attack in found.attacks if attack.pairs]
+def _caution(networks: Sequence[Evaluation]) -> str:
+    attacks = [attack for found in networks for attack in found.attacks if attack.pairs]
     if not attacks:
-        return "No attack was run: the report tells of accuracy and gradients only."
+        others = any(found.bounded or found.distances for found in networks)
+        return "JSMA was not run." if others else "No attack was run: the report tells of accuracy and gradients only."
     text = (
-        "Intervals are 95 % Wilson intervals that take pairs as independent; pairs that share a source image are not "
-        "quite, so the true uncertainty is somewhat larger."
+        "Intervals are at 95 %: Wilson's of a rate, Newcombe's of the difference of two rates on the same pairs. They "
+        "take pairs as independent; pairs that share a source image are not quite, so the true uncertainty is somewhat "
+        "larger."
     )
-    pairs = min(attack.pairs for attack in attacks)
-    if pairs < SMALL_SAMPLE:
-        text = f"The sample is small: {count(pairs)} pairs for some attack. {text}"
+    fewest = min((attack for attack in attacks if attack.attack != "jsma_untargeted"), key=_pairs, default=attacks[0])
+    if fewest.pairs < SMALL_SAMPLE:
+        text = f"The sample is small: {count(fewest.pairs)} pairs for some attack. {text}"
     return text
 
 
-def _span(shares: Sequence[float]) -> str:
-    low, high = per_cent(min(shares)), per_cent(max(shares))
-    return low if low == high else f"{low} to {high}"
+def _pairs(attack: AttackFindings) -> int:
+    return attack.pairs

@@ -1,4 +1,4 @@
-"""Adversarial samples of one model by source and target class."""
+"""Adversarial samples of one model: by source and target class, and by attack on the same sources."""
 
 from __future__ import annotations
 
@@ -35,3 +35,28 @@ class Grid:
     def attacked(self) -> NDArray[np.bool_]:
         """Where an adversarial sample stands: present and off the diagonal. (K, K)."""
         return self.present & ~np.eye(len(self.classes), dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What each attack makes of the same sources.
+
+    Raises:
+        InputError: if the shapes do not belong together.
+    """
+
+    originals: NDArray[np.uint8]  # (S, C, H, W)
+    images: NDArray[np.uint8]  # (A, S, C, H, W)
+    success: NDArray[np.bool_]  # (A, S)
+    attacks: tuple[str, ...]  # (A,), such as 'pgd/margin'
+    labels: tuple[str, ...]  # (S,), class names of the originals
+
+    def __post_init__(self) -> None:
+        shape, attacks, sources = self.images.shape, len(self.attacks), len(self.labels)
+        if len(shape) != 5 or shape[2] not in (1, 3) or self.images.dtype != np.uint8:
+            raise InputError(f"examples: expected uint8 images (A, S, 1 or 3, H, W), got {self.images.dtype} {shape}")
+        if self.originals.shape != shape[1:] or self.originals.dtype != np.uint8:
+            raise InputError(f"examples: expected uint8 originals {shape[1:]}, got {self.originals.shape}")
+        for name, got in (("images", shape[:2]), ("success", self.success.shape)):
+            if got != (attacks, sources):
+                raise InputError(f"examples: expected {name} of {attacks} attacks on {sources} sources, got {got}")

@@ -16,8 +16,8 @@ class Html(str):
 
 
 def text(value: str) -> Html:
-    """`value` escaped, a number held together with its per cent sign or the T with its value."""
-    held = re.sub(r"(?<=\d) (?=%)|(?<=\bT) (?== )|(?<=\bT =) (?=\d)", "\N{NO-BREAK SPACE}", value)
+    """`value` escaped, a number held together with its unit or the T with its value."""
+    held = re.sub(r"(?<=\d) (?=[%×])|(?<=\bT) (?== )|(?<=\bT =) (?=\d)", "\N{NO-BREAK SPACE}", value)
     return Html(escape(held))
 
 
@@ -58,3 +58,14 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]], *, caption: str = 
         role="region",
         aria_label=caption or "Table",
     )
+
+
+def fold(summary: str, *content: str, is_open: bool = False) -> Html:
+    """Content that is folded away on a screen until asked for, and printed on paper."""
+    return tag("details", tag("summary", summary), *content, open=is_open)
+
+
+def cell(value: str, *below: str) -> Html:
+    """A table's cell: a number, and smaller lines below it."""
+    small = [tag("span", line, class_="range") for line in below if line]
+    return join([tag("span", value, class_="value"), *small], "")

@@ -4,49 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from math import sqrt
 
 from defensive_distillation.evaluation import Evaluation
-from defensive_distillation.reporting.captions import EXHIBITS, grid_alt
+from defensive_distillation.reporting import adaptive, tables
+from defensive_distillation.reporting.captions import EXHIBITS
 from defensive_distillation.reporting.drawing import png
-from defensive_distillation.reporting.figures import MAX_CLASSES, sample_grid
-from defensive_distillation.reporting.findings import Verdict, checked, headline, paragraphs, verdicts
-from defensive_distillation.reporting.grid import Grid
+from defensive_distillation.reporting.findings import checked, paragraphs
+from defensive_distillation.reporting.first_screen import header
+from defensive_distillation.reporting.grid import Examples
 from defensive_distillation.reporting.markup import Html, image, join, table, tag, text
-from defensive_distillation.reporting.paper import CARLINI_WAGNER, CITATION, published
+from defensive_distillation.reporting.paper import CARLINI_WAGNER, CITATION
+from defensive_distillation.reporting.samples import Samples, sample_sections
 from defensive_distillation.reporting.settings import settings
-from defensive_distillation.reporting.words import (
-    OUTPUTS,
-    column_per_cent,
-    count,
-    label,
-    per_cent_range,
-    published_per_cent,
-)
 
 MAX_BYTES = 5_000_000
-_RESERVE = 20_000  # for what `page` writes around the grids
-_GRID_DPI = 150.0
-_MIN_DPI = 36.0
-
-Samples = Mapping[str, Mapping[str, Grid]]
+_RESERVE = 20_000  # for what `page` writes around the samples
 
 _SECTIONS = {
     "found": "What was found",
-    "tables": "As in the paper, as an attacker sees it",
+    "tables": "As in the paper, as an adaptive attacker sees it",
     "models": "Verdict, model by model",
+    "controls": "The control: multiplied, not distilled",
     "figures": "The paper’s figures",
-    "confidence": "Confidence (Table III)",
+    "curves": "Success against budget",
+    "distances": "The nearest adversarial sample",
+    "transfer": "Transfer and worst case",
+    "examples": "The same images under every attack",
+    "conditions": "Sanity conditions of the attacks",
     "gradients": "Behind the success rates",
+    "confidence": "Confidence (Table III)",
     "training": "Training",
-    "samples": "Adversarial samples",
+    "samples": "Adversarial samples by class",
     "setting": "Setting and deviations",
     "reproduce": "How to reproduce",
 }
-_PAPER_FIGURES = ("figure_7", "figure_8", "figure_9", "figure_10")
-_BEHIND = ("zero_gradients", "success_by_budget")
-_TRAINING = ("training_accuracy", "training_loss")
-_MASKED = {"yes": "masked", "no": "not masked", "undecided": "undecided"}
 
 
 def figures_as_png(evaluations: Sequence[Evaluation]) -> dict[str, bytes]:
@@ -60,15 +51,17 @@ def page(
     title: str,
     *,
     code_version: str,
+    examples: Mapping[str, Examples] | None = None,
     drawn: Mapping[str, bytes] | None = None,
 ) -> str:
     """The whole page.
 
     Args:
-        evaluations: all models of the sweep, in any order.
+        evaluations: all models of the sweep and their controls, in any order.
         grids: adversarial samples by model and attacked output; models without any are left out.
         title: of the page.
         code_version: of the code that measured.
+        examples: what every attack makes of the same sources, by model.
         drawn: what `figures_as_png` gave, if it was called already.
 
     Raises:
@@ -76,21 +69,52 @@ def page(
     """
     ordered = checked(evaluations)
     pngs = figures_as_png(ordered) if drawn is None else drawn
-    sections = {
+    sections = {name: Html("") for name in _SECTIONS} | _sections(ordered, pngs, code_version)
+    size = len(_document(ordered, sections, title).encode())
+    sheets, by_class = sample_sections(ordered, grids, examples or {}, MAX_BYTES - size - _RESERVE)
+    return _document(ordered, sections | {"examples": sheets, "samples": by_class}, title)
+
+
+def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_version: str) -> dict[str, Html]:
+    """Every section but those of samples; an empty one is left out of the page."""
+
+    def shown(*names: str) -> Html:
+        return _exhibits(names, ordered, pngs)
+
+    has_distances = any(found.distances for found in ordered)
+    return {
         "found": join([tag("p", paragraph) for paragraph in paragraphs(ordered)]),
-        "tables": _tables(ordered),
-        "models": _models(ordered),
-        "figures": _exhibits(_PAPER_FIGURES, ordered, pngs),
-        "confidence": _confidence(ordered),
-        "gradients": _exhibits(_BEHIND, ordered, pngs),
-        "training": _exhibits(_TRAINING, ordered, pngs),
-        "samples": Html(""),
+        "tables": tables.side_by_side(ordered),
+        "models": tables.of_models(ordered),
+        "controls": tables.of_controls(ordered),
+        "figures": shown("figure_7", "figure_8", "figure_9", "figure_10"),
+        "curves": _curves(ordered, shown("success_by_budget"), shown("success_by_epsilon")),
+        "distances": join([shown("cw_distances"), adaptive.of_distances(ordered)]) if has_distances else Html(""),
+        "transfer": _joined(adaptive.of_transfer(ordered), adaptive.of_worst_case(ordered)),
+        "conditions": adaptive.of_conditions(ordered),
+        "gradients": join(
+            [
+                shown("logit_scale", "zero_gradients"),
+                tables.of_gradients(ordered),
+                tables.of_stops(ordered),
+                tables.of_costs(ordered),
+            ]
+        ),
+        "confidence": tables.of_confidence(ordered),
+        "training": shown("training_accuracy", "training_loss"),
         "setting": _setting(ordered, code_version),
         "reproduce": _reproduce(ordered, code_version),
     }
-    size = len(_document(ordered, sections, title).encode())
-    sections["samples"] = _samples(ordered, grids, MAX_BYTES - size - _RESERVE)
-    return _document(ordered, sections, title)
+
+
+def _joined(*parts: Html) -> Html:
+    return join([part for part in parts if part])
+
+
+def _curves(ordered: Sequence[Evaluation], by_budget: Html, by_radius: Html) -> Html:
+    if not any(found.bounded for found in ordered):
+        return by_budget
+    return join([tag("div", by_budget, by_radius, class_="pair"), adaptive.of_radii(ordered)])
 
 
 def _document(ordered: Sequence[Evaluation], sections: Mapping[str, Html], title: str) -> str:
@@ -120,105 +144,8 @@ def _document(ordered: Sequence[Evaluation], sections: Mapping[str, Html], title
             tag("style", Html(css)),
         ]
     )
-    main = tag("main", join([_header(ordered, title), body[0], contents, *body[1:], _footer()]))
+    main = tag("main", join([header(ordered, title), body[0], contents, *body[1:], _footer()]))
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{main}\n</body>\n</html>\n'
-
-
-def _header(ordered: Sequence[Evaluation], title: str) -> Html:
-    dataset = ordered[0].dataset
-    models = f"{len(ordered)} model{'s' if len(ordered) > 1 else ''}"
-    return tag(
-        "header",
-        tag("p", f"{dataset.name} · {models}", class_="eyebrow"),
-        tag("h1", title),
-        tag("p", headline(ordered), class_="lede"),
-        _badges(ordered),
-    )
-
-
-def _badges(ordered: Sequence[Evaluation]) -> Html:
-    items = [
-        tag("li", tag("span", label(found)), " ", tag("b", _MASKED[verdict.masked]), class_=verdict.masked)
-        for found, verdict in zip(ordered, verdicts(ordered), strict=True)
-        if found.distilled
-    ]
-    return tag("div", tag("p", "Gradients"), tag("ul", *items), class_="badges") if items else Html("")
-
-
-def _tables(ordered: Sequence[Evaluation]) -> Html:
-    numbers = published(ordered[0].dataset)
-    theirs = ["The paper"] if numbers else []
-    paper_rows = [
-        [
-            label(found),
-            column_per_cent(found.accuracy),
-            _rate(found, "probabilities"),
-            *([_published(numbers.success_of(found))] if numbers else []),
-        ]
-        for found in ordered
-    ]
-    attacker_rows = [
-        [label(found), _rate(found, "logits"), _rate(found, "scaled"), _verdict_cell(verdict)]
-        for found, verdict in zip(ordered, verdicts(ordered), strict=True)
-    ]
-    return join(
-        [
-            tag(
-                "p",
-                "Both tables describe the same networks. First what the paper measures: JSMA climbs the probabilities "
-                "at temperature 1. Then what an attacker does who knows the defense: JSMA climbs the logits z, or "
-                "the probabilities of z/T. Below a rate its 95 % interval.",
-            ),
-            tag(
-                "div",
-                table(
-                    ["", "Accuracy", "JSMA on probabilities", *theirs],
-                    paper_rows,
-                    caption="As in the paper",
-                    kind="rates",
-                ),
-                table(
-                    ["", "JSMA on logits", "JSMA on z/T", "Gradients"],
-                    attacker_rows,
-                    caption="As an attacker sees it",
-                    kind="rates",
-                ),
-                class_="pair",
-            ),
-        ]
-    )
-
-
-def _rate(found: Evaluation, output: str) -> str:
-    """A success rate with its interval and a bar; a dash where nothing was attacked."""
-    attack = found.attack(output)
-    if attack is None:
-        return "–"
-    width = f"{100 * attack.success_rate:.1f}%"
-    return join(
-        [
-            tag("span", column_per_cent(attack.success_rate), class_="value"),
-            tag("span", Html(f'<i style="width:{width}"></i>'), class_=f"bar {output}", aria_hidden="true"),
-            tag("span", per_cent_range(attack.success_interval), class_="range"),
-        ],
-        "",
-    )
-
-
-def _verdict_cell(verdict: Verdict) -> Html:
-    return tag("span", _MASKED[verdict.masked], class_=f"verdict {verdict.masked}")
-
-
-def _published(share: float | None) -> str:
-    return "–" if share is None else published_per_cent(share)
-
-
-def _models(ordered: Sequence[Evaluation]) -> Html:
-    items = [
-        tag("dt", label(found), " ", _verdict_cell(verdict)) + tag("dd", verdict.sentence)
-        for found, verdict in zip(ordered, verdicts(ordered), strict=True)
-    ]
-    return tag("dl", Html("".join(items)))
 
 
 def _exhibits(names: Sequence[str], ordered: Sequence[Evaluation], pngs: Mapping[str, bytes]) -> Html:
@@ -235,97 +162,6 @@ def _exhibits(names: Sequence[str], ordered: Sequence[Evaluation], pngs: Mapping
             for exhibit in sorted(shown, key=lambda exhibit: names.index(exhibit.name))
         ]
     )
-
-
-def _confidence(ordered: Sequence[Evaluation]) -> Html:
-    numbers = published(ordered[0].dataset)
-    has_theirs = numbers is not None and bool(numbers.confidence)
-    body = [
-        [
-            label(found),
-            column_per_cent(found.confidence),
-            *([_published(numbers.confidence_of(found))] if numbers and has_theirs else []),
-            column_per_cent(found.accuracy),
-        ]
-        for found in ordered
-    ]
-    return join(
-        [
-            tag(
-                "p",
-                "Mean over the test images of the largest probability at T = 1, counted as 0 where it is not the true "
-                "class (Eq. 12). It cannot exceed the accuracy, and a saturated softmax brings it up to it.",
-            ),
-            table(["", "Confidence", *(["The paper"] if has_theirs else []), "Accuracy"], body, caption="Confidence"),
-        ]
-    )
-
-
-def _samples(ordered: Sequence[Evaluation], grids: Samples, room: int) -> Html:
-    """The sample grids, drawn as large as fits into `room` bytes."""
-    wanted = [
-        (found, output, grids[found.name][output])
-        for found in ordered
-        for output in OUTPUTS
-        if output in grids.get(found.name, {})
-    ]
-    if not wanted:
-        return Html("")
-    dpi = _GRID_DPI
-    images = _grid_images(wanted, dpi)
-    while (size := sum(map(len, images))) > room and dpi > _MIN_DPI:
-        dpi = max(_MIN_DPI, dpi * min(0.85, 0.88 * sqrt(max(0, room) / size)))
-        images = _grid_images(wanted, dpi)
-    left_out = 0
-    while sum(map(len, images)) > room:
-        images.pop()
-        left_out += 1
-    shown = list(zip(wanted, images, strict=False))
-    chosen = max(
-        zip(ordered, verdicts(ordered), strict=True),
-        key=lambda pair: (pair[1].difference or 0.0, not pair[0].distilled),
-    )[0]
-    parts = [_samples_intro(wanted[0][2], left_out)]
-    for found in ordered:
-        here = [(output, grid, drawn) for (model, output, grid), drawn in shown if model is found]
-        if here:
-            parts.append(_model_samples(found, here, is_open=found is chosen))
-    return join(parts)
-
-
-def _grid_images(wanted: Sequence[tuple[Evaluation, str, Grid]], dpi: float) -> list[Html]:
-    return [
-        image(
-            png(sample_grid(grid), dpi=dpi, colours=256 if grid.images.shape[2] == 3 else 32),
-            grid_alt(found, output, grid),
-        )
-        for found, output, grid in wanted
-    ]
-
-
-def _samples_intro(grid: Grid, left_out: int) -> Html:
-    words = (
-        "One sample for each source class (row) and target class (column), with the originals framed on the diagonal. "
-        "A sample that did not reach its target is dimmed and crossed out; a dash is a pair that was not attacked."
-    )
-    if len(grid.classes) > MAX_CLASSES:
-        words += f" The first {MAX_CLASSES} of {len(grid.classes)} classes are shown."
-    if left_out:
-        words += f" {left_out} more grids were left out to keep this page small."
-    return tag("p", words)
-
-
-def _model_samples(found: Evaluation, here: Sequence[tuple[str, Grid, Html]], *, is_open: bool) -> Html:
-    cells = [
-        tag("figure", tag("h3", f"JSMA on {OUTPUTS[output]}"), drawn, tag("figcaption", _reached(grid)))
-        for output, grid, drawn in here
-    ]
-    return tag("details", tag("summary", label(found)), tag("div", *cells, class_="grids"), open=is_open)
-
-
-def _reached(grid: Grid) -> str:
-    reached, attacked = int((grid.success & grid.attacked).sum()), int(grid.attacked.sum())
-    return f"{count(reached)} of these {count(attacked)} samples reach their target."
 
 
 def _setting(ordered: Sequence[Evaluation], code_version: str) -> Html:

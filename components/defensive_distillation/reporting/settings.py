@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from defensive_distillation.evaluation import AttackFindings, Evaluation
+from defensive_distillation.reporting.networks import controls, models
 from defensive_distillation.reporting.paper import (
     EPOCHS,
     UNVERIFIED_MAX_FEATURES,
     UNVERIFIED_PAIRS,
     published,
 )
-from defensive_distillation.reporting.words import count, label, shorten
+from defensive_distillation.reporting.words import DISTANCES, JSMA, attack_name, count, label, series, shorten
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,16 @@ class Setting:
 
 def settings(ordered: Sequence[Evaluation], *, code_version: str) -> list[Setting]:
     """The setting of a sweep, line by line."""
-    return [*_data(ordered), *_training(ordered), *_attacks(ordered), *_origin(ordered, code_version)]
+    return [
+        *_data(ordered),
+        *_training(ordered),
+        *_jsma(ordered),
+        *_other_jsma(ordered),
+        *_bounded(ordered),
+        *_distances(ordered),
+        *_transfer(ordered),
+        *_origin(ordered, code_version),
+    ]
 
 
 def _data(ordered: Sequence[Evaluation]) -> list[Setting]:
@@ -49,8 +59,9 @@ def _data(ordered: Sequence[Evaluation]) -> list[Setting]:
 def _training(ordered: Sequence[Evaluation]) -> list[Setting]:
     numbers = published(ordered[0].dataset)
     architectures = _distinct(found.architecture for found in ordered)
-    epochs = _distinct(f"{len(found.training)}" for found in ordered if found.training)
-    temperatures = [label(found).removeprefix("T = ") for found in ordered]
+    epochs = _distinct(f"{len(found.training)}" for found in models(ordered) if found.training)
+    temperatures = [label(found).removeprefix("T = ") for found in models(ordered)]
+    multiplied = ", ".join(f"{found.temperature:g}" for found in controls(ordered))
     asked = [f"{t:g}" for t in numbers.success] if numbers else []
     theirs = ", ".join(["no distillation", *asked]) if numbers else "–"
     return [
@@ -61,15 +72,16 @@ def _training(ordered: Sequence[Evaluation]) -> list[Setting]:
             numbers is not None and architectures != numbers.architecture,
         ),
         Setting("Temperatures", ", ".join(temperatures), theirs, bool(numbers) and ", ".join(temperatures) != theirs),
+        *([Setting("Controls, logits times T", multiplied)] if multiplied else []),
         Setting("Epochs", epochs or "not recorded", f"{EPOCHS}", epochs != f"{EPOCHS}"),
         Setting("Seed", _distinct(f"{found.seed}" for found in ordered)),
     ]
 
 
-def _attacks(ordered: Sequence[Evaluation]) -> list[Setting]:
-    attacks = [attack for found in ordered for attack in found.attacks]
+def _jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
+    attacks = [attack for found in ordered for attack in found.jsma]
     if not attacks:
-        return [Setting("Attack", "none", "JSMA on probabilities", differs=True)]
+        return [Setting("JSMA", "not run", "on probabilities", differs=True)]
     numbers = published(ordered[0].dataset)
 
     def every(value: Callable[[AttackFindings], str]) -> str:
@@ -82,8 +94,8 @@ def _attacks(ordered: Sequence[Evaluation]) -> list[Setting]:
         total *= side
     here = f"{features} of {count(total)}"
     return [
-        Setting("Attack", f"JSMA on {outputs}", "JSMA on probabilities", outputs != "probabilities"),
-        Setting("Change of a feature, θ", every(lambda attack: f"{attack.theta:+g}"), "to its maximum (+1)"),
+        Setting("JSMA", f"on {outputs}", "on probabilities", outputs != "probabilities"),
+        Setting("Change of a feature, θ", every(_theta), "to its maximum (+1)"),
         Setting(
             "Features that may change",
             here,
@@ -99,12 +111,76 @@ def _attacks(ordered: Sequence[Evaluation]) -> list[Setting]:
     ]
 
 
+def _other_jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
+    lines = []
+    for kind in ("jsma_decreasing", "jsma_untargeted"):
+        attacks = [attack for found in ordered for attack in found.attacks if attack.attack == kind]
+        if attacks:
+            outputs = series(list(dict.fromkeys("z/T" if one.output == "scaled" else one.output for one in attacks)))
+            what = "sources" if kind == "jsma_untargeted" else "pairs"
+            here = (
+                f"on {outputs}; θ = {_distinct(_theta(one) for one in attacks)}, "
+                f"{_distinct(f'{one.max_features}' for one in attacks)} features, "
+                f"{_distinct(count(one.pairs) for one in attacks)} {what}"
+            )
+            lines.append(Setting(JSMA[kind], here))
+    return lines
+
+
+def _bounded(ordered: Sequence[Evaluation]) -> list[Setting]:
+    attacks = [bounded for found in ordered for bounded in found.bounded]
+    if not attacks:
+        return []
+    names = series(list(dict.fromkeys(attack_name(one.name) for one in attacks)))
+    radii = _distinct(", ".join(f"{epsilon:g}" for epsilon in one.epsilons) for one in attacks)
+    return [
+        Setting("Bounded attacks", names),
+        Setting("Their L∞ radii", radii),
+        Setting("Their samples", _distinct(count(one.samples) for one in attacks)),
+        *_spent("Most gradients a sample and radius", [(one.name, one.gradient_evaluations) for one in attacks]),
+    ]
+
+
+def _distances(ordered: Sequence[Evaluation]) -> list[Setting]:
+    attacks = [distances for found in ordered for distances in found.distances]
+    if not attacks:
+        return []
+    names = series([name for attack, name in DISTANCES.items() if any(one.attack == attack for one in attacks)])
+    numbers = _distinct(f"{count(one.sources)} sources, {count(one.pairs)} pairs" for one in attacks)
+    return [
+        Setting("Carlini and Wagner", f"{names}; {numbers}"),
+        *_spent("Most gradients a pair", [(one.attack, one.gradient_evaluations) for one in attacks]),
+    ]
+
+
+def _spent(name: str, spent: Sequence[tuple[str, float]]) -> list[Setting]:
+    """The most that each attack spent on any network."""
+    most: dict[str, float] = {}
+    for attack, number in spent:
+        most[attack] = max(number, most.get(attack, 0.0))
+    here = ", ".join(f"{attack_name(attack)} {number:,.0f}" for attack, number in most.items() if number)
+    return [Setting(name, here)] if here else []
+
+
+def _transfer(ordered: Sequence[Evaluation]) -> list[Setting]:
+    transfers = [found.transfer for found in ordered if found.transfer]
+    if not transfers:
+        return []
+    samples = _distinct(count(one.samples) for one in transfers)
+    confidences = _distinct(", ".join(f"{kappa:g}" for kappa in one.confidences) for one in transfers)
+    return [Setting("Transfer", f"{samples} samples of C&W L2; κ = {confidences}")]
+
+
 def _origin(ordered: Sequence[Evaluation], code_version: str) -> list[Setting]:
     samples = _distinct(count(found.gradients_at_1.samples) for found in ordered)
     return [
         Setting("Samples for gradients", samples, "10,000", samples != "10,000"),
         Setting("Code version", code_version),
     ]
+
+
+def _theta(attack: AttackFindings) -> str:
+    return f"{attack.theta:+g}".replace("-", "−")
 
 
 def _distinct(values: Iterable[str]) -> str:

@@ -8,28 +8,37 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 
 from defensive_distillation.evaluation import AttackFindings, Evaluation, in_order
-from defensive_distillation.reporting.findings import verdicts
+from defensive_distillation.reporting.measures import (
+    CASES,
+    best_transfer,
+    failed,
+    fooled_within,
+    mean_distance,
+    reported_radius,
+)
 from defensive_distillation.reporting.paper import published
+from defensive_distillation.reporting.words import BOUNDED, DISTANCES
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 OUTPUTS = ("probabilities", "logits", "scaled")
+
+_MASKED = {"yes": "masked", "no": "not masked", "undecided": "undecided"}
+_GROUPS = ((0, 0), (1, 1), (2, 4), (5, 6), (7, 8), (9, 9))  # first and last column of what stands under one name
 
 Value = str | int | float | bool | None
 Row = dict[str, Value]
 
 
 def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """One row a model, the baseline first, then by temperature; None where something was not measured.
+    """One row a network: the baseline, then by temperature, then the controls; None where something was not measured.
 
     Shares and accuracies are in [0, 1]. Every row has the same keys in the same order.
     """
-    judged = {verdict.model: verdict for verdict in verdicts(evaluations)}
-    table: list[Row] = []
-    for found in in_order(evaluations):
-        numbers, verdict = published(found.dataset), judged[found.name]
-        row: Row = {
+    return [
+        {
             "model": found.name,
             "distilled": found.distilled,
+            "control": found.control,
             "temperature": found.temperature,
             "dataset": found.dataset.name,
             "architecture": found.architecture,
@@ -39,18 +48,14 @@ def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
             "mean_absolute_logit": found.mean_absolute_logit,
             "zero_gradient_share_float32": found.gradients_at_1.zero_share_float32,
             "zero_gradient_share_float64": found.gradients_at_1.zero_share_float64,
+            **_jsma_columns(found),
+            **_masking_columns(found),
+            **_distance_columns(found),
+            **_bounded_columns(found),
+            **_condition_columns(found),
         }
-        for output in OUTPUTS:
-            row |= _attack_columns(output, found.attack(output))
-        row |= {
-            "masked": verdict.masked,
-            "masked_difference": verdict.difference,
-            "masked_difference_low": verdict.interval[0] if verdict.interval else None,
-            "masked_difference_high": verdict.interval[1] if verdict.interval else None,
-            "paper_success": numbers.success_of(found) if numbers else None,
-        }
-        table.append(row)
-    return table
+        for found in in_order(evaluations)
+    ]
 
 
 def to_csv(table: Sequence[Row]) -> str:
@@ -72,10 +77,12 @@ def to_json(table: Sequence[Row], findings: Mapping[str, object] | None = None) 
 
 def to_text(table: Sequence[Row]) -> str:
     """The rows as an aligned table for the terminal, rates in per cent."""
-    head = [
-        ("", "", "JSMA success, %", "", "", "features changed", ""),
-        ("T", "accuracy, %", "probabilities", "logits", "z/T", "probabilities", "z/T"),
-    ]
+    models, controls = [row for row in table if not row["control"]], [row for row in table if row["control"]]
+    groups = ("", "", "JSMA success, %", "", "", "features changed", "", "C&W L2", "", "")
+    head = (
+        *("T", "accuracy, %", "probabilities", "logits", "z/T", "probabilities", "z/T"),
+        *("success, %", "mean", "gradients"),
+    )
     body = [
         (
             f"{row['temperature']:g}" if row["distilled"] else "none",
@@ -83,18 +90,92 @@ def to_text(table: Sequence[Row]) -> str:
             *(_per_cent(row[f"{output}_success"]) for output in OUTPUTS),
             _number(row["probabilities_changed_features"]),
             _number(row["scaled_changed_features"]),
+            _per_cent(row["cw_l2_success"]),
+            _number(row["cw_l2_average"], 2),
+            _MASKED[str(row["masked"])],
         )
-        for row in table
+        for row in models
     ]
-    widths = [max(len(line[column]) for line in [head[1], *body]) for column in range(len(head[1]))]
-    widths[5] = max(widths[5], len(head[0][5]) - widths[6] - 2)
-    group = sum(widths[2:5]) + 4
-    top = f"{'':{widths[0] + widths[1] + 2}}  {head[0][2]:>{group}}  {head[0][5]:>{widths[5] + widths[6] + 2}}"
-    lines = [
-        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in [head[1], *body]
-    ]
+    widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
+    for first, last in _GROUPS:  # a group's name may be wider than its columns
+        widths[first] += max(0, len(groups[first]) - _width(widths, first, last))
+    top = "  ".join(f"{groups[first]:>{_width(widths, first, last)}}" for first, last in _GROUPS)
+    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in [head, *body]]
     rule = "  ".join("-" * width for width in widths)
-    return "\n".join([top, lines[0], rule, *lines[1:]]) + "\n"
+    return "\n".join([top.rstrip(), lines[0], rule, *lines[1:], *_controls_text(controls)]) + "\n"
+
+
+def _width(widths: Sequence[int], first: int, last: int) -> int:
+    return sum(widths[first : last + 1]) + 2 * (last - first)
+
+
+def _controls_text(controls: Sequence[Row]) -> list[str]:
+    """One line a control: it is no model of the sweep, and has no line in its table."""
+    return [
+        f"control at T = {row['temperature']:g} (undistilled, logits times T): JSMA "
+        f"{_per_cent(row['probabilities_success'])} % on probabilities, {_per_cent(row['scaled_success'])} % on z/T; "
+        f"{_MASKED[str(row['masked'])]}"
+        for row in controls
+    ]
+
+
+def _jsma_columns(found: Evaluation) -> Row:
+    columns: Row = {}
+    for output in OUTPUTS:
+        columns |= _attack_columns(output, found.attack(output))
+    for attack in ("jsma_decreasing", "jsma_untargeted"):
+        of_attack = {one.output: one.success_rate for one in found.attacks if one.attack == attack}
+        columns |= {f"{attack}_{output}_success": of_attack.get(output) for output in OUTPUTS}
+    return columns
+
+
+def _masking_columns(found: Evaluation) -> Row:
+    numbers, judged = published(found.dataset), found.masking
+    low, high = judged.interval or (None, None)
+    return {
+        "masked": judged.masked,
+        "masked_difference": judged.difference,
+        "masked_difference_low": low,
+        "masked_difference_high": high,
+        "paper_success": numbers.success_of(found) if numbers else None,
+    }
+
+
+def _distance_columns(found: Evaluation) -> Row:
+    columns: Row = {}
+    for attack in DISTANCES:
+        distances = found.distance(attack)
+        columns[f"{attack}_success"] = distances.success_rate if distances else None
+        columns |= {f"{attack}_{case}": mean_distance(found, attack, case) for case in CASES}
+    return columns
+
+
+def _bounded_columns(found: Evaluation) -> Row:
+    """Shares fooled within one radius, by transfer, and by any attack."""
+    radius, transfer, worst = reported_radius(found), best_transfer(found), found.worst_case
+    columns: Row = {"linf_radius": radius}
+    for name in BOUNDED:
+        columns[f"{name.replace('/', '_')}_success"] = fooled_within(found.within(name), radius)
+    return columns | {
+        "transfer_success": transfer[0] if transfer else None,
+        "transfer_confidence": transfer[1] if transfer else None,
+        "worst_case_success": worst.fooled / worst.sources if worst and worst.sources else None,
+        "worst_case_linf_success": fooled_within(worst, radius),
+        "worst_case_l0": worst.mean_l0 if worst else None,
+        "worst_case_l2": worst.mean_l2 if worst else None,
+        "worst_case_linf": worst.mean_linf if worst else None,
+    }
+
+
+def _condition_columns(found: Evaluation) -> Row:
+    naive, adaptive = len(failed(found, "naive")), len(failed(found, "adaptive"))
+    ran = bool(found.conditions)
+    return {
+        "conditions": len(found.conditions),
+        "conditions_failed": naive + adaptive if ran else None,
+        "conditions_failed_naive": naive if ran else None,
+        "conditions_failed_adaptive": adaptive if ran else None,
+    }
 
 
 def _attack_columns(output: str, attack: AttackFindings | None) -> Row:
@@ -117,5 +198,5 @@ def _per_cent(value: Value) -> str:
     return f"{100 * value:.1f}" if isinstance(value, int | float) else "-"
 
 
-def _number(value: Value) -> str:
-    return f"{value:.1f}" if isinstance(value, int | float) else "-"
+def _number(value: Value, decimals: int = 1) -> str:
+    return f"{value:.{decimals}f}" if isinstance(value, int | float) else "-"

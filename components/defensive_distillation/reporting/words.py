@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from defensive_distillation.evaluation import Evaluation
 
 OUTPUTS = {"probabilities": "probabilities", "logits": "logits", "scaled": "probabilities of z/T"}
+JSMA = {"jsma": "JSMA", "jsma_decreasing": "JSMA with θ < 0", "jsma_untargeted": "untargeted JSMA"}
+BOUNDED = {
+    "fgsm/cross_entropy": "FGSM at T = 1",
+    "pgd/cross_entropy": "PGD at T = 1",
+    "fgsm/margin": "FGSM on logits",
+    "pgd/margin": "PGD on logits",
+    "square/margin": "Square",
+    "noise": "noise",
+}
+DISTANCES = {"cw_l2": "C&W L2", "cw_l0": "C&W L0", "cw_linf": "C&W L∞"}
+CONDITIONS = {
+    "iterated": "iterated at least as strong as one step",
+    "black_box": "no gradient-free attack stronger",
+    "transfer": "no transferred sample stronger",
+    "noise": "stronger than noise",
+    "unbounded": "fools all without a bound",
+    "monotone": "never weaker with more budget",
+}
+
+Attacker = Literal["naive", "adaptive", "gradient-free"]
 
 
 def per_cent(share: float) -> str:
@@ -49,14 +70,57 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def distance(length: float) -> str:
+    """A distance with three figures, so that columns of them line up: '1.52', '14.3', '784'."""
+    return f"{length:#.3g}".rstrip(".") if abs(length) < 1000 else count(round(length))
+
+
+def times(ratio: float) -> str:
+    """How many times as large: '1.3 ×', '0.95 ×', '120 ×'."""
+    if ratio < 0.995:
+        return f"{ratio:.2g} ×"
+    return f"{ratio:.1f} ×" if ratio < 10 else f"{ratio:,.0f} ×"
+
+
 def label(found: Evaluation) -> str:
-    """A model's name for a reader: 'no distillation' or 'T = 20'."""
+    """A network's name for a reader: 'no distillation', 'T = 20', or 'control, T = 20'."""
+    if found.control:
+        return f"control, T = {found.temperature:g}"
     return f"T = {found.temperature:g}" if found.distilled else "no distillation"
+
+
+def attack_name(name: str) -> str:
+    """An attack for a reader: 'jsma/scaled' is 'JSMA on z/T', 'pgd/margin' 'PGD on logits', 'cw_l2' 'C&W L2'."""
+    attack, _, output = name.partition("/")
+    if attack in JSMA:
+        return f"{JSMA[attack]} on {'z/T' if output == 'scaled' else output}"
+    if attack == "square":
+        return BOUNDED["square/margin"]
+    return BOUNDED.get(name) or DISTANCES.get(name) or name.replace("/", " on ")
+
+
+def attacker(name: str) -> Attacker:
+    """Who attacks so: through the softmax at T = 1 (naive), knowing the defense (adaptive), or without gradients."""
+    attack, _, output = name.partition("/")
+    if attack in ("square", "noise", "transfer"):
+        return "gradient-free"
+    return "naive" if output in ("probabilities", "cross_entropy") else "adaptive"
+
+
+def listed(networks: Sequence[Evaluation], value: Callable[[Evaluation], str | None]) -> str:
+    """A value of each network that has it: 'no distillation 85 %, T = 20 1.7 %'."""
+    return ", ".join(f"{label(found)} {text}" for found in networks if (text := value(found)) is not None)
 
 
 def temperatures(models: Sequence[Evaluation]) -> str:
     """Distilled models by their temperatures: 'T = 20 and 100'."""
     return "T = " + series([f"{found.temperature:g}" for found in models])
+
+
+def span(shares: Sequence[float]) -> str:
+    """From the least to the greatest share: '74.4 % to 76.1 %', or one where they are equal."""
+    low, high = per_cent(min(shares)), per_cent(max(shares))
+    return low if low == high else f"{low} to {high}"
 
 
 def series(parts: Sequence[str]) -> str:

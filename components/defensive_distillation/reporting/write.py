@@ -8,7 +8,7 @@ from pathlib import Path
 
 from defensive_distillation.evaluation import Evaluation
 from defensive_distillation.reporting.findings import checked, headline, paragraphs, verdicts
-from defensive_distillation.reporting.grid import Grid
+from defensive_distillation.reporting.grid import Examples, Grid
 from defensive_distillation.reporting.table import rows, to_csv, to_json
 
 
@@ -16,6 +16,7 @@ def write_report(
     evaluations: Sequence[Evaluation],
     grids: Mapping[str, Mapping[str, Grid]],
     *,
+    examples: Mapping[str, Examples],
     title: str,
     code_version: str,
     folder: Path,
@@ -23,8 +24,9 @@ def write_report(
     """Writes report.html, sweep.csv, sweep.json and figures/*.png into `folder`; the same bytes for the same input.
 
     Args:
-        evaluations: all models of the sweep, in any order.
-        grids: adversarial samples by model and attacked output; may lack any.
+        evaluations: all models of the sweep and their controls, in any order.
+        grids: JSMA's samples by model and attacked output; may lack any.
+        examples: what every attack makes of the same sources, by model; may lack any.
         title: of the page.
         code_version: of the code that measured.
         folder: made if it is not there.
@@ -37,7 +39,7 @@ def write_report(
 
     ordered = checked(evaluations)
     drawn = figures_as_png(ordered)
-    document = page(ordered, grids, title, code_version=code_version, drawn=drawn)
+    document = page(ordered, grids, title, examples=examples, code_version=code_version, drawn=drawn)
     table = rows(ordered)
     findings = {
         "headline": headline(ordered),

@@ -1,23 +1,23 @@
-"""attack: JSMA on a model, every source towards each other class, on each output that was asked for."""
+"""attack: JSMA as in the paper, and the attacks of those who know the defense; each saved part by part."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from defensive_distillation import codecs, compute, seeds
+from defensive_distillation import codecs, compute, control, seeds
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.attacks import StopReason, jsma
+from defensive_distillation.attacks import StopReason
 from defensive_distillation.codecs import StoredAttack
-from defensive_distillation.config import AttackConfig, JsmaOutput
-from defensive_distillation.data import Dataset, stratified_subset
+from defensive_distillation.config import AttackConfig
+from defensive_distillation.data import Dataset
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.models import as_input
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.suite import Run, pairs, runs
 from defensive_distillation.tracking import Tracker
 
 
@@ -27,12 +27,18 @@ def run(
     dataset: str,
     model: str,
     output: str,
+    surrogate: str | None = None,
     work: str | None = None,
     code: str = "",
     tracker: Tracker | None = None,
 ) -> Artifact:
-    """Attacks `model` on test images of `dataset` and writes what came of it to `output`; see `Stage.run`."""
+    """Attacks `model` on test images of `dataset` and writes what came of it to `output`; see `Stage.run`.
+
+    `surrogate` is the undistilled model, which transfer crafts its samples on.
+    """
     inputs = {"dataset": [dataset], "model": [model]}
+    if surrogate is not None and "transfer" in config.attacks:
+        inputs["surrogate"] = [surrogate]
     return STAGE.run(config, inputs, output, work=work, code=code, tracker=tracker)
 
 
@@ -41,92 +47,78 @@ def _compute(task: Task[AttackConfig]) -> Result:
     device = compute.device(config.device, config.threads)
     dataset = codecs.read_dataset(task.input("dataset"))
     features = dataset.test_images[0].numel()
-    if config.max_features > features:
+    if config.max_features > features and any(name.startswith("jsma") for name in config.attacks):
         raise ConfigurationError(
             f"attack.max_features: expected at most {features}, the features of an image, got {config.max_features}"
         )
-    model = codecs.read_model(task.input("model"), dataset).to(device)
-    sources, targets = pairs(dataset, config.sources, seeds.derive(config.seed, "attack"))
-    training_temperature = task.input("model").facts["temperature"]
-    tensors: dict[str, Tensor] = {}
-    variants: list[dict[str, Any]] = []
-    for number, output in enumerate(config.outputs):
-        temperature = training_temperature if output == "scaled" else 1.0
-        done = functools.partial(_progress, task, number * len(sources), len(config.outputs) * len(sources))
-        found = _attack(task, output, temperature, model, dataset, sources, targets, device, done)
-        tensors |= {f"{output}.{name}": tensor for name, tensor in found.tensors().items()}
-        variants.append(_summary(output, temperature, found))
-    facts = {
-        "attack": "jsma",
-        "pairs": len(sources),
-        "max_features": config.max_features,
-        "theta": config.theta,
-        "variants": variants,
-    }
-    return Result(facts, lambda folder: codecs.write_tensors(folder, tensors))
+    surrogate = _surrogate(task, dataset)
+    model, temperature = control.read_network(task.input("model"), dataset, config.control_temperature)
+    model.to(device)
+    wanted = list(runs(config, temperature, surrogate.to(device) if surrogate else None))
+    total = sum(len(pairs(dataset, one.sources, 0, targeted=one.targeted)[0]) for one in wanted)
+    found: dict[str, StoredAttack] = {}
+    for one in wanted:
+        found[one.name] = _attack(task, one, model, dataset, device, sum(len(f.success) for f in found.values()), total)
+    facts = {"variants": [_summary(one, found[one.name]) for one in wanted]}
+    return Result(facts, lambda folder: codecs.write_tensors(folder, codecs.attack_tensors(found)))
 
 
-def pairs(dataset: Dataset, sources: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Test images and target classes: a stratified choice of `sources`, each towards every other class (P,), (P,)."""
-    generator = torch.Generator().manual_seed(seed)
-    classes = dataset.num_classes
-    labels = dataset.test_labels
-    if sources >= classes:
-        chosen = stratified_subset(labels, sources, generator)
-    else:  # fewer sources than classes: some classes have none
-        chosen = torch.randperm(len(labels), generator=generator)[:sources].sort().values
-    target = torch.arange(classes).repeat(len(chosen), 1)
-    other = target != labels[chosen][:, None]
-    return chosen[:, None].expand_as(target)[other], target[other]
-
-
-def _progress(task: Task[AttackConfig], before: int, total: int, done: int) -> None:
-    task.progress.update(before + done, total, "pairs")
+def _surrogate(task: Task[AttackConfig], dataset: Dataset) -> nn.Module | None:
+    """The network that transfer crafts on, or None without transfer."""
+    if "transfer" not in task.config.attacks:
+        return None
+    if "surrogate" not in task.inputs:
+        raise ConfigurationError("attack: expected --surrogate, the undistilled model, for transfer, got none")
+    if task.input("surrogate").digest == task.input("model").digest:
+        raise ConfigurationError("attack: expected a surrogate for transfer, got the attacked model itself")
+    return codecs.read_model(task.input("surrogate"), dataset)
 
 
 def _attack(
     task: Task[AttackConfig],
-    output: JsmaOutput,
-    temperature: float,
+    run: Run,
     model: nn.Module,
     dataset: Dataset,
-    sources: Tensor,
-    targets: Tensor,
     device: torch.device,
-    progress: Any,
+    before: int,
+    total: int,
 ) -> StoredAttack:
-    """One attack, in parts that are saved, and read again after a kill."""
+    """One run, in parts that are saved, and read again after a kill."""
     config, parts = task.config, []
+    seed = seeds.derive(config.seed, "attack")
+    sources, targets = pairs(dataset, run.sources, seed, targeted=run.targeted)
     for start in range(0, len(sources), config.part_size):
-        source, target = sources[start : start + config.part_size], targets[start : start + config.part_size]
-        name = f"{output}-{start:08d}.safetensors"
+        rows = slice(start, start + config.part_size)
+        source, target = sources[rows], targets[rows]
+        name = f"{run.name.replace('/', '-')}-{start:08d}.safetensors"
         saved = task.work.read(name)
         if saved is None:
-            result = jsma(
+            done = before + start
+            results = run.results(
                 model,
                 as_input(dataset.test_images[source].to(device)),
                 target.to(device),
-                theta=config.theta,
-                max_features=config.max_features,
-                output="logits" if output == "logits" else "probabilities",
-                temperature=temperature,
+                seeds=seed // 2 + source,  # of the source, wherever it stands
                 batch_size=config.batch_size,
-                on_finished=lambda done, start=start: progress(start + done),  # type: ignore[misc]
+                on_finished=lambda count, done=done: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
             )
-            part = codecs.store_attack(dataset.test_images, source, target, result)
+            part = codecs.store_attack(dataset.test_images, source, target, results, dense=run.dense)
             task.work.write(name, codecs.pack(part.tensors()))
         else:
             part = StoredAttack(**codecs.unpack(saved, f"{task.work.location}/{name}"))
         parts.append(part)
-        progress(start + len(source))
+        task.progress.update(before + start + len(source), total, "samples")
     return codecs.join_attacks(parts)
 
 
-def _summary(output: str, temperature: float, found: StoredAttack) -> dict[str, Any]:
+def _summary(run: Run, found: StoredAttack) -> dict[str, Any]:
     reasons = torch.bincount(found.stop_reason.long(), minlength=len(StopReason)).tolist()
     return {
-        "output": output,
-        "temperature": temperature,
+        "name": run.name,
+        **run.facts,
+        "targeted": run.targeted,
+        "levels": list(run.levels),
+        "pairs": len(found.success),
         "successes": int(found.success.sum()),
         "stop_reasons": {reason.name.lower(): reasons[reason] for reason in StopReason},
     }
@@ -135,12 +127,15 @@ def _summary(output: str, temperature: float, found: StoredAttack) -> dict[str, 
 def _record(task: Task[AttackConfig], artifact: Artifact) -> None:
     assert task.tracker is not None
     run = task.tracker.model_run(task.label)
-    run.params({"temperature": task.input("model").facts["temperature"]})
-    run.params({f"attack.{key}": value for key, value in task.config.model_dump(mode="json").items()})
+    run.params({"temperature": task.config.control_temperature or task.input("model").facts["temperature"]})
+    settings = task.config.model_dump(mode="json", exclude={"attacks", "control_temperature"})
+    own = {key: value for key, value in settings.items() if task.config.concerns(key, task.config.attacks)}
+    run.params({f"attack.{key}": value for key, value in own.items()})
     run.metrics(
         {
-            f"jsma_success/{variant['output']}": variant["successes"] / artifact.facts["pairs"]
+            f"{variant['attack']}_success/{variant['output']}": variant["successes"] / variant["pairs"]
             for variant in artifact.facts["variants"]
+            if "output" in variant
         }
     )
 

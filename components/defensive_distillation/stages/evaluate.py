@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation import codecs, compute, gradients, metrics
+from defensive_distillation import attack_findings, codecs, compute, control, gradients, metrics
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.codecs import StoredAttack
-from defensive_distillation.config import EvaluateConfig
+from defensive_distillation.attack_findings import RunFound
+from defensive_distillation.conditions import conditions
+from defensive_distillation.config import AttackName, EvaluateConfig
 from defensive_distillation.data import Dataset
 from defensive_distillation.distillation import softmax_at
 from defensive_distillation.errors import ArtifactError
-from defensive_distillation.evaluation import AttackFindings, DatasetFacts, Epoch, Evaluation, Gradients
+from defensive_distillation.evaluation import DatasetFacts, Epoch, Evaluation, Gradients
+from defensive_distillation.masking import judge
 from defensive_distillation.models import as_input, predict
 from defensive_distillation.pictures import pictures
 from defensive_distillation.records import record_evaluation
-from defensive_distillation.sample_grid import sample_grid
+from defensive_distillation.sample_grid import examples, sample_grid
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
 from defensive_distillation.tracking import Tracker
@@ -49,22 +52,21 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
     device = compute.device(config.device, config.threads)
     dataset = codecs.read_dataset(task.input("dataset"))
-    model = codecs.read_model(task.input("model"), dataset).to(device)
+    model, temperature = control.read_network(task.input("model"), dataset, config.control_temperature)
+    model.to(device)
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
-    findings: list[AttackFindings] = []
-    tensors: dict[str, Tensor] = {}
-    for artifact in task.inputs["attacks"]:
-        _require_same_model(task, artifact)
-        for output, found in codecs.read_attack(artifact).items():
-            if any(other.output == output for other in findings):
-                raise ArtifactError(f"{artifact.location}: expected one attack on {output}, got a second")
-            findings.append(_attack_findings(artifact, output, found, dataset))
-            tensors |= {f"{output}.{k}": v for k, v in sample_grid(dataset, found).items()}
-    at_1, at_temperature = _gradients(task, model, dataset, device, (1.0, facts["temperature"]))
+    runs = _runs(task)
+    checked = conditions(runs)
+    at_1, at_temperature = _gradients(task, model, dataset, device, (1.0, temperature))
+    of = {
+        kind: [run for run in runs.values() if run.attack.startswith(kind)]
+        for kind in ("jsma", "cw_", "transfer", *attack_findings.BOUNDED)
+    }
     evaluation = Evaluation(
         name=task.label,
         distilled=facts["role"] == "student",
-        temperature=facts["temperature"],
+        control=config.control_temperature is not None,
+        temperature=temperature,
         architecture=facts["architecture"],
         seed=config.seed,
         dataset=DatasetFacts(
@@ -83,10 +85,39 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
         teacher_training=tuple(Epoch(**epoch) for epoch in facts["teacher_training"]),
         gradients_at_1=at_1,
         gradients_at_temperature=at_temperature,
-        attacks=tuple(findings),
+        attacks=tuple(attack_findings.jsma(run, dataset.test_images[0].numel()) for run in of["jsma"]),
+        bounded=tuple(attack_findings.bounded(run) for kind in attack_findings.BOUNDED for run in of[kind]),
+        distances=tuple(attack_findings.distances(run) for run in of["cw_"]),
+        transfer=attack_findings.transfer(of["transfer"][0], "baseline") if of["transfer"] else None,
+        worst_case=attack_findings.worst_case(list(runs.values())),
+        conditions=tuple(checked),
+        masking=judge(_paired(runs), checked, same=temperature == 1),
     )
-    content = evaluation.model_dump(mode="json")
-    return Result({"evaluation": content}, lambda folder: codecs.write_tensors(folder, tensors))
+    shown, names = examples(dataset, list(runs.values()))
+    tensors = {f"examples.{name}": tensor for name, tensor in shown.items()}
+    for run in of["jsma"]:
+        if run.attack == "jsma":
+            grid = sample_grid(dataset, run.found)
+            tensors |= {f"{run.facts['output']}.{name}": tensor for name, tensor in grid.items()}
+    content = {"evaluation": evaluation.model_dump(mode="json"), "examples": names}
+    return Result(content, lambda folder: codecs.write_tensors(folder, tensors))
+
+
+def _runs(task: Task[EvaluateConfig]) -> dict[str, RunFound]:
+    """The runs of all attacks, in the order of the configuration's names: Kubeflow collects in any order.
+
+    Raises:
+        ArtifactError: if an attack was on another model or dataset, or one was run twice.
+    """
+    runs: dict[str, RunFound] = {}
+    for artifact in task.inputs["attacks"]:
+        _require_same_model(task, artifact)
+        for facts, found in zip(artifact.facts["variants"], codecs.read_attack(artifact).values(), strict=True):
+            if facts["name"] in runs:
+                raise ArtifactError(f"{artifact.location}: expected one run of {facts['name']}, got a second")
+            runs[facts["name"]] = RunFound(facts, found)
+    order = {name: number for number, name in enumerate(get_args(AttackName))}
+    return dict(sorted(runs.items(), key=lambda item: order[item[1].attack]))
 
 
 def _require_same_model(task: Task[EvaluateConfig], attack: Artifact) -> None:
@@ -96,37 +127,20 @@ def _require_same_model(task: Task[EvaluateConfig], attack: Artifact) -> None:
                 f"{attack.location}: expected an attack on the {name} {task.input(name).digest[:12]}, "
                 f"got one on {attack.manifest.inputs[name][0][:12]}"
             )
+    theirs, ours = attack.manifest.config.get("control_temperature"), task.config.control_temperature
+    if theirs != ours:
+        raise ArtifactError(f"{attack.location}: expected an attack with control_temperature {ours}, got {theirs}")
 
 
-def _attack_findings(artifact: Artifact, output: str, found: StoredAttack, dataset: Dataset) -> AttackFindings:
-    facts = artifact.facts
-    variant = next(v for v in facts["variants"] if v["output"] == output)
-    features, budget = dataset.test_images[0].numel(), facts["max_features"]
-    count, successes = facts["pairs"], variant["successes"]
-    changed = found.changed_features.long()
-    mean_changed = float(changed[found.success].double().mean()) if successes else None
-    robustness, failures = metrics.robustness(
-        found.source_index, found.success, changed, max_features=budget, features=features
-    )
-    budgets, curve = metrics.success_by_budget(found.success, changed, budget)
-    return AttackFindings(
-        attack=facts["attack"],
-        output=output,
-        temperature=variant["temperature"],
-        max_features=budget,
-        theta=facts["theta"],
-        pairs=count,
-        successes=successes,
-        success_rate=successes / count,
-        success_interval=metrics.wilson_interval(successes, count),
-        mean_changed_features=mean_changed,
-        mean_distortion=mean_changed / features if mean_changed is not None else None,
-        stop_reasons=variant["stop_reasons"],
-        robustness=robustness,
-        robustness_failures=failures,
-        budgets=tuple(budgets),
-        success_by_budget=tuple(curve),
-    )
+def _paired(runs: Mapping[str, RunFound]) -> tuple[int, int, int, int] | None:
+    """Pairs that JSMA fools on (z/T and at T = 1, z/T alone, T = 1 alone, neither); None if one was not run."""
+    if "jsma/scaled" not in runs or "jsma/probabilities" not in runs:
+        return None
+    scaled, plain = runs["jsma/scaled"].found.success, runs["jsma/probabilities"].found.success
+    if len(scaled) != len(plain):
+        return None
+    both, first, second = ((scaled & plain).sum(), (scaled & ~plain).sum(), (~scaled & plain).sum())
+    return int(both), int(first), int(second), int((~scaled & ~plain).sum())
 
 
 def _gradients(

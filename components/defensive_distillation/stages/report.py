@@ -10,7 +10,7 @@ from defensive_distillation.artifacts import Artifact
 from defensive_distillation.config import ReportConfig
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation import Evaluation, in_order
-from defensive_distillation.pictures import grids
+from defensive_distillation.pictures import examples, grids
 from defensive_distillation.records import record_evaluation
 from defensive_distillation.reporting import write_report
 from defensive_distillation.stage_command import main
@@ -44,12 +44,15 @@ def _evaluations(task: Task[ReportConfig]) -> list[Evaluation]:
 
 def _compute(task: Task[ReportConfig]) -> Result:
     evaluations = _evaluations(task)
-    samples = {artifact.facts["evaluation"]["name"]: grids(artifact) for artifact in task.inputs["evaluations"]}
+    artifacts = {artifact.facts["evaluation"]["name"]: artifact for artifact in task.inputs["evaluations"]}
+    samples = {name: grids(artifact) for name, artifact in artifacts.items()}
+    sheets = {name: found for name, artifact in artifacts.items() if (found := examples(artifact)) is not None}
 
     def write_files(folder: Path) -> None:
         write_report(
             evaluations,
             samples,
+            examples=sheets,
             title=task.config.title,
             code_version=f"{__version__} ({STAGE.code})",
             folder=folder,

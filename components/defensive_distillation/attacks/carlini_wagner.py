@@ -1,0 +1,159 @@
+"""Carlini and Wagner's attacks: the nearest adversarial sample in L2, L0 or L∞.
+
+Carlini, Wagner: Towards Evaluating the Robustness of Neural Networks, 2017, https://arxiv.org/abs/1608.04644. They
+work on the margin of the logits, so a saturated softmax does not concern them: they show that distillation does not
+defend. Each norm has a file of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from defensive_distillation.attacks.carlini_wagner_l0 import nearest_l0
+from defensive_distillation.attacks.carlini_wagner_l2 import nearest_l2
+from defensive_distillation.attacks.carlini_wagner_linf import nearest_linf
+from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, clearly_reached, logits_of, require_attackable
+from defensive_distillation.attacks.result import AttackResult, StopReason
+from defensive_distillation.errors import InputError
+
+Norm = Literal["l0", "l2", "linf"]
+
+# step size and first constant of each norm's published code
+_LEARNING_RATE = {"l2": 0.01, "l0": 0.01, "linf": 0.005}
+_INITIAL_CONSTANT = {"l2": 1e-3, "l0": 1e-3, "linf": 1e-5}
+_LARGEST_CONSTANT = {"l2": 1e10, "l0": 2e6, "linf": 20.0}
+
+
+class _Common(TypedDict):
+    """What the three attacks are told alike."""
+
+    steps: int
+    learning_rate: float
+    abort_early: bool
+    clip: tuple[float, float]
+    targeted: bool
+    confidence: float
+
+
+def carlini_wagner(
+    model: nn.Module,
+    images: Tensor,
+    target_classes: Tensor,
+    *,
+    norm: Norm = "l2",
+    targeted: bool = True,
+    confidence: float = 0.0,
+    steps: int = 1_000,
+    search_steps: int = 9,
+    learning_rate: float | None = None,
+    initial_constant: float | None = None,
+    largest_constant: float | None = None,
+    constant_factor: float = 2.0,
+    abort_early: bool = True,
+    clip: tuple[float, float] = (0.0, 1.0),
+    batch_size: int | None = None,
+    on_finished: Callable[[int], None] | None = None,
+) -> AttackResult:
+    """The nearest sample in `norm` that is classified as the target, by a margin of κ.
+
+    Args:
+        model: returns logits (N, K); must be in evaluation mode.
+        images: sources (N, C, H, W) within `clip`, float.
+        target_classes: (N,) int64; without `targeted`, the true classes, which are to be left.
+        norm: l2 (Section VI-A), l0 (VI-B, counted in pixels) or linf (VI-C).
+        targeted: whether the classes are to be reached, or left.
+        confidence: κ >= 0 (Section V-A), by how much the wanted logit exceeds the others.
+        steps: of Adam for one constant; at most, with `abort_early`.
+        search_steps: of the binary search over the constant, L2 alone; L0 and L∞ multiply it until they succeed.
+        learning_rate: of Adam; None means the authors' 0.01 for L2 and L0, 0.005 for L∞.
+        initial_constant: c at first; None means the authors' 1e-3 for L2 and L0, 1e-5 for L∞.
+        largest_constant: L0 and L∞ give up beyond it; None means the authors' 2e6 and 20.
+        constant_factor: of L0 and L∞, above 1: what c is multiplied by where it did not suffice.
+        abort_early: leave a constant when the loss no longer falls.
+        clip: the box (lo, hi).
+        batch_size: samples in the network at once; None means 128.
+        on_finished: called with the number of samples that have ended, whenever it grows.
+
+    Returns:
+        The nearest samples found. One that was not found is the source itself, and its stop reason BUDGET. A source
+        that is classified as wanted from the start is a success without a change.
+
+    Raises:
+        InputError: for a model in training mode or one that returns probabilities, or a bad argument.
+    """
+    require_attackable(model, images, target_classes, clip, batch_size)
+    _require(norm, confidence, steps, search_steps, learning_rate, initial_constant, largest_constant, constant_factor)
+    rate = learning_rate or _LEARNING_RATE[norm]
+    first, last = initial_constant or _INITIAL_CONSTANT[norm], largest_constant or _LARGEST_CONSTANT[norm]
+    parts: list[AttackResult] = []
+    size = batch_size or DEFAULT_BATCH_SIZE
+    for batch, classes in zip(images.detach().split(size), target_classes.split(size), strict=True):
+        with torch.no_grad():
+            at_start = clearly_reached(
+                logits_of(model, batch, classes), classes, targeted=targeted, confidence=confidence
+            )
+        adversarial, success, spent = batch.clone(), at_start.clone(), torch.zeros_like(classes)
+        rest = (~at_start).nonzero().squeeze(1)
+        if len(rest):
+            common: _Common = {
+                "steps": steps,
+                "learning_rate": rate,
+                "abort_early": abort_early,
+                "clip": clip,
+                "targeted": targeted,
+                "confidence": confidence,
+            }
+            if norm == "l2":
+                found = nearest_l2(
+                    model, batch[rest], classes[rest], search_steps=search_steps, initial_constant=first, **common
+                )
+            else:
+                solve = nearest_l0 if norm == "l0" else nearest_linf
+                found = solve(
+                    model,
+                    batch[rest],
+                    classes[rest],
+                    initial_constant=first,
+                    largest_constant=last,
+                    constant_factor=constant_factor,
+                    **common,
+                )
+            adversarial[rest], success[rest], spent[rest] = found
+        reason = torch.where(success, int(StopReason.SUCCESS), int(StopReason.BUDGET)).to(torch.int8)
+        parts.append(AttackResult.of(batch, adversarial, success, reason, spent))
+        if on_finished:
+            on_finished(sum(len(part.success) for part in parts))
+    return AttackResult.joined(parts)
+
+
+def _require(
+    norm: str,
+    confidence: float,
+    steps: int,
+    search_steps: int,
+    learning_rate: float | None,
+    initial_constant: float | None,
+    largest_constant: float | None,
+    constant_factor: float,
+) -> None:
+    if norm not in _LEARNING_RATE:
+        raise InputError(f"norm: expected l0, l2 or linf, got {norm!r}")
+    if not (math.isfinite(confidence) and confidence >= 0):
+        raise InputError(f"confidence: expected a finite number from 0, got {confidence}")
+    for name, count in (("steps", steps), ("search_steps", search_steps)):
+        if count < 1:
+            raise InputError(f"{name}: expected at least 1, got {count}")
+    for name, value in (
+        ("learning_rate", learning_rate),
+        ("initial_constant", initial_constant),
+        ("largest_constant", largest_constant),
+    ):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(f"{name}: expected a finite number above 0, got {value}")
+    if not (math.isfinite(constant_factor) and constant_factor > 1):
+        raise InputError(f"constant_factor: expected a finite number above 1, got {constant_factor}")

@@ -1,0 +1,67 @@
+"""Fast gradient sign method (Goodfellow, Shlens, Szegedy 2015, https://arxiv.org/abs/1412.6572, Section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, logits_of, reached, require_attackable
+from defensive_distillation.attacks.objective import Loss, descent, require_ball
+from defensive_distillation.attacks.result import AttackResult, StopReason
+
+
+def fgsm(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epsilon: float,
+    targeted: bool = False,
+    loss: Loss = "cross_entropy",
+    temperature: float = 1.0,
+    clip: tuple[float, float] = (0.0, 1.0),
+    batch_size: int | None = None,
+    on_finished: Callable[[int], None] | None = None,
+) -> AttackResult:
+    """One step of size ε in each feature, along the sign of the loss's gradient.
+
+    Args:
+        model: returns logits (N, K); must be in evaluation mode.
+        images: sources (N, C, H, W) within `clip`, float.
+        labels: (N,) int64, the true classes; with `targeted`, the classes to reach.
+        epsilon: radius of the L∞ ball, above 0.
+        targeted: whether `labels` are to be reached, or left.
+        loss: cross_entropy of the softmax at `temperature`, or the margin of the logits.
+        temperature: T of the softmax; without meaning for the margin.
+        clip: the box (lo, hi).
+        batch_size: samples in the network at once; None means 128.
+        on_finished: called with the number of samples that have ended, whenever it grows.
+
+    Returns:
+        The adversarial samples; one whose source already is where it should be is left as it is.
+
+    Raises:
+        InputError: for a model in training mode or one that returns probabilities, or a bad argument.
+    """
+    require_attackable(model, images, labels, clip, batch_size)
+    require_ball(epsilon, loss, temperature)
+    parts: list[AttackResult] = []
+    for batch, classes in zip(
+        images.detach().split(batch_size or DEFAULT_BATCH_SIZE),
+        labels.split(batch_size or DEFAULT_BATCH_SIZE),
+        strict=True,
+    ):
+        at_start, gradient = descent(model, batch, classes, targeted=targeted, loss=loss, temperature=temperature)
+        stepped = (batch - epsilon * gradient.sign()).clamp(*clip)
+        adversarial = torch.where(at_start[:, None, None, None], batch, stepped)
+        with torch.no_grad():
+            success = reached(logits_of(model, adversarial, classes), classes, targeted=targeted)
+        reason = torch.where(success, int(StopReason.SUCCESS), int(StopReason.BUDGET))
+        reason[~success & (gradient == 0).flatten(1).all(1)] = StopReason.ZERO_GRADIENT
+        spent = torch.ones_like(classes)
+        parts.append(AttackResult.of(batch, adversarial, success, reason.to(torch.int8), spent))
+        if on_finished:
+            on_finished(sum(len(part.success) for part in parts))
+    return AttackResult.joined(parts)

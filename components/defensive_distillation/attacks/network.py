@@ -1,0 +1,103 @@
+"""The network under attack: what an attack may be given, and how it asks for logits."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from defensive_distillation.errors import InputError
+
+DEFAULT_BATCH_SIZE = 128
+_ROUNDING = 1e-5  # by which the probabilities of a sample may miss a sum of 1
+
+
+def require_attackable(
+    model: nn.Module,
+    images: Tensor,
+    classes: Tensor,
+    clip: tuple[float, float],
+    batch_size: int | None,
+    *,
+    least_features: int = 1,
+) -> None:
+    """Checks what all attacks are given.
+
+    Raises:
+        InputError: for a model in training mode or one that returns probabilities, images or classes of a wrong shape
+            or type, values outside the box.
+    """
+    if any(module.training for module in model.modules()):
+        raise InputError("model: expected evaluation mode (model.eval()), got training mode")
+    if images.dim() != 4 or not images.is_floating_point() or len(images) == 0:
+        raise InputError(f"images: expected float (N, C, H, W) with N > 0, got {images.dtype} {tuple(images.shape)}")
+    if images[0].numel() < least_features:
+        raise InputError(f"images: expected at least {least_features} features, got {images[0].numel()}")
+    if classes.shape != images.shape[:1] or classes.dtype != torch.int64:
+        expected, got = tuple(images.shape[:1]), tuple(classes.shape)
+        raise InputError(f"target_classes: expected int64 {expected}, got {classes.dtype} {got}")
+    if int(classes.min()) < 0:
+        raise InputError(f"target_classes: expected values from 0, got {int(classes.min())}")
+    low, high = clip
+    if not -math.inf < low < high < math.inf:
+        raise InputError(f"clip: expected finite (lo, hi) with lo < hi, got {clip}")
+    if not bool(((images >= low) & (images <= high)).all()):
+        raise InputError(f"images: expected values within [{low}, {high}], got {images.min():g} to {images.max():g}")
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size: expected at least 1, got {batch_size}")
+    first = slice(0, batch_size or DEFAULT_BATCH_SIZE)
+    _require_logits(model, images[first], classes[first])
+
+
+def logits_of(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+    """The logits (N, K) of a batch, checked.
+
+    Raises:
+        InputError: for another shape, values that are not finite, or classes that do not exist.
+    """
+    logits = model(images)
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(f"model: expected logits of shape ({len(images)}, K), got {got}")
+    if logits.shape[1] < 2:
+        raise InputError(f"model: expected logits of at least 2 classes, got {logits.shape[1]}")
+    values = logits.detach()
+    if not bool(values.isfinite().all()):
+        raise InputError("model: expected finite logits, got NaN or infinity")
+    if int(classes.max()) >= logits.shape[1]:
+        raise InputError(f"target_classes: expected values below {logits.shape[1]}, got {int(classes.max())}")
+    return logits
+
+
+@torch.no_grad()
+def _require_logits(model: nn.Module, images: Tensor, classes: Tensor) -> None:
+    values = logits_of(model, images, classes)
+    if bool((values >= 0).all()) and bool(((values.sum(dim=1) - 1).abs() < _ROUNDING).all()):
+        raise InputError("model: expected logits, got probabilities (rows that sum to 1); leave the softmax out")
+
+
+def margin(logits: Tensor, classes: Tensor, *, targeted: bool) -> Tensor:
+    """How far an attack is from its goal: negative once it is reached (f_6 of C&W, without κ). (N,).
+
+    Targeted, the largest other logit less the target's; untargeted, the true class's less the largest other.
+    """
+    own = logits.gather(1, classes[:, None]).squeeze(1)
+    other = logits.scatter(1, classes[:, None], -torch.inf).amax(dim=1)
+    return other - own if targeted else own - other
+
+
+def reached(logits: Tensor, classes: Tensor, *, targeted: bool) -> Tensor:
+    """Whether the class predicted is the target, or untargeted, another than the true one. (N,) bool."""
+    predicted = logits.argmax(dim=1)
+    return predicted == classes if targeted else predicted != classes
+
+
+def clearly_reached(logits: Tensor, classes: Tensor, *, targeted: bool, confidence: float) -> Tensor:
+    """Whether the goal is reached by κ = `confidence`, and by more than rounding.
+
+    An attack that looks for the nearest sample ends on the decision boundary, where a batch of another size would
+    decide otherwise. A hundred units of the last place of the largest logit are asked beyond κ. (N,) bool.
+    """
+    slack = 100 * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
+    return margin(logits, classes, targeted=targeted) <= -confidence - slack

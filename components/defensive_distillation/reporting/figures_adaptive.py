@@ -1,0 +1,231 @@
+"""Figures of the attacks that know the defense: success by radius, distances, the size of the logits.
+
+Like those of figures.py each is a pure function of the evaluations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import nan
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+from defensive_distillation.evaluation import BoundedFindings, Evaluation, WorstCase
+from defensive_distillation.reporting.drawing import (
+    DODGE,
+    INK,
+    MUTED,
+    PAPER,
+    Mark,
+    TemperatureAxis,
+    draw_by_temperature,
+    figure,
+    handle,
+    legend,
+    message,
+    panel_figure,
+    style,
+)
+from defensive_distillation.reporting.measures import CaseName, mean_distance
+from defensive_distillation.reporting.networks import controls, distilled, models, undistilled
+from defensive_distillation.reporting.paper import SECOND_HAND_LOGITS, SECOND_HAND_TEMPERATURE, published
+from defensive_distillation.reporting.words import attack_name, column_per_cent, label
+
+BOUNDED_MARKS = {  # orange through the softmax at T = 1, green through the logits, blue and grey without gradients
+    "fgsm/cross_entropy": Mark("FGSM at T = 1", "#d55e00", "v", "--"),
+    "pgd/cross_entropy": Mark("PGD at T = 1", "#d55e00", "o"),
+    "fgsm/margin": Mark("FGSM on logits", "#007a5a", "P", "--"),
+    "pgd/margin": Mark("PGD on logits", "#007a5a", "^"),
+    "square/margin": Mark("Square, no gradient", "#0072b2", "s"),
+    "noise": Mark("noise", "#767676", "x", ":"),
+}
+WORST_MARK = Mark("any attack", "#c9c9c9", "")
+CASE_MARKS: dict[CaseName, Mark] = {
+    "best": Mark("best case", "#0072b2", "s", "--"),
+    "average": Mark("average case", "#007a5a", "^"),
+    "worst": Mark("worst case", "#aa4499", "o", ":"),
+}
+NORMS = {
+    "cw_l2": "L2 distance",
+    "cw_l0": "L0: changed\npixels",
+    "cw_linf": "L∞ distance",
+}
+_SCALE_MARK = Mark("trained network", INK, "o")
+_CONTROL_MARK = Mark("control: logits × T", "#007a5a", "x")
+_LEVEL_MARK = Mark("T × no distillation", MUTED, "", ":")
+_SECOND_HAND_MARK = Mark("C&W, second-hand", PAPER, "D")
+
+
+def success_by_epsilon(evaluations: Sequence[Evaluation]) -> Figure:
+    """Share of samples fooled within an L∞ radius, by attack and by any attack, one panel a model."""
+    networks = [found for found in models(evaluations) if found.bounded]
+    if not networks:
+        return message("No attack within an L∞ radius was run.")
+    with style():
+        drawn, panels = panel_figure(len(networks), shared=True)
+        marks: dict[str, Mark] = {}
+        for axes, found in zip(panels, networks, strict=True):
+            if found.worst_case and found.worst_case.epsilons:
+                marks["any attack"] = WORST_MARK
+                _draw_radii(axes, found.worst_case, WORST_MARK, width=7)
+            for bounded in found.bounded:
+                mark = BOUNDED_MARKS.get(bounded.name, Mark(attack_name(bounded.name), MUTED, "d", ":"))
+                marks[bounded.name] = mark
+                _draw_radii(axes, bounded, mark)
+            axes.set_title(label(found), fontsize=12, loc="left")
+            axes.set_ylim(-4, 104)
+            _radius_axis(axes, sorted({epsilon for bounded in found.bounded for epsilon in bounded.epsilons}))
+        drawn.supxlabel("L∞ radius (images are in [0, 1])", fontsize=12)
+        drawn.supylabel("Samples fooled, %", fontsize=12)
+        known = [name for name in BOUNDED_MARKS if name in marks]
+        rest = [name for name in marks if name not in BOUNDED_MARKS]
+        legend(drawn, [_thick(handle(marks[name]), name == "any attack") for name in (*known, *rest)])
+    return drawn
+
+
+def cw_distances(evaluations: Sequence[Evaluation]) -> Figure:
+    """Mean distance that Carlini and Wagner's attacks need against temperature, a panel a norm.
+
+    The level across is the undistilled network's. Where an attack did not reach every target, its success is written.
+    """
+    norms = [attack for attack in NORMS if any(found.distance(attack) for found in models(evaluations))]
+    if not norms:
+        return message("No attack for the nearest sample was run.")
+    with style():
+        drawn = figure(1.2 + 1.75 * len(norms))
+        panels = list(drawn.subplots(len(norms), 1, sharex=True, squeeze=False).flat)
+        where = TemperatureAxis(evaluations)
+        for axes, attack in zip(panels, norms, strict=True):
+            for (case, mark), shift in zip(CASE_MARKS.items(), DODGE.values(), strict=True):
+                lengths = [mean_distance(found, attack, case) for found in where.models]
+                values = [nan if length is None else length for length in lengths]
+                draw_by_temperature(axes, where, mark, values, shift=shift)
+            axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
+            axes.set_ylabel(NORMS[attack])
+            _missed(axes, where, attack)
+            where.apply(axes, label=axes is panels[-1])
+            axes.tick_params(axis="x", labelbottom=axes is panels[-1])
+        legend(drawn, [handle(mark) for mark in CASE_MARKS.values()], columns=3)
+    return drawn
+
+
+def logit_scale(evaluations: Sequence[Evaluation]) -> Figure:
+    """Mean absolute logit against temperature, both on log scales, beside the line that is proportional to T."""
+    baseline = undistilled(evaluations)
+    if not models(evaluations):
+        return message("No model was evaluated.")
+    with style():
+        drawn = figure(4.2)
+        axes = drawn.subplots()
+        handles = [handle(_SCALE_MARK)]
+        _draw_logits(axes, [baseline] if baseline else [], _SCALE_MARK, name="no distillation")
+        _draw_logits(axes, distilled(evaluations), _SCALE_MARK)
+        if controls(evaluations):
+            _draw_logits(axes, controls(evaluations), _CONTROL_MARK, line=False)
+            handles.append(handle(_CONTROL_MARK, line=False))
+        if baseline:
+            last = max([found.temperature for found in evaluations] + [10.0])
+            axes.plot(
+                [1, last],
+                [baseline.mean_absolute_logit, last * baseline.mean_absolute_logit],
+                color=_LEVEL_MARK.colour,
+                linestyle=_LEVEL_MARK.dash,
+                zorder=1,
+                label=_LEVEL_MARK.label,
+            )
+            handles.append(handle(_LEVEL_MARK))
+        if published(evaluations[0].dataset):
+            axes.plot(
+                [1, SECOND_HAND_TEMPERATURE],
+                SECOND_HAND_LOGITS,
+                color=_SECOND_HAND_MARK.colour,
+                marker=_SECOND_HAND_MARK.marker,
+                markerfacecolor="white",
+                linestyle="none",
+                label=_SECOND_HAND_MARK.label,
+                zorder=1,
+            )
+            handles.append(handle(_SECOND_HAND_MARK, hollow=True, line=False))
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        temperatures = sorted({1.0, *(found.temperature for found in evaluations)})
+        _log_ticks(axes, temperatures)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("Temperature T of distillation")
+        axes.set_ylabel("Mean |logit|")
+        legend(drawn, handles)
+    return drawn
+
+
+def _draw_radii(axes: Axes, found: BoundedFindings | WorstCase, mark: Mark, *, width: float = 1.8) -> None:
+    axes.plot(
+        found.epsilons,
+        [100 * share for share in found.success_by_epsilon],
+        color=mark.colour,
+        linestyle=mark.dash,
+        marker=mark.marker or None,
+        markersize=5,
+        linewidth=width,
+        solid_capstyle="round",
+        zorder=1 if width > 2 else 2,
+        label=mark.label,
+    )
+
+
+def _radius_axis(axes: Axes, radii: Sequence[float]) -> None:
+    if len(radii) > 1 and radii[0] > 0 and radii[-1] / radii[0] > 5:
+        axes.set_xscale("log")
+    _log_ticks(axes, radii)
+
+
+def _log_ticks(axes: Axes, values: Sequence[float]) -> None:
+    """Ticks at `values`, from the largest down, that leave each other room."""
+    log = axes.get_xscale() == "log"
+    least = (max(values) / min(values)) ** (1 / 7) if log else (max(values) - min(values)) / 7
+    shown: list[float] = []
+    for value in sorted(values, reverse=True):
+        if not shown or (shown[-1] / value >= least if log else shown[-1] - value >= least):
+            shown.append(value)
+    axes.set_xticks(shown, [f"{value:.2g}" if value < 100 else f"{value:g}" for value in shown])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _thick(made: Line2D, thick: bool) -> Line2D:
+    if thick:
+        made.set_linewidth(7)
+    return made
+
+
+def _missed(axes: Axes, where: TemperatureAxis, attack: str) -> None:
+    """The success rate where it is not 100 %."""
+    for found in where.models:
+        distances = found.distance(attack)
+        if distances and distances.successes < distances.pairs:
+            axes.text(
+                where.place(found),
+                0.02,
+                column_per_cent(distances.success_rate).replace(".0 %", " %"),
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                va="bottom",
+                fontsize=10,
+                color=INK,
+            )
+
+
+def _draw_logits(axes: Axes, networks: Sequence[Evaluation], mark: Mark, *, name: str = "", line: bool = True) -> None:
+    if networks:
+        axes.plot(
+            [found.temperature for found in networks],
+            [found.mean_absolute_logit for found in networks],
+            color=mark.colour,
+            marker=mark.marker,
+            markersize=9 if mark is _CONTROL_MARK else 7,
+            markeredgewidth=2 if mark is _CONTROL_MARK else 1,
+            linestyle=mark.dash if line else "none",
+            label=name or mark.label,
+        )

@@ -1,0 +1,151 @@
+"""What the attacks say that the paper did not have: distances, bounded attacks, transfer, controls, conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from defensive_distillation.evaluation import Evaluation, in_order
+from defensive_distillation.reporting.measures import (
+    best_transfer,
+    failed,
+    fooled_within,
+    relative_distance,
+    reported_radius,
+    temperature_correlation,
+)
+from defensive_distillation.reporting.networks import chosen, controls, distilled
+from defensive_distillation.reporting.paper import SECOND_HAND_CORRELATION
+from defensive_distillation.reporting.verdicts import attacked
+from defensive_distillation.reporting.words import (
+    count,
+    label,
+    per_cent,
+    series,
+    span,
+    temperatures,
+    times,
+)
+
+_NORMS = {"cw_l2": "L2", "cw_l0": "L0", "cw_linf": "L∞"}
+
+
+def distances_paragraph(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
+    """Carlini and Wagner's attacks: how often they reach their target, and from how far."""
+    shares = [found.success_rate for network in networks for found in network.distances if found.pairs]
+    if not shares:
+        return ""
+    ran = [norm for attack, norm in _NORMS.items() if any(network.distance(attack) for network in networks)]
+    text = (
+        f"Carlini and Wagner's attacks climb the logits and look for the nearest adversarial sample. In {series(ran)} "
+        f"they reach their target on {span(shares)} of the pairs of the distilled networks."
+    )
+    ratios = {
+        norm: [ratio for network in networks if (ratio := relative_distance(network, baseline, attack)) is not None]
+        for attack, norm in _NORMS.items()
+    }
+    said = [f"{_between(found)} in {norm}" for norm, found in ratios.items() if found]
+    if said:
+        text += (
+            " Measured against the undistilled network, the mean distance to a target class chosen at random is "
+            f"{series(said)}."
+        )
+    together = temperature_correlation(networks)
+    if together is not None:
+        text += (
+            f" Temperature and mean L2 distance correlate by {_signed(together)} "
+            f"(Carlini and Wagner, second-hand: {_signed(SECOND_HAND_CORRELATION)})."
+        )
+    return text
+
+
+def bounded_paragraph(evaluations: Sequence[Evaluation]) -> str:
+    """The bounded attacks on the chosen network, naive and adaptive, and what finds it without its gradients."""
+    found = chosen(evaluations)
+    radius = reported_radius(found) if found else None
+    if found is None or radius is None:
+        return ""
+    hows = {"pgd/cross_entropy": "through the softmax at T = 1", "pgd/margin": "through the logits"}
+    shares = [(fooled_within(found.within(name), radius), how) for name, how in hows.items()]
+    said = [f"{per_cent(share)} of the samples {how}" for share, how in shares if share is not None]
+    text = f"At {label(found)} PGD within an L∞ radius of {radius:g} fools {series(said)}." if said else ""
+    others = _without_gradients(found, radius)
+    if others:
+        text += f" Without any gradient of this network, {series(others)}."
+    worst = found.worst_case
+    if worst and worst.sources:
+        text += f" Taken together, the attacks fool it on {count(worst.fooled)} of {count(worst.sources)} sources."
+    return text.strip()
+
+
+def control_paragraph(evaluations: Sequence[Evaluation]) -> str:
+    """The same 'defense' without distillation."""
+    shown = [found for found in controls(evaluations) if attacked(found, "probabilities")]
+    if not shown:
+        return ""
+    masked = [found for found in shown if found.masking.masked == "yes"]
+    rates = [attack.success_rate for found in shown if (attack := attacked(found, "probabilities"))]
+    scaled = [attack.success_rate for found in shown if (attack := attacked(found, "scaled"))]
+    back = f", and on {span(scaled)} once they are divided by T again" if scaled else ""
+    text = (
+        f"The control: the undistilled network with its logits multiplied by {temperatures(shown)}. Nothing was "
+        f"distilled, and JSMA on the probabilities succeeds on {span(rates)} of the pairs{back}."
+    )
+    if len(masked) == len(shown):
+        return f"{text} The same 'defense' comes from the size of the logits alone."
+    if masked:
+        return f"{text} At {temperatures(masked)} the same 'defense' comes from the size of the logits alone."
+    return f"{text} The size of the logits alone does not show the 'defense' here."
+
+
+def conditions_paragraph(evaluations: Sequence[Evaluation]) -> str:
+    """How many sanity conditions hold, and what those that fail mean."""
+    ran = [found for found in in_order(evaluations) if found.conditions]
+    if not ran:
+        return ""
+    total = sum(len(found.conditions) for found in ran)
+    naive = [found for found in ran if failed(found, "naive")]
+    broken = [found for found in ran if failed(found, "adaptive")]
+    number = sum(len(failed(found, "naive")) + len(failed(found, "adaptive")) for found in ran)
+    if not number:
+        return f"All {count(total)} sanity conditions of the attacks hold."
+    text = f"Of {count(total)} sanity conditions of the attacks {count(number)} fail."
+    if naive:
+        text += f" Those of the naive attacker fail on {_labels(naive)}: the gradients are masked."
+    if broken:
+        text += (
+            f" Those of the adaptive attacker fail on {_labels(broken)}: there an attack is broken, and its numbers "
+            "say less than they should."
+        )
+    elif any(condition.attacker == "adaptive" for found in ran for condition in found.conditions):
+        text += " Those of the adaptive attacker hold everywhere."
+    return text
+
+
+def _labels(networks: Sequence[Evaluation]) -> str:
+    """'T = 20 and 100 and the control at T = 20'."""
+    named = [label(found) for found in networks if not found.control and not found.distilled]
+    if plain := distilled(networks):
+        named.append(temperatures(plain))
+    if of_control := controls(networks):
+        named.append(f"the control{'s' if len(of_control) > 1 else ''} of {temperatures(of_control)}")
+    return series(named)
+
+
+def _without_gradients(found: Evaluation, radius: float) -> list[str]:
+    parts = []
+    square = next((fooled_within(bounded, radius) for bounded in found.bounded if bounded.attack == "square"), None)
+    if square is not None:
+        parts.append(f"Square fools {per_cent(square)} within the same radius")
+    if transfer := best_transfer(found):
+        share, confidence = transfer
+        parts.append(f"samples transferred from another network with κ = {confidence:g} fool {per_cent(share)}")
+    return parts
+
+
+def _between(ratios: Sequence[float]) -> str:
+    low, high = times(min(ratios)), times(max(ratios))
+    return low if low == high else f"{low.removesuffix(' ×')} to {high}"
+
+
+def _signed(correlation: float) -> str:
+    return f"{correlation:+.2f}".replace("-", "−")

@@ -1,0 +1,216 @@
+"""Are one network's gradients masked? The verdict that was measured, in words.
+
+Distillation at T makes logits about T times larger; at T = 1 the softmax saturates and its gradient vanishes. JSMA on
+the probabilities then fails for want of a gradient, not for want of adversarial samples. Dividing the logits by T
+gives the gradient back and changes no decision of the network: what JSMA gains by it was masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from defensive_distillation.evaluation import AttackFindings, Evaluation, Masked, Masking, in_order
+from defensive_distillation.intervals import difference_interval
+from defensive_distillation.masking import MASKING_THRESHOLD
+from defensive_distillation.reporting.networks import undistilled
+from defensive_distillation.reporting.words import (
+    count,
+    label,
+    per_cent,
+    per_cent_range,
+    points,
+    points_range,
+    series,
+)
+
+SMALL_SAMPLE = 100  # pairs; below, the 95 % interval of one rate can be wider than 10 points to either side
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one network's gradients are masked, and a sentence that says why (see masking.judge)."""
+
+    model: str
+    control: bool
+    masked: Masked
+    difference: float | None  # success(z/T) − success(probabilities); None where an attack is missing
+    interval: tuple[float, float] | None  # of the paired difference, 95 %
+    signs: tuple[str, ...]  # the naive attacker's conditions that fail
+    broken: tuple[str, ...]  # the adaptive attacker's
+    sentence: str
+
+
+def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
+    """One verdict a network: the one without distillation, the distilled ones, the controls."""
+    baseline = undistilled(evaluations)
+    return [_verdict(found, baseline) for found in in_order(evaluations)]
+
+
+def attacked(found: Evaluation | None, output: str) -> AttackFindings | None:
+    """JSMA on `output`, or None if it was not run or had no pair to attack."""
+    attack = found.attack(output) if found else None
+    return attack if attack and attack.pairs else None
+
+
+def clearly_more(first: AttackFindings, second: AttackFindings) -> bool:
+    """Whether `first`, on one network, clearly succeeds more often than `second`, on another or by another output."""
+    low, _ = difference_interval(
+        first.success_rate, first.success_interval, second.success_rate, second.success_interval
+    )
+    return low > MASKING_THRESHOLD
+
+
+def rate(attack: AttackFindings) -> str:
+    """A success rate with its number of pairs and its interval."""
+    return (
+        f"{per_cent(attack.success_rate)} of {count(attack.pairs)} pairs "
+        f"(95 % interval {per_cent_range(attack.success_interval)})"
+    )
+
+
+def conditions_fail(names: Sequence[str]) -> str:
+    """'conditions iterated and noise fail'; one that fails of several attacks is named once."""
+    distinct = [name.replace("_", " ") for name in dict.fromkeys(names)]
+    several = len(distinct) > 1
+    return f"condition{'s' if several else ''} {series(distinct)} fail{'' if several else 's'}"
+
+
+def _verdict(found: Evaluation, baseline: Evaluation | None) -> Verdict:
+    judged = found.masking
+    return Verdict(
+        found.name,
+        found.control,
+        judged.masked,
+        judged.difference,
+        judged.interval,
+        judged.signs,
+        judged.broken,
+        " ".join(part for part in (_by_jsma(found, baseline), _by_conditions(found)) if part),
+    )
+
+
+def _by_jsma(found: Evaluation, baseline: Evaluation | None) -> str:
+    plain, scaled = attacked(found, "probabilities"), attacked(found, "scaled")
+    if found.temperature == 1 and plain and not found.control:
+        return (
+            f"{_where(found)} JSMA on the probabilities succeeds on {rate(plain)}. "
+            "At T = 1, z/T is z: there is no larger logit to divide, and nothing is masked by the temperature."
+        )
+    if plain is None or scaled is None:
+        return _missing(found, plain, scaled)
+    if found.control:
+        return _of_control(found, baseline, plain, scaled)
+    return _of_model(found, baseline, plain, scaled)
+
+
+def _missing(found: Evaluation, plain: AttackFindings | None, scaled: AttackFindings | None) -> str:
+    logits = attacked(found, "logits")
+    ran = [
+        f"on the {output} it succeeds on {rate(attack)}"
+        for output, attack in (("probabilities", plain), ("logits", logits), ("probabilities of z/T", scaled))
+        if attack
+    ]
+    missing = [
+        name for name, attack in (("the probabilities", plain), ("the probabilities of z/T", scaled)) if not attack
+    ]
+    hint = ""
+    if plain and logits and clearly_more(logits, plain):
+        hint = " What JSMA gains on the logits points to masked gradients."
+    return (
+        f"{_where(found)} JSMA was not run on {series(missing)}, so it cannot judge masking"
+        f"{': ' + series(ran) if ran else ''}.{hint}"
+    )
+
+
+def _of_model(found: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
+    before = attacked(baseline, "probabilities") if found.distilled else None
+    defends = before is not None and clearly_more(before, plain)
+    first = f"{_where(found)} JSMA on the probabilities succeeds on {rate(plain)}"
+    if before:
+        first += f" where it succeeds on {per_cent(before.success_rate)} of the undistilled network's"
+        first += ": as in the paper, distillation seems to defend" if defends else ": no clear drop"
+    second = f"On the probabilities of z/T the same attack succeeds on {per_cent(scaled.success_rate)}: "
+    return f"{first}. {second}{_conclusion(found.masking, scaled, before, defends)}.{_few(plain, scaled)}"
+
+
+def _conclusion(judged: Masking, scaled: AttackFindings, before: AttackFindings | None, defends: bool) -> str:
+    """What success(z/T) says, beside success(probabilities)."""
+    by_difference = _by_difference(judged)
+    if by_difference == "undecided":
+        return f"the difference ({_spread(judged)}) is too uncertain to say whether gradients are masked"
+    if by_difference == "no" and defends:
+        return (
+            f"no gain ({_spread(judged)}), so masked gradients do not explain the drop away; "
+            "other attacks may still succeed"
+        )
+    if by_difference == "no":
+        return f"no gain ({_spread(judged)}) that would show masked gradients"
+    if before and clearly_more(before, scaled):
+        return (
+            "the defense masks the gradients, which explains part of the drop; "
+            "the rest holds against this attack, and may not against others"
+        )
+    return "the defense masks the gradients; it does not remove the adversarial samples"
+
+
+def _of_control(found: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
+    before = attacked(baseline, "probabilities")
+    beside = f", and {per_cent(before.success_rate)} before the logits were multiplied" if before else ""
+    conclusion = {
+        "yes": "the same 'defense', though nothing was distilled",
+        "no": "the size of the logits alone masks no gradient here",
+        "undecided": f"the difference ({_spread(found.masking)}) is too uncertain to say whether gradients are masked",
+    }[_by_difference(found.masking)]
+    return (
+        f"The undistilled network with its logits multiplied by {found.temperature:g}: JSMA on the probabilities "
+        f"succeeds on {rate(plain)}{beside}; on those of z/T it succeeds on {per_cent(scaled.success_rate)}: "
+        f"{conclusion}.{_few(plain, scaled)}"
+    )
+
+
+def _by_conditions(found: Evaluation) -> str:
+    """What the sanity conditions add to what JSMA says."""
+    judged, text = found.masking, ""
+    if judged.signs:
+        fail = conditions_fail(judged.signs)
+        if judged.masked == "undecided":
+            text = f"But the naive attacker's sanity {fail}, a sign of masked gradients: undecided."
+        elif _by_difference(judged) == "undecided":
+            text = f"The naive attacker's sanity {fail}, which decides it: the gradients are masked."
+        else:
+            text = f"The naive attacker's sanity {fail} too: the gradients are masked."
+    if judged.broken:
+        text += (
+            f" The adaptive attacker's sanity {conditions_fail(judged.broken)}: the attack is broken, "
+            "take the verdict with care."
+        )
+    elif found.conditions and not judged.signs:
+        text = f"All {len(found.conditions)} sanity conditions hold."
+    return text.strip()
+
+
+def _by_difference(judged: Masking) -> Masked:
+    """What JSMA alone says; failed conditions may have changed the verdict (see masking.judge)."""
+    if judged.signs and judged.masked == "undecided":
+        return "no"
+    if judged.signs and (judged.interval is None or judged.interval[0] <= MASKING_THRESHOLD):
+        return "undecided"
+    return judged.masked
+
+
+def _spread(judged: Masking) -> str:
+    if judged.difference is None or judged.interval is None:
+        return "not measured"
+    return f"{points(judged.difference)}, 95 % interval {points_range(judged.interval)}"
+
+
+def _few(*attacks: AttackFindings) -> str:
+    pairs = min(attack.pairs for attack in attacks)
+    return f" Only {count(pairs)} pairs were attacked: take this as an indication." if pairs < SMALL_SAMPLE else ""
+
+
+def _where(found: Evaluation) -> str:
+    if found.control:
+        return f"In the control at T = {found.temperature:g}"
+    return f"At {label(found)}" if found.distilled else "Without distillation"
