@@ -119,6 +119,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
         generate_soft_labels,
         prepare_data,
         report,
+        scale_logits,
         train_student,
         train_teacher,
     )
@@ -136,21 +137,17 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     generate_soft_labels.run(soft, dataset=at("dataset"), teacher=at("teacher-20"), output=at("soft-labels"))
     student = config.TrainStudentConfig(**training, temperature=20)
     train_student.run(student, dataset=at("dataset"), soft_labels=at("soft-labels"), output=at("student"))
-    for model, suffix, control in (
-        ("teacher-1", "-baseline", None),
-        ("student", "", None),
-        ("teacher-1", "-control", 20.0),
-    ):
-        jsma = config.AttackConfig(sources=10, part_size=30, max_features=20, control_temperature=control)
+    scale_logits.run(config.ScaleLogitsConfig(temperature=20), model=at("teacher-1"), output=at("control"))
+    for model, suffix in (("teacher-1", "-baseline"), ("student", ""), ("control", "-control")):
+        jsma = config.AttackConfig(sources=10, part_size=30, max_features=20)
         names = ("fgsm", "pgd", "square", "noise") if suffix else OTHERS
-        others = config.AttackConfig(**SUITE, attacks=names, control_temperature=control)
+        others = config.AttackConfig(**SUITE, attacks=names)
         for made, name in ((jsma, "attack" + suffix), (others, "suite" + suffix)):
             inputs = {"dataset": at("dataset"), "model": at(model), "surrogate": at("teacher-1")}
             attack.run(made, **inputs, output=at(name))
         attacks = [at("attack" + suffix), at("suite" + suffix)]
         found = at("evaluation" + suffix)
-        measure = config.EvaluateConfig(control_temperature=control)
-        evaluate.run(measure, dataset=at("dataset"), model=at(model), attacks=attacks, output=found)
+        evaluate.run(config.EvaluateConfig(), dataset=at("dataset"), model=at(model), attacks=attacks, output=found)
     evaluations = [at("evaluation-baseline"), at("evaluation"), at("evaluation-control")]
     report.run(config.ReportConfig(), evaluations=evaluations, output=at("report"))
     return chain

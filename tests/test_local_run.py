@@ -93,8 +93,8 @@ def test_a_run_tells_how_far_it_is(finished: Finished) -> None:
     assert "running" in finished.errors
     assert "left" in finished.errors
     assert "[0:0" in finished.errors
-    # of fourteen: data, four on the baseline, two on the control, six on the student, report
-    assert "14 done" in finished.errors
+    # of fifteen: data, four for the baseline, three for the control, six for the student, report
+    assert "15 done" in finished.errors
 
 
 def test_a_stage_in_the_pipeline_gives_the_same_bytes_as_one_called_alone(finished: Finished, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_the_same_run_again_repeats_no_finished_stage(finished: Finished) -> Non
     after = stored(finished.workspace)
     assert stages_of([path for path in after if path not in before]) == ["report"]
     assert {path: after[path] for path in before} == before
-    assert "14 done (13 kept" in done.stderr
+    assert "15 done (14 kept" in done.stderr
     assert set(models_in_mlflow(finished.workspace)) == {"baseline", "T=20", "control T=20"}
 
 
@@ -208,9 +208,9 @@ def test_a_run_killed_in_the_middle_is_finished_by_the_same_command(tmp_path: Pa
     after = stored(workspace)
     assert {path: after[path] for path in before} == before
     assert teachers
-    assert "14 done (" in done.stderr
+    assert "15 done (" in done.stderr
     baseline = ["train_teacher", "attack", "attack", "evaluate"]
-    control = ["attack", "evaluate"]
+    control = ["scale_logits", "attack", "evaluate"]
     student = ["train_teacher", "generate_soft_labels", "train_student", "attack", "attack", "evaluate"]
     assert stages_of(list(after)) == sorted(["prepare_data", *baseline, *control, *student, "report"])
 

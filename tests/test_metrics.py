@@ -15,48 +15,7 @@ from defensive_distillation.metrics import (
     confidence,
     robustness,
     success_by_budget,
-    wilson_interval,
 )
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"),
-    [
-        # Newcombe 1998 (Statistics in Medicine 17, 857), table I, method 3
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_the_interval_is_that_of_newcombes_table(successes: int, trials: int, low: float, high: float) -> None:
-    assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=5e-5)  # four decimals
-
-
-def test_the_interval_of_none_and_of_all_has_a_closed_form() -> None:
-    z = 1.959963984540054
-    assert wilson_interval(0, 10) == (0.0, pytest.approx(z * z / (10 + z * z)))
-    assert wilson_interval(10, 10) == (pytest.approx(10 / (10 + z * z)), 1.0)
-    assert wilson_interval(0, 0) == (0.0, 1.0)
-
-
-@settings(deadline=None)
-@given(trials=st.integers(1, 10**6), data=st.data())
-def test_the_interval_holds_the_share_and_solves_the_score_equation(trials: int, data: st.DataObject) -> None:
-    successes = data.draw(st.integers(0, trials))
-    z, share = 2.5, successes / trials
-    low, high = wilson_interval(successes, trials, z)
-    assert 0 <= low <= share <= high <= 1
-    for end in (low, high):
-        # |share - p| = z sqrt(p (1 - p) / n); both sides are below 3, and p is exact to 1e-15
-        assert (share - end) ** 2 == pytest.approx(z * z * end * (1 - end) / trials, rel=1e-6, abs=1e-14)
-    assert wilson_interval(trials - successes, trials, z) == pytest.approx((1 - high, 1 - low), abs=1e-15)
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(3, 2), (-1, 2), (1, 0)])
-def test_more_successes_than_trials_or_fewer_than_0_are_refused(successes: int, trials: int) -> None:
-    with pytest.raises(InputError, match=f"successes: expected 0 to {trials}, got {successes}"):
-        wilson_interval(successes, trials)
 
 
 def test_the_accuracy_is_the_share_of_largest_logits_that_are_the_labels() -> None:

@@ -19,13 +19,21 @@ from defensive_distillation.config import (
     EvaluateConfig,
     GenerateSoftLabelsConfig,
     PrepareDataConfig,
+    ScaleLogitsConfig,
     TrainStudentConfig,
     TrainTeacherConfig,
 )
 from defensive_distillation.errors import ArtifactError, ConfigurationError, TrainingError
 from defensive_distillation.evaluation import Evaluation
 from defensive_distillation.models import as_input
-from defensive_distillation.stages import attack, evaluate, generate_soft_labels, prepare_data, train_student
+from defensive_distillation.stages import (
+    attack,
+    evaluate,
+    generate_soft_labels,
+    prepare_data,
+    scale_logits,
+    train_student,
+)
 from defensive_distillation.stages import train_teacher as teacher_stage
 from defensive_distillation_pipelines import cli
 
@@ -282,19 +290,13 @@ def test_transfer_needs_another_model(chain: Chain, tmp_path: Path) -> None:
 
 
 def test_a_control_is_made_of_an_undistilled_model(chain: Chain, tmp_path: Path) -> None:
-    config = AttackConfig(sources=1, control_temperature=20)
-    inputs = {"dataset": chain.place("dataset"), "output": str(tmp_path / "a")}
-    for model, role in (("student", "student"), ("teacher-20", "teacher")):
+    config = ScaleLogitsConfig(temperature=5)
+    for model, role in (("student", "student"), ("teacher-20", "teacher"), ("control", "control")):
         with pytest.raises(
-            ConfigurationError, match=f"expected an undistilled model trained at T = 1, got a {role} trained at T = 20"
+            ArtifactError, match=f"expected an undistilled model trained at T = 1, got a {role} of T = 20"
         ):
-            attack.run(config, **inputs, model=chain.place(model))
-
-
-def test_attacks_on_a_control_are_not_taken_for_attacks_on_the_model(chain: Chain, tmp_path: Path) -> None:
-    inputs = {"dataset": chain.place("dataset"), "model": chain.place("teacher-1"), "output": str(tmp_path / "e")}
-    with pytest.raises(ArtifactError, match="expected an attack with control_temperature None, got 20"):
-        evaluate.run(EvaluateConfig(), **inputs, attacks=[chain.place("attack-control")])
+            scale_logits.run(config, model=chain.place(model), output=str(tmp_path / "control"))
+    assert not (tmp_path / "control").exists()
 
 
 def test_one_attack_twice_is_refused(chain: Chain, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def load(preset: str, file: str | None = None, assignments: Sequence[str] = ()) 
     """The settings of a sweep.
 
     Args:
-        preset: digits, mnist or cifar10.
+        preset: digits, mnist-short, mnist or cifar10.
         file: YAML or TOML with keys as in ExperimentConfig; `train` in it stands for both trainings.
         assignments: 'stage.key=value', 'train.key=value' for teacher and student, or 'key=value'.
 

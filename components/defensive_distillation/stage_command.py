@@ -33,6 +33,7 @@ _EXAMPLES = {
     "train_student": (
         "--dataset out/digits --soft-labels out/soft-labels --temperature 20 --epochs 30 --output out/student"
     ),
+    "scale_logits": "--model out/baseline --temperature 20 --output out/control",
     "attack": "--dataset out/digits --model out/student --sources 10 --output out/attack",
     "evaluate": "--dataset out/digits --model out/student --attacks out/attack --output out/evaluation",
     "report": "--evaluations out/evaluation out/baseline-evaluation --output out/report",

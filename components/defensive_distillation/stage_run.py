@@ -155,7 +155,7 @@ class Stage(Generic[C]):
         self.record(task, artifact)
         tags = {
             "defdistill.stage": name,
-**{f"defdistill.artifact.{place}": artifact.location for place in _places(name, task.config.part)},
+            **{f"defdistill.artifact.{place}": artifact.location for place in _places(name, task.config.part)},
             f"defdistill.code.{name}": artifact.manifest.code,
             **({"defdistill.model": task.label} if task.label else {}),
         }
@@ -209,10 +209,12 @@ def label_of(config: StageConfig, facts: Mapping[str, Sequence[Mapping[str, Any]
 
     A teacher at T = 1 is the baseline: nothing is distilled into it. With its logits multiplied by T it is a control.
     """
-    if (control := getattr(config, "control_temperature", None)) is not None:
-        return control_label(control)
+    if config.stage == "scale_logits":
+        return control_label(getattr(config, "temperature", 1.0))
     if "model" in facts:
         model = facts["model"][0]
+        if model["role"] == "control":
+            return control_label(model["temperature"])
         return model_label(distilled=model["role"] == "student", temperature=model["temperature"])
     temperature = getattr(config, "temperature", None)
     if temperature is None:

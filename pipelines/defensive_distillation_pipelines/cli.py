@@ -185,7 +185,9 @@ def _add_rerun(commands: Any) -> None:
     )
     parser.add_argument("stage", metavar="STAGE", help=f"one of {', '.join(STAGES)}")
     parser.add_argument("--run", required=True, metavar="RUN", help="the earlier run")
-    parser.add_argument("--temperature", metavar="T", help="the model: a temperature of the sweep, control:T, or baseline")
+    parser.add_argument(
+        "--temperature", metavar="T", help="the model: a temperature of the sweep, control:T, or baseline"
+    )
     parser.add_argument(
         "--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE", help="a setting of the stage"
     )

@@ -6,7 +6,7 @@ lets a killed step go on, the `code` digest that the pipeline counts on, and the
 
 # no 'from __future__ import annotations' here: KFP reads the annotations as objects
 import os
-from typing import List, Optional  # noqa: UP035  KFP knows only these spellings
+from typing import List  # noqa: UP035  KFP knows only this spelling
 
 from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output
@@ -119,13 +119,39 @@ def train_student(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def scale_logits(
+    model: Input[Model],
+    control: Output[Model],
+    settings: dict,
+    temperature: float,
+    work: str = "",
+    code: str = "",
+    rerun: str = "",
+):
+    """Multiply the logits of the undistilled network by T: the control.
+
+    Args:
+        model: From train_teacher at T = 1.
+        control: The same network, its last layer multiplied by T.
+        settings: Settings of scale_logits.
+        temperature: T.
+        work: Folder or s3:// prefix for unfinished work.
+        code: Code digest that the step must have, '' for any.
+        rerun: Name of a rerun, recorded beside the first run.
+    """
+    from defensive_distillation.component import run
+
+    settings = {**settings, "temperature": temperature}
+    run("scale_logits", settings, {"model": model}, control, work=work, code=code, rerun=rerun)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def attack(
     dataset: Input[Dataset],
     model: Input[Model],
     surrogate: Input[Model],
     samples: Output[Artifact],
     settings: dict,
-    control_temperature: Optional[float] = None,  # noqa: UP045
     work: str = "",
     code: str = "",
     rerun: str = "",
@@ -138,15 +164,12 @@ def attack(
         surrogate: The undistilled model, on which transfer crafts its samples.
         samples: Adversarial samples with source, target, success, distances and stop reason.
         settings: Settings of attack, which name the attacks.
-        control_temperature: Attack the undistilled model with its logits multiplied by this T instead.
         work: Folder or s3:// prefix for unfinished work.
         code: Code digest that the step must have, '' for any.
         rerun: Name of a rerun, recorded beside the first run.
     """
     from defensive_distillation.component import run
 
-    if control_temperature is not None:
-        settings = {**settings, "control_temperature": control_temperature}
     inputs = {"dataset": dataset, "model": model, "surrogate": surrogate}
     run("attack", settings, inputs, samples, work=work, code=code, rerun=rerun)
 
@@ -158,7 +181,6 @@ def evaluate(
     samples: Input[List[Artifact]],  # noqa: UP006
     evaluation: Output[Artifact],
     settings: dict,
-    control_temperature: Optional[float] = None,  # noqa: UP045
     work: str = "",
     code: str = "",
     rerun: str = "",
@@ -171,15 +193,12 @@ def evaluate(
         samples: From the tasks of attack, in any order.
         evaluation: Every number of the paper for this model, and the honest ones.
         settings: Settings of evaluate.
-        control_temperature: Measure the undistilled model with its logits multiplied by this T instead.
         work: Folder or s3:// prefix for unfinished work.
         code: Code digest that the step must have, '' for any.
         rerun: Name of a rerun, recorded beside the first run.
     """
     from defensive_distillation.component import run
 
-    if control_temperature is not None:
-        settings = {**settings, "control_temperature": control_temperature}
     inputs = {"dataset": dataset, "model": model, "attacks": samples}
     run("evaluate", settings, inputs, evaluation, work=work, code=code, rerun=rerun)
 

@@ -59,10 +59,8 @@ def rerun_stage(
     run = workspace.existing_run(run_name)
     inputs, values = _stored_inputs(run, stage, temperature)
     changes = dict(_assignment(stage, assignment) for assignment in assignments)
-    if wrong := {"temperature", "control_temperature"} & set(changes):
-        raise ConfigurationError(
-            f"--set {wrong.pop()}: expected --temperature, which names the model of the earlier run"
-        )
+    if "temperature" in changes:
+        raise ConfigurationError("--set temperature: expected --temperature, which names the model of the earlier run")
     config = stage_config(stage, {**values, **changes})
     title = " ".join([f"rerun {stage}", *(f"{key}={_shown(changes[key])}" for key in sorted(changes))])
     with run.locked():

@@ -113,8 +113,8 @@ def _define(values: Mapping[str, Any], resources: Mapping[str, Resources] | None
             _ask(task, stage, resources[stage], values)
         return task
 
-    def judged(model: Any, label: str, attacks: str, **control: Any) -> Any:
-        inputs = {"dataset": dataset, "model": model, **control}
+    def judged(model: Any, label: str, attacks: str) -> Any:
+        inputs = {"dataset": dataset, "model": model}
         with dsl.ParallelFor(values[attacks], name=f"attacks-on-{label}") as attack:
             made = step("attack", f"attack {label}", settings=attack, surrogate=network, **inputs)
         found = step("evaluate", f"evaluate {label}", samples=dsl.Collected(made.outputs["samples"]), **inputs)
@@ -123,8 +123,9 @@ def _define(values: Mapping[str, Any], resources: Mapping[str, Resources] | None
     dataset = step("prepare_data").outputs["dataset"]
     network = step("train_teacher", "train baseline", dataset=dataset, temperature=1.0).outputs["model"]
     baseline = judged(network, "baseline", "baseline_attacks")
-    with dsl.ParallelFor(values["control_temperatures"], name="controls") as control_temperature:
-        control = judged(network, "control", "control_attacks", control_temperature=control_temperature)
+    with dsl.ParallelFor(values["control_temperatures"], name="controls") as temperature:
+        scaled = step("scale_logits", model=network, temperature=temperature).outputs["control"]
+        control = judged(scaled, "control", "control_attacks")
     with dsl.ParallelFor(values["temperatures"], name="temperatures") as temperature:
         teacher = step("train_teacher", dataset=dataset, temperature=temperature).outputs["model"]
         soft_labels = step("generate_soft_labels", dataset=dataset, teacher=teacher, temperature=temperature)

@@ -24,6 +24,7 @@ from defensive_distillation_pipelines.workspace import RunFolder
 POLL = 0.3  # seconds
 LINE_INTERVAL = 15.0  # seconds between two lines where there is no terminal
 CHAIN = ("train_teacher", "generate_soft_labels", "train_student", "attack", "evaluate")
+CONTROL_CHAIN = ("scale_logits", "attack", "evaluate")
 
 
 class StepFailedError(DefensiveDistillationError):
@@ -62,7 +63,7 @@ def tasks(config: ExperimentConfig) -> list[Step]:
     models = [model_label(distilled=True, temperature=t) for t in config.temperatures]
     chains = [
         ("baseline", ("train_teacher", "attack", "evaluate"), config.baseline_attacks),
-        *((label, ("attack", "evaluate"), config.control_attacks) for label in controls),
+        *((label, CONTROL_CHAIN, config.control_attacks) for label in controls),
         *((label, CHAIN, config.attacks) for label in models),
     ]
     steps = [
@@ -123,7 +124,8 @@ class Board:
         done = {task for task, state in states.items() if state == "done" and task in self.expected}
         kept = set(self.expected) - set(states) if finished else set()
         for stage, label, _ in states:
-            before = CHAIN[: CHAIN.index(stage)] if stage in CHAIN else ()
+            chain = CONTROL_CHAIN if label.startswith("control") else CHAIN
+            before = chain[: chain.index(stage)] if stage in chain else ()
             earlier = [step for step in self.expected if step[0] in before and step[1] == label]
             kept |= {step for step in [("prepare_data", "", ""), *earlier] if step not in states}
         kept &= set(self.expected)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from defensive_distillation import codecs, compute, control, seeds
+from defensive_distillation import codecs, compute, seeds
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.attacks import StopReason
 from defensive_distillation.codecs import StoredAttack
@@ -52,8 +52,8 @@ def _compute(task: Task[AttackConfig]) -> Result:
             f"attack.max_features: expected at most {features}, the features of an image, got {config.max_features}"
         )
     surrogate = _surrogate(task, dataset)
-    model, temperature = control.read_network(task.input("model"), dataset, config.control_temperature)
-    model.to(device)
+    model = codecs.read_model(task.input("model"), dataset).to(device)
+    temperature = task.input("model").facts["temperature"]
     wanted = list(runs(config, temperature, surrogate.to(device) if surrogate else None))
     total = sum(len(pairs(dataset, one.sources, 0, targeted=one.targeted)[0]) for one in wanted)
     found: dict[str, StoredAttack] = {}
@@ -127,8 +127,8 @@ def _summary(run: Run, found: StoredAttack) -> dict[str, Any]:
 def _record(task: Task[AttackConfig], artifact: Artifact) -> None:
     assert task.tracker is not None
     run = task.tracker.model_run(task.label)
-    run.params({"temperature": task.config.control_temperature or task.input("model").facts["temperature"]})
-    settings = task.config.model_dump(mode="json", exclude={"attacks", "control_temperature"})
+    run.params({"temperature": task.input("model").facts["temperature"]})
+    settings = task.config.model_dump(mode="json", exclude={"attacks"})
     own = {key: value for key, value in settings.items() if task.config.concerns(key, task.config.attacks)}
     run.params({f"attack.{key}": value for key, value in own.items()})
     run.metrics(

@@ -10,7 +10,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation import attack_findings, codecs, compute, control, gradients, metrics
+from defensive_distillation import attack_findings, codecs, compute, gradients, metrics
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.attack_findings import RunFound
 from defensive_distillation.conditions import conditions
@@ -52,8 +52,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
     device = compute.device(config.device, config.threads)
     dataset = codecs.read_dataset(task.input("dataset"))
-    model, temperature = control.read_network(task.input("model"), dataset, config.control_temperature)
-    model.to(device)
+    model, temperature = codecs.read_model(task.input("model"), dataset).to(device), facts["temperature"]
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     runs = _runs(task)
     checked = conditions(runs)
@@ -65,7 +64,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     evaluation = Evaluation(
         name=task.label,
         distilled=facts["role"] == "student",
-        control=config.control_temperature is not None,
+        control=facts["role"] == "control",
         temperature=temperature,
         architecture=facts["architecture"],
         seed=config.seed,
@@ -127,9 +126,6 @@ def _require_same_model(task: Task[EvaluateConfig], attack: Artifact) -> None:
                 f"{attack.location}: expected an attack on the {name} {task.input(name).digest[:12]}, "
                 f"got one on {attack.manifest.inputs[name][0][:12]}"
             )
-    theirs, ours = attack.manifest.config.get("control_temperature"), task.config.control_temperature
-    if theirs != ours:
-        raise ArtifactError(f"{attack.location}: expected an attack with control_temperature {ours}, got {theirs}")
 
 
 def _paired(runs: Mapping[str, RunFound]) -> tuple[int, int, int, int] | None:
