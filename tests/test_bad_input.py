@@ -87,7 +87,11 @@ ROWS = [
     run("of a stage's T", "--set train.temperature=3", r"temperature: the sweep sets it, expected 'temperatures'"),
     teacher("at T = 0", "--temperature 0", r"train_teacher\.temperature: .*greater than 0, got '0'"),
     # settings
-    run("of no preset", "--preset imagenet", "preset: expected one of digits, mnist, cifar10, got 'imagenet'"),
+    run(
+        "of no preset",
+        "--preset imagenet",
+        "preset: expected one of digits, mnist, mnist-short, cifar10, got 'imagenet'",
+    ),
     attack("of no preset", "--preset imagenet", r"--preset: invalid choice: 'imagenet' \(choose from 'digits'"),
     run("with no such key", "--set attack.budget=3", rf"attack\.budget: .*{NO_KEY}"),
     run("with no such section", "--set atack.theta=1", f"atack: .*{NO_KEY}"),
@@ -108,7 +112,35 @@ ROWS = [
     run("with an empty section", "--config {files}/section.yaml", "expected settings below attack, got None"),
     attack("with a file of no stage", "--config {files}/typo.yaml", "expected the name of a stage, got 'atack'"),
     attack("of no such output", "--outputs logits,margins", r"attack\.outputs\.1: .*'probabilities'.*, got 'margins'"),
-    attack("of one output twice", "--outputs logits,logits", r"attack\.outputs: each output may be named once"),
+    attack("of one output twice", "--outputs logits,logits", r"attack\.outputs: each may be named once"),
+    attack("of no such attack", "--attacks jsma,hope", r"attack\.attacks\.1: .*'jsma', .*, got 'hope'"),
+    attack("of one attack twice", "--attacks fgsm,fgsm", r"attack\.attacks: each may be named once"),
+    attack(
+        "in falling balls", "--attacks fgsm --epsilons 0.3,0.1", r"attack\.epsilons: expected rising numbers above 0"
+    ),
+    attack(
+        "in a ball too large", "--attacks fgsm --epsilons 2", r"attack\.epsilons: expected rising numbers .* at most 1"
+    ),
+    attack(
+        "at negative confidence", "--attacks transfer --confidences=-1", r"attack\.confidences: .* numbers from 0, got"
+    ),
+    attack(
+        "transferred from nowhere", "--attacks transfer", "expected --surrogate, the undistilled model, for transfer"
+    ),
+    attack(
+        "transferred from itself",
+        "--attacks transfer --surrogate {chain}/student",
+        "expected a surrogate for transfer, got the attacked model itself",
+    ),
+    Row(
+        "control of a distilled model",
+        f"stage scale_logits --model {{chain}}/student --temperature 5 {OUT}",
+        "expected an undistilled model trained at T = 1, got a student of T = 20",
+    ),
+    run("of no such attack", "--set attacks=jsma,hope", "attacks: expected attacks among jsma, .*, not 'hope'"),
+    run("of one attack twice", "--set attacks=jsma,fgsm+jsma", "attacks: each attack may be named once"),
+    run("of a transfer to controls", "--set control_attacks=transfer", "transfer to a control is no attack"),
+    run("of a stage's attacks", "--set attack.attacks=jsma", r"attack\.attacks: the sweep sets it, expected 'attacks'"),
     # datasets
     prepare("from nowhere", "--source {tmp}/nowhere", "source: expected digits, .*nowhere', which does not exist"),
     prepare("from an empty folder", "--source {files}/none", "expected at least 2 classes, got 0"),
@@ -231,8 +263,12 @@ ROWS = [
     rerun(
         "without a run", "attack --run no --temperature 20 --workspace {tmp}/out", "start one with defdistill run; got"
     ),
-    rerun("of no such T", "attack --run finished --temperature 3 {ws}", "expected one of baseline, T=20, got 'T=3'"),
-    rerun("of no number", "attack --run finished --temperature hot {ws}", "expected a number or 'baseline', got 'hot'"),
+    rerun(
+        "of no such T",
+        "attack --run finished --temperature 3 {ws}",
+        "expected one of baseline, T=20, control T=20, got 'T=3'",
+    ),
+    rerun("of no number", "attack --run finished --temperature hot {ws}", "expected a number, 'control:'.* got 'hot'"),
     rerun("of no model", "attack --run finished {ws}", "--temperature: expected the model whose attack is run again"),
     rerun(
         "of no stage", "gate --run finished --temperature 20 {ws}", "stage: expected one of prepare_data.*got 'gate'"
@@ -491,7 +527,7 @@ def test_the_smallest_budgets_are_kept_and_evaluated(
     assert in_process(["stage", "attack", *given, *attack], capsys) == (0, "")
     with artifacts.opened(place, "attack") as artifact:
         found = codecs.read_attack(artifact)
-    assert set(found) == {"probabilities", "logits", "scaled"}
+    assert set(found) == {"jsma/probabilities", "jsma/logits", "jsma/scaled"}
     for one in found.values():
         assert int(one.changed_features.max()) <= budget
         assert int(one.offset.diff().max()) <= budget
