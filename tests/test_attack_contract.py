@@ -131,7 +131,7 @@ def case(
 @every_goal
 @pytest.mark.parametrize("classes", [2, 3, 10, 1000])
 def test_the_result_is_what_it_says(name: str, targeted: bool, classes: int) -> None:
-    model, images, labels = case(classes, count=6, targeted=targeted)
+    model, images, labels = case(classes, count=6 if classes < 1000 else 2, targeted=targeted)
     source = images.clone()
     found = ATTACKS[name](model, images, labels, targeted=targeted)
     assert torch.equal(images, source)
@@ -183,7 +183,8 @@ def test_the_ball_is_kept(name: str, targeted: bool, epsilon: float) -> None:
     model, images, labels = case(3, targeted=targeted)
     found = ATTACKS[name](model, images, labels, targeted=targeted, epsilon=epsilon)
     assert float(found.linf.max()) <= epsilon + 1e-15  # x + epsilon - x, rounded at most thrice by 2^-53
-    assert float(found.linf.max()) >= 0.99 * epsilon  # and used: a corner of it is within the box
+    if not found.success.all():  # else PGD may have stopped on its way to the surface
+        assert float(found.linf.max()) >= min(epsilon, 0.5) * (1 - 1e-12)  # any feature can move by one half
 
 
 @every_attack

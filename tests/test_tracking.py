@@ -40,11 +40,21 @@ STAGES = {
     "teacher-20": {"dataset": "dataset"},
     "soft-labels": {"dataset": "dataset", "teacher": "teacher-20"},
     "student": {"dataset": "dataset", "soft_labels": "soft-labels"},
+    "control": {"model": "teacher-1"},
     "attack-baseline": {"dataset": "dataset", "model": "teacher-1"},
     "attack": {"dataset": "dataset", "model": "student"},
-    "evaluation-baseline": {"dataset": "dataset", "model": "teacher-1", "attacks": ["attack-baseline"]},
-    "evaluation": {"dataset": "dataset", "model": "student", "attacks": ["attack"]},
-    "report": {"evaluations": ["evaluation-baseline", "evaluation"]},
+    "attack-control": {"dataset": "dataset", "model": "control"},
+    "suite-baseline": {"dataset": "dataset", "model": "teacher-1"},
+    "suite": {"dataset": "dataset", "model": "student", "surrogate": "teacher-1"},
+    "suite-control": {"dataset": "dataset", "model": "control"},
+    "evaluation-baseline": {
+        "dataset": "dataset",
+        "model": "teacher-1",
+        "attacks": ["attack-baseline", "suite-baseline"],
+    },
+    "evaluation": {"dataset": "dataset", "model": "student", "attacks": ["attack", "suite"]},
+    "evaluation-control": {"dataset": "dataset", "model": "control", "attacks": ["attack-control", "suite-control"]},
+    "report": {"evaluations": ["evaluation-baseline", "evaluation", "evaluation-control"]},
 }
 
 
@@ -147,10 +157,10 @@ def files(client: MlflowClient, run_id: str, place: str = "") -> dict[str, int]:
 
 def test_a_sweep_is_one_run_with_a_child_for_each_model(sweep: Tracker) -> None:
     parent = sweep.client.get_run(sweep.parent_id)
-    assert len(runs_of(sweep)) == 3
+    assert len(runs_of(sweep)) == 4
     assert parent.info.run_name == "digits-1"
     assert sweep.client.get_experiment(sweep.experiment_id).name == tracking.EXPERIMENT
-    assert set(children(sweep)) == {"baseline", "T=20"}
+    assert set(children(sweep)) == {"baseline", "T=20", "control T=20"}
     assert [run.info.status for run in (parent, *children(sweep).values())] == ["FINISHED"] * 3
     of_teachers = {name: value for name, value in parent.data.params.items() if name.startswith("train_teacher.")}
     assert of_teachers["train_teacher.epochs"] == str(EPOCHS)
@@ -160,16 +170,17 @@ def test_a_sweep_is_one_run_with_a_child_for_each_model(sweep: Tracker) -> None:
         "image_shape": "1×28×28",
         "train_images": "300",
         "test_images": "60",
-        "models": "baseline, T=20",
+        "models": "baseline, T=20, control T=20",
     }
 
 
 def test_all_models_have_the_same_parameters_and_metrics(sweep: Tracker) -> None:
     baseline, student = children(sweep)["baseline"].data, children(sweep)["T=20"].data
-    assert set(baseline.params) == set(student.params)
+    # nothing is transferred from a model to itself
+    assert set(baseline.params) == set(student.params) - {"attack.confidences"}
     of_teacher = {name for name in student.metrics if name.startswith(("teacher_", "soft_label_"))}
     assert of_teacher
-    assert set(baseline.metrics) == set(student.metrics) - of_teacher
+    assert set(baseline.metrics) == set(student.metrics) - of_teacher - {"transfer_success"}
     assert baseline.params["temperature"] == "1"
     assert student.params["temperature"] == "20"
     assert (baseline.params["distilled"], student.params["distilled"]) == ("False", "True")
@@ -183,7 +194,7 @@ def test_numbers_are_those_of_the_evaluation(sweep: Tracker, chain: Chain) -> No
         metrics = children(sweep)[name].data.metrics
         assert metrics["accuracy"] == found["accuracy"]
         for output in ("probabilities", "logits", "scaled"):
-            measured = next(one for one in found["attacks"] if one["output"] == output)
+            measured = next(one for one in found["attacks"] if (one["attack"], one["output"]) == ("jsma", output))
             assert metrics[f"jsma_success/{output}"] == measured["success_rate"]
             assert metrics[f"jsma_robustness/{output}"] == measured["robustness"]
 
@@ -215,6 +226,7 @@ def test_the_report_lies_on_the_sweep_and_samples_on_its_models(sweep: Tracker, 
         run_id = children(sweep)[name].info.run_id
         assert set(files(sweep.client, run_id)) == {
             "evaluation.json",
+            "samples/examples.png",
             *(f"samples/jsma_{output}.png" for output in ("probabilities", "logits", "scaled")),
         }
         content = Path(sweep.client.download_artifacts(run_id, "evaluation.json", str(tmp_path))).read_text()
@@ -233,16 +245,24 @@ def test_tags_lead_from_a_number_to_where_it_came_from(sweep: Tracker, chain: Ch
         assert tags["defdistill.dataset"] == dataset
     assert parent["defdistill.stage"] == "report"
     assert parent["defdistill.artifact.report"] == chain.place("report")
-    assert {name: tags["defdistill.temperature"] for name, tags in models.items()} == {"baseline": "1", "T=20": "20"}
+    assert {name: tags["defdistill.temperature"] for name, tags in models.items()} == {
+        "baseline": "1",
+        "T=20": "20",
+        "control T=20": "20",
+    }
+    assert models["control T=20"]["defdistill.artifact.scale_logits"] == chain.place("control")
     for stage, name in (
         ("train_teacher", "teacher-20"),
         ("generate_soft_labels", "soft-labels"),
         ("train_student", "student"),
-        ("attack", "attack"),
+        ("attack.jsma", "attack"),
+        ("attack.pgd", "suite"),
+        ("attack.transfer", "suite"),
         ("evaluate", "evaluation"),
     ):
         assert models["T=20"][f"defdistill.artifact.{stage}"] == chain.place(name)
-        assert models["T=20"][f"defdistill.code.{stage}"] == artifacts.read_manifest(chain.place(name)).code
+        code = artifacts.read_manifest(chain.place(name)).code
+        assert models["T=20"][f"defdistill.code.{stage.partition('.')[0]}"] == code
     assert models["T=20"]["defdistill.stage"] == "evaluate"
 
 
@@ -260,7 +280,7 @@ def test_stages_that_are_recorded_again_change_nothing(sweep: Tracker, chain: Ch
         }
 
     before = snapshot()
-    for name in ("dataset", "student", "soft-labels", "attack", "evaluation", "report"):
+    for name in ("dataset", "student", "soft-labels", "attack", "suite", "evaluation", "control", "report"):
         record(chain, name, Tracker(sweep.uri, "digits-1"))
     assert snapshot() == before
 
@@ -435,7 +455,7 @@ def test_a_run_that_kubeflow_opened_is_adopted(
     assert stepped.params["defdistill.theta"] == "1"
     assert stepped.tags["defdistill.stage"] == "attack"
     assert stepped.tags["defdistill.model"] == "T=20"
-    assert stepped.tags["defdistill.artifact.attack"] == chain.place("attack")
+    assert stepped.tags["defdistill.artifact.attack.jsma"] == chain.place("attack")
 
 
 @pytest.fixture
