@@ -15,42 +15,9 @@ from defensive_distillation.attacks import AttackResult, StopReason, jsma
 from defensive_distillation.attacks.pair_search import best_pair
 from defensive_distillation.errors import InputError
 from defensive_distillation.models import build
+from networks import Counting, assert_equal, linear, reasons, row, smooth, starts
 
 OUTPUTS = ("probabilities", "logits")
-
-
-def smooth(features: int, classes: int, seed: int = 0, *, scale: float = 2.0) -> nn.Sequential:
-    """A random network without kinks; in float64 no two pairs of it are so alike that rounding decides."""
-    generator = torch.Generator().manual_seed(seed)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(features, 12), nn.Tanh(), nn.Linear(12, classes)).double()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-        model[1].weight.mul_(scale / features**0.5)
-        model[3].weight.mul_(scale / 12**0.5)
-    return model.eval()
-
-
-def linear(weight: list[list[float]], bias: list[float] | None = None) -> nn.Sequential:
-    """Logits W x + b, whose Jacobian is W wherever x is."""
-    w = torch.tensor(weight, dtype=torch.float64)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(w.shape[1], w.shape[0])).double()
-    with torch.no_grad():
-        model[1].weight.copy_(w)
-        model[1].bias.copy_(torch.zeros(len(w)) if bias is None else torch.tensor(bias))
-    return model.eval()
-
-
-def starts(count: int, shape: tuple[int, int, int], seed: int = 0, *, saturated: float = 0.3) -> Tensor:
-    """Random images, of which a share of the features lies at either end of the box."""
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.rand(count, *shape, generator=generator, dtype=torch.float64)
-    ends = torch.rand(images.shape, generator=generator, dtype=torch.float64)
-    return torch.where(ends < saturated, images.round(), images)
-
-
-def row(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64).view(1, 1, 1, -1)
 
 
 def literal(
@@ -63,8 +30,12 @@ def literal(
     output: str = "probabilities",
     temperature: float = 1.0,
     clip: tuple[float, float] = (0.0, 1.0),
+    label: int | None = None,
 ) -> tuple[Tensor, StopReason]:
-    """JSMA as it is written down: one sample, the whole Jacobian, all pairs. The image found, and why it stopped."""
+    """JSMA as it is written down: one sample, the whole Jacobian, all pairs. The image found, and why it stopped.
+
+    It goes towards `target`, and ends there, or as soon as `label` is left, if one is given.
+    """
 
     def outputs(x: Tensor) -> Tensor:
         z = model(x.view(1, *image.shape))[0]
@@ -73,7 +44,8 @@ def literal(
     x, (low, high) = image.clone().flatten(), clip
     changed: set[int] = set()
     while True:
-        if int(outputs(x).argmax()) == target:
+        predicted = int(outputs(x).argmax())
+        if predicted == target if label is None else predicted != label:
             return x.view_as(image), StopReason.SUCCESS
         jacobian = torch.autograd.functional.jacobian(outputs, x)  # (K, D)
         alpha = jacobian[target].tolist()
@@ -105,15 +77,6 @@ def assert_as_literal(model: nn.Module, images: Tensor, targets: Tensor, **argum
         assert bool(found.success[n]) == (reason == StopReason.SUCCESS)
         assert int(found.changed_features[n]) == int((expected != image).sum())
     return found
-
-
-def assert_equal(a: AttackResult, b: AttackResult) -> None:
-    for field in dataclasses.fields(AttackResult):
-        assert torch.equal(getattr(a, field.name), getattr(b, field.name)), field.name
-
-
-def reasons(found: AttackResult) -> list[StopReason]:
-    return [StopReason(reason) for reason in found.stop_reason.tolist()]
 
 
 # against the literal reference
@@ -203,6 +166,71 @@ def test_dividing_the_logits_by_t_undoes_a_multiplication_by_t() -> None:
     assert_equal(jsma(model, images, targets, max_features=8, temperature=1024.0), plain)
     assert float(masked.success.double().mean()) < float(plain.success.double().mean())
     assert StopReason.ZERO_GRADIENT in reasons(masked)
+
+
+# untargeted
+
+
+def literal_untargeted(
+    model: nn.Module, image: Tensor, label: int, classes: int, **arguments: Any
+) -> tuple[Tensor, StopReason]:
+    """Towards each other class in turn until the label is left; of the fewest changes the first attempt."""
+    attempts = [literal(model, image, t, label=label, **arguments) for t in range(classes) if t != label]
+    fooled = [attempt for attempt in attempts if attempt[1] == StopReason.SUCCESS]
+    return min(fooled, key=lambda attempt: int((attempt[0] != image).sum())) if fooled else attempts[0]
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("theta", [1.0, -1.0, 0.3, -0.3])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_untargeted_it_is_the_best_of_the_literal_attempts(output: str, theta: float, classes: int) -> None:
+    fooled = 0
+    for seed in (0, 12):
+        model, images = smooth(16, classes, seed), starts(8, (1, 4, 4), seed)
+        labels = model(images).argmax(1)
+        labels[0] = (labels[0] + 1) % classes  # has left its class already
+        arguments: dict[str, Any] = {"theta": theta, "max_features": 6, "output": output}
+        found = jsma(model, images, labels, targeted=False, **arguments)
+        for n in range(8):
+            expected, reason = literal_untargeted(model, images[n], int(labels[n]), classes, **arguments)
+            assert torch.equal(found.adversarial[n], expected)
+            assert StopReason(int(found.stop_reason[n])) == reason
+            assert bool(found.success[n]) == (reason == StopReason.SUCCESS)
+        assert not bool(found.changed_features[0])
+        fooled += int((found.success & (found.changed_features > 0)).sum())
+    assert fooled > 0
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_untargeted_it_never_changes_more_than_towards_the_best_target(output: str) -> None:
+    """A target class that is reached is another class, so the label was left then or before."""
+    model, images = smooth(16, 4, 12), starts(20, (1, 4, 4), 12)
+    labels = model(images).argmax(1)
+    arguments: dict[str, Any] = {"max_features": 8, "output": output}
+    left = jsma(model, images, labels, targeted=False, **arguments)
+    assert int(left.success.sum()) > 0
+    for step in (1, 2, 3):
+        reached = jsma(model, images, (labels + step) % 4, **arguments)
+        assert bool((left.success | ~reached.success).all())
+        assert bool((left.changed_features <= reached.changed_features)[reached.success].all())
+
+
+@pytest.mark.parametrize(("output", "passes"), [("probabilities", 1), ("logits", 2)])
+def test_every_backward_pass_is_counted_also_those_of_attempts_that_lost(output: str, passes: int) -> None:
+    model, images = Counting(smooth(16, 4, 12)).eval(), starts(9, (1, 4, 4), 12)
+    with torch.no_grad():
+        labels = model(images).argmax(1)
+    for targeted in (True, False):
+        model.differentiated = 0
+        found = jsma(model, images, labels, targeted=targeted, max_features=6, output=output, batch_size=4)
+        assert int(found.gradient_evaluations.sum()) == model.differentiated
+        assert int(found.gradient_evaluations.min()) >= passes * (1 if targeted else 3)
+
+
+def test_untargeted_two_classes_are_the_other_one_as_target() -> None:
+    model, images = smooth(16, 2, 3), starts(12, (1, 4, 4), 3)
+    labels = model(images).argmax(1)
+    assert_equal(jsma(model, images, labels, targeted=False), jsma(model, images, 1 - labels))
 
 
 # properties
@@ -457,18 +485,6 @@ def test_two_features_move_in_a_step_not_one_as_in_foolbox() -> None:
     model = linear([[0.0] * 4, [4.0, 3.0, 2.0, 1.0]], [3.5, 0.0])
     found = jsma(model, torch.zeros(1, 1, 2, 2, dtype=torch.float64), torch.tensor([1]))
     assert found.adversarial.flatten().tolist() == [1.0, 1.0, 0.0, 0.0]  # the first alone would have done
-
-
-class Counting(nn.Module):
-    """A network that counts the samples it was shown."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model, self.seen = model, 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.seen += len(images)
-        return self.model(images)
 
 
 def test_finished_samples_leave_the_batch_unlike_in_advertorch_and_cleverhans() -> None:

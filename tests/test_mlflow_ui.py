@@ -94,15 +94,15 @@ def measured(chain: Chain, name: str) -> list[float]:
     """Accuracy and success rates of a model."""
     suffix = "-baseline" if name == "baseline" else ""
     found = artifacts.read_manifest(chain.place(f"evaluation{suffix}")).facts["evaluation"]
-    rates = {attack["output"]: attack["success_rate"] for attack in found["attacks"]}
+    rates = {one["output"]: one["success_rate"] for one in found["attacks"] if one["attack"] == "jsma"}
     return [found["accuracy"], rates["logits"], rates["probabilities"], rates["scaled"]]
 
 
 def test_the_list_of_runs_shows_models_below_their_sweep_with_their_numbers(reader: Reader, chain: Chain) -> None:
     reader.open(f"/experiments/{reader.experiment}/runs?workflowType=machine_learning")
-    reader.see(RUN, "4 matching runs")
+    reader.see(RUN, "5 matching runs")
     reader.click(".ag-row button")  # opens the sweep
-    reader.see("baseline", "T=20", f"T=20 {RERUN}")
+    reader.see("baseline", "T=20", "control T=20", f"T=20 {RERUN}")
     reader.click("[aria-label='Toggle sidebar']")
     reader.press("Columns")
     for column in (*SHOWN, "Dataset", "Source", "Models"):  # the last three stand empty and take the room

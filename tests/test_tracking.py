@@ -161,7 +161,7 @@ def test_a_sweep_is_one_run_with_a_child_for_each_model(sweep: Tracker) -> None:
     assert parent.info.run_name == "digits-1"
     assert sweep.client.get_experiment(sweep.experiment_id).name == tracking.EXPERIMENT
     assert set(children(sweep)) == {"baseline", "T=20", "control T=20"}
-    assert [run.info.status for run in (parent, *children(sweep).values())] == ["FINISHED"] * 3
+    assert [run.info.status for run in (parent, *children(sweep).values())] == ["FINISHED"] * 4
     of_teachers = {name: value for name, value in parent.data.params.items() if name.startswith("train_teacher.")}
     assert of_teachers["train_teacher.epochs"] == str(EPOCHS)
     assert {name: value for name, value in parent.data.params.items() if name not in of_teachers} == {

@@ -174,7 +174,7 @@ def _carlini_wagner(attack: str, config: AttackConfig) -> Run:
             steps=config.cw_steps,
             search_steps=config.cw_search_steps,
             learning_rate=config.cw_learning_rate,
-            initial_constant=config.cw_initial_constant,
+            initial_constant=config.cw_initial_constant if norm == "l2" else None,
             constant_factor=config.cw_constant_factor,
         ),
     )

@@ -42,7 +42,7 @@ def nearest_l2(
     spent = torch.zeros_like(classes)
     for _ in range(search_steps):
         found = torch.zeros_like(classes, dtype=torch.bool)  # with this constant
-        previous = torch.full_like(constant, torch.inf)
+        lowest, previous = torch.full_like(constant, torch.inf), torch.full_like(constant, torch.inf)
         w, adam = origin.clone(), Adam(origin, learning_rate)
         active = torch.arange(len(images), device=images.device)
         for step in range(steps):
@@ -59,10 +59,10 @@ def nearest_l2(
             found[active] |= done
             pull = torch.where(done, 0.0, c)[:, None, None, None]
             adam.step(w, (2 * moved + pull * gradient) * slope, active)
+            lowest[active] = torch.minimum(lowest[active], distance + c * hinge)
             if abort_early and step % max(1, steps // 10) == 0:
-                loss = distance + c * hinge
-                falling = loss <= 0.9999 * previous[active]
-                previous[active] = loss
+                falling = lowest[active] <= 0.9999 * previous[active]
+                previous[active] = lowest[active]
                 active = active[falling]
                 if not len(active):
                     break
