@@ -130,13 +130,13 @@ def case(
 @every_goal
 @pytest.mark.parametrize("classes", [2, 3, 10, 1000])
 def test_the_result_is_what_it_says(name: str, targeted: bool, classes: int) -> None:
-    model, images, labels = case(classes, count=6 if classes < 1000 else 2, targeted=targeted)
+    count = 2 if name.startswith("jsma") and classes == 1000 else 6  # untargeted, 999 attempts a sample
+    model, images, labels = case(classes, count=count, targeted=targeted)
     source = images.clone()
     found = ATTACKS[name](model, images, labels, targeted=targeted)
     assert torch.equal(images, source)
     assert_is_what_it_says(found, model, images, labels, targeted=targeted)
-    # where C&W's attacks find nothing they give the source back: so it is with the 999 other classes and 20 steps
-    assert bool(found.adversarial.ne(images).any()) or (classes == 1000 and not bool(found.success.any()))
+    assert bool(found.adversarial.ne(images).any())
 
 
 @every_attack
@@ -150,7 +150,7 @@ def test_in_single_precision_too(name: str, targeted: bool) -> None:
 
 @every_attack
 @every_goal
-@pytest.mark.parametrize("clip", [(-1.0, 1.0), (0.25, 0.75), (-3.0, -1.0), (0.0, 255.0)])
+@pytest.mark.parametrize("clip", [(-1.0, 1.0), (-3.0, -1.0), (0.0, 255.0)])
 def test_other_boxes_are_kept(name: str, targeted: bool, clip: tuple[float, float]) -> None:
     """The same images in other units, with a network that turns them back: about the same attack."""
     low, high = clip
@@ -171,6 +171,10 @@ def test_other_boxes_are_kept(name: str, targeted: bool, clip: tuple[float, floa
     options: dict[str, Any] = {"epsilon": EPSILON * width} if name in BALL else {}
     if name.startswith("jsma"):
         options["theta"] = 0.5 * width
+    if name in ("transfer", "cw_l2", "cw_l0"):
+        options["initial_constant"] = 0.1 * width**2  # beside a squared distance
+    if name == "cw_l0":
+        options["largest_constant"] = 10 * width**2
     found = ATTACKS[name](model, images, labels, targeted=targeted, clip=clip, **options)
     assert_is_what_it_says(found, model, images, labels, targeted=targeted, clip=clip)
     assert bool(found.adversarial.ne(images).any())
@@ -216,12 +220,13 @@ def test_neither_batch_size_nor_order_change_a_result(name: str, targeted: bool)
     What moves by signs, pairs or draws is then the same to the bit. What moves by real numbers is so to 1e-6: Adam
     divides by the root of the second moment, which makes a rounding of 1e-16 in the gradient larger.
     """
-    model, images, labels = case(4, count=23, targeted=targeted)
-    seeds = 100 + torch.arange(23)
+    count = 7 if name in DESCENDING else 23
+    model, images, labels = case(4, count=count, targeted=targeted)
+    seeds = 100 + torch.arange(count)
     whole = ATTACKS[name](model, images, labels, targeted=targeted, **options_for(name, seeds))
     assert whole.success.any()
-    order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
-    for places, batch_size in ((torch.arange(23), 1), (torch.arange(23), 6), (order, 7), (order.flip(0), None)):
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    for places, batch_size in ((torch.arange(count), 1), (order, 5), (order.flip(0), None)):
         again = ATTACKS[name](
             model,
             images[places],
