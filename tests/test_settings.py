@@ -266,7 +266,7 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
         assert not {"temperature", "attacks"} & set(passed)
         assert None not in passed.values()
         missing = set(STAGES[stage].model_fields) - set(passed) - {"temperature", "attacks"}
-        assert missing <= {"data_root", "test_limit", "image_size"}
+        assert missing <= {"data_root", "test_limit", "image_size", "cw_initial_constant"}
     assert config.settings("prepare_data")["train_limit"] == 50
 
 

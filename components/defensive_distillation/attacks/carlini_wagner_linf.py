@@ -31,8 +31,8 @@ def nearest_linf(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Minimises c max(margin + κ, 0) + sum_i max(|δ_i| - τ, 0); when both vanish, τ falls and it goes on from there.
 
-    Deviation: the penalty lets features swing about τ by a step of Adam, so that nothing lies wholly below it. Ten
-    times a constant it is tried whether δ cut at τ suffices. The authors stop where a τ nine tenths of the last cannot
+    Deviation: the penalty lets features swing about τ by a step of Adam, so that some always lie above it. When τ has
+    fallen, and ten times a constant, it is tried whether δ cut at τ suffices. The authors stop where a τ nine tenths of the last cannot
     be reached; here half as large a fall is tried then, and half of that. At last the sample is moved towards its
     source along a line. All that takes forward passes only.
 
@@ -56,12 +56,12 @@ def nearest_linf(
         spent[active] += 1
         moved = adversarial - x
         limit = tau[:, None, None, None]
-        due = (age[active] + 1) % max(1, steps // 10) == 0
         fits = torch.zeros_like(done)
-        if bool(due.any()):
-            within = x[due] + moved[due].clamp(-limit[due], limit[due])
-            fits[due] = _suffices(model, within, classes[active[due]], targeted=targeted, confidence=confidence)
-            adversarial[fits] = within[fits[due]]
+        cut = (age[active] % max(1, steps // 10) == 0) & (moved.abs() > limit).flatten(1).any(1)
+        if bool(cut.any()):
+            within = x[cut] + moved[cut].clamp(-limit[cut], limit[cut])
+            fits[cut] = _suffices(model, within, classes[active[cut]], targeted=targeted, confidence=confidence)
+            adversarial[fits] = within[fits[cut]]
         distance = (adversarial - x).abs().flatten(1).amax(1)
         better = (done | fits) & (distance < nearest[active])
         best[active[better]], nearest[active[better]] = adversarial[better], distance[better]
@@ -79,8 +79,9 @@ def nearest_linf(
         stale = going & (age[active] >= steps)
         if abort_early:
             loss = c * hinge + excess.flatten(1).sum(1)
-            stale |= going & due & (loss > 0.9999 * previous[active])
-            previous[active[going & due]] = loss[going & due]
+            due = going & (age[active] % max(1, steps // 10) == 0)
+            stale |= due & (loss > 0.9999 * previous[active])
+            previous[active[due]] = loss[due]
         rows = active[stale]
         constant[rows] *= constant_factor
         age[rows], previous[rows] = 0, torch.inf
