@@ -32,9 +32,9 @@ def nearest_linf(
     """Minimises c max(margin + κ, 0) + sum_i max(|δ_i| - τ, 0); when both vanish, τ falls and it goes on from there.
 
     Deviation: the penalty lets features swing about τ by a step of Adam, so that some always lie above it. When τ has
-    fallen, and ten times a constant, it is tried whether δ cut at τ suffices. The authors stop where a τ nine tenths of the last cannot
-    be reached; here half as large a fall is tried then, and half of that. At last the sample is moved towards its
-    source along a line. All that takes forward passes only.
+    fallen, and ten times a constant, it is tried whether δ cut at τ suffices. The authors stop where a τ nine tenths of
+    the last cannot be reached; here half as large a fall is tried then, and half of that. At last the sample is moved
+    towards its source along a line. All that takes forward passes only.
 
     Returns:
         The nearest samples (N, C, H, W), whether there is one (N,), and gradient evaluations (N,).
