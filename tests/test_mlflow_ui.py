@@ -141,7 +141,8 @@ def test_models_stand_side_by_side_with_temperatures_and_metrics(reader: Reader,
     assert lines(reader)["distilled"] == ["False", "True"]
     for number, metric in enumerate(SHOWN):
         expected = [f"{round(measured(chain, name)[number], 3):g}" for name in ("baseline", "T=20")]
-        assert reader.wait(lambda metric=metric: scrolled(reader, metric), metric) == expected
+        # rows are drawn while the table scrolls, so what stands on a line is read until it has come to rest
+        reader.wait(lambda m=metric, e=expected: scrolled(reader, m) == e, f"{metric} {expected}")
     for title in ("Metrics", "Parameters"):
         heading = reader.driver.find_elements("xpath", f"//*[normalize-space(text())='{title}']")[-1]
         reader.driver.execute_script("arguments[0].scrollIntoView()", heading)
