@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from conftest import Chain
 from defensive_distillation import artifacts, codecs
-from defensive_distillation.attacks import carlini_wagner
+from defensive_distillation.attacks import carlini_wagner, pgd
 from defensive_distillation.models import as_input
 from networks import Counting
 
@@ -85,3 +85,22 @@ def test_carlini_wagner_l2_is_as_near_as_foolboxs(task: tuple[nn.Module, Tensor,
     _, found, success = attack(wrapped, images, foolbox.criteria.TargetedMisclassification(targets), epsilons=None)
     theirs = ((found - images).flatten(1).norm(dim=1).detach(), success, counted.differentiated)
     compare(ours(task, initial_constant=0.1, abort_early=False), theirs, "foolbox")
+
+
+def test_pgd_fools_whom_foolboxs_fools_with_fewer_gradients(task: tuple[nn.Module, Tensor, Tensor]) -> None:
+    """The same loss, step and start; foolbox goes on with who is fooled already, and may lose them again."""
+    require("foolbox", "foolbox")
+    import foolbox
+
+    model, images, _ = task
+    images = images[::9]  # each of the digits once
+    with torch.no_grad():
+        labels = model(images).argmax(1)
+    for epsilon in (0.05, 0.1, 0.2):
+        counted = Counting(model).eval()
+        attack = foolbox.attacks.LinfPGD(steps=40, abs_stepsize=2.5 * epsilon / 40, random_start=False)
+        wrapped = foolbox.PyTorchModel(counted, bounds=(0, 1), device="cpu")
+        _, _, theirs = attack(wrapped, images, labels, epsilons=epsilon)
+        found = pgd(model, images, labels, epsilon=epsilon, steps=40, loss="cross_entropy")
+        assert bool((found.success | ~theirs).all())
+        assert int(found.gradient_evaluations.sum()) <= counted.differentiated
