@@ -166,7 +166,12 @@ def scrolled(reader: Reader, metric: str) -> list[str] | None:
     """The line of a metric, for which its table is scrolled on if need be."""
     found = lines(reader).get(metric)
     if not found:
-        scroll = "[...document.querySelectorAll('.ReactVirtualized__Grid')].forEach(grid => grid.scrollBy(0, 90))"
+        # as a person does: the body, which the column of names follows; moved each for itself they end rows apart
+        scroll = (
+            "[...document.querySelectorAll('.ReactVirtualized__Grid')]"
+            ".filter(grid => ['auto', 'scroll'].includes(getComputedStyle(grid).overflowY))"
+            ".forEach(grid => grid.scrollBy(0, 90))"
+        )
         reader.driver.execute_script(scroll)
     return found
 
