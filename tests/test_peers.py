@@ -84,7 +84,7 @@ def test_carlini_wagner_l2_is_as_near_as_foolboxs(task: tuple[nn.Module, Tensor,
     wrapped = foolbox.PyTorchModel(counted, bounds=(0, 1), device="cpu")
     _, found, success = attack(wrapped, images, foolbox.criteria.TargetedMisclassification(targets), epsilons=None)
     theirs = ((found - images).flatten(1).norm(dim=1).detach(), success, counted.differentiated)
-    compare(ours(task, initial_constant=0.1, abort_early=False), theirs, "foolbox")
+    compare(ours(task, abort_early=False), theirs, "foolbox")
 
 
 def test_pgd_fools_whom_foolboxs_fools_with_fewer_gradients(task: tuple[nn.Module, Tensor, Tensor]) -> None:

@@ -171,13 +171,20 @@ def _carlini_wagner(attack: str, config: AttackConfig) -> Run:
         call=functools.partial(
             carlini_wagner,
             norm=norm,
-            steps=config.cw_steps,
-            search_steps=config.cw_search_steps,
-            learning_rate=config.cw_learning_rate,
-            initial_constant=config.cw_initial_constant if norm == "l2" else None,
-            constant_factor=config.cw_constant_factor,
+            **_search(config),
         ),
     )
+
+
+def _search(config: AttackConfig) -> dict[str, Any]:
+    """How C&W's optimiser is told to search."""
+    return {
+        "steps": config.cw_steps,
+        "search_steps": config.cw_search_steps,
+        "learning_rate": config.cw_learning_rate,
+        "initial_constant": config.cw_initial_constant,
+        "constant_factor": config.cw_constant_factor,
+    }
 
 
 def _transfer(config: AttackConfig, surrogate: nn.Module) -> Run:
@@ -192,9 +199,6 @@ def _transfer(config: AttackConfig, surrogate: nn.Module) -> Run:
         call=functools.partial(
             transfer,
             surrogate=surrogate,
-            steps=config.cw_steps,
-            search_steps=config.cw_search_steps,
-            learning_rate=config.cw_learning_rate,
-            initial_constant=config.cw_initial_constant,
+            **_search(config),
         ),
     )

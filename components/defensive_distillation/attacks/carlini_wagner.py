@@ -3,6 +3,12 @@
 Carlini, Wagner: Towards Evaluating the Robustness of Neural Networks, 2017, https://arxiv.org/abs/1608.04644. They
 work on the margin of the logits, so a saturated softmax does not concern them: they show that distillation does not
 defend. Each norm has a file of its own.
+
+Deviation: the constant c that weighs the margin against the distance is counted in units of what a linear network with
+this margin and gradient would need, source by source. The authors begin with 1e-3 (1e-5 in L∞) and multiply by ten or
+two; but a distilled network's logits are T times larger and need constants T times smaller.
+
+Deviation: where a constant does not suffice, Adam's steps are doubled as well, up to eight times.
 """
 
 from __future__ import annotations
@@ -23,15 +29,14 @@ from defensive_distillation.errors import InputError
 
 Norm = Literal["l0", "l2", "linf"]
 
-# step size and first constant of each norm's published code
-_LEARNING_RATE = {"l2": 0.01, "l0": 0.01, "linf": 0.005}
-_INITIAL_CONSTANT = {"l2": 1e-3, "l0": 1e-3, "linf": 1e-5}
-_LARGEST_CONSTANT = {"l2": 1e10, "l0": 2e6, "linf": 20.0}
+_LEARNING_RATE = {"l2": 0.01, "l0": 0.01, "linf": 0.005}  # of each norm's published code
 
 
 class _Common(TypedDict):
     """What the three attacks are told alike."""
 
+    initial_constant: float
+    constant_factor: float
     steps: int
     learning_rate: float
     abort_early: bool
@@ -51,9 +56,9 @@ def carlini_wagner(
     steps: int = 1_000,
     search_steps: int = 9,
     learning_rate: float | None = None,
-    initial_constant: float | None = None,
-    largest_constant: float | None = None,
-    constant_factor: float = 2.0,
+    initial_constant: float = 1.0,
+    largest_constant: float = 1e3,
+    constant_factor: float = 4.0,
     abort_early: bool = True,
     clip: tuple[float, float] = (0.0, 1.0),
     batch_size: int | None = None,
@@ -71,9 +76,10 @@ def carlini_wagner(
         steps: of Adam for one constant; at most, with `abort_early`.
         search_steps: of the binary search over the constant, L2 alone; L0 and L∞ multiply it until they succeed.
         learning_rate: of Adam; None means the authors' 0.01 for L2 and L0, 0.005 for L∞.
-        initial_constant: c at first; None means the authors' 1e-3 for L2 and L0, 1e-5 for L∞.
-        largest_constant: L0 and L∞ give up beyond it; None means the authors' 2e6 and 20.
-        constant_factor: of L0 and L∞, above 1: what c is multiplied by where it did not suffice.
+        initial_constant: c at first, in units of the constant that a linear network would need.
+        largest_constant: L0 and L∞ give up beyond it; in the same units.
+        constant_factor: above 1, what c is multiplied by where it did not suffice (and L2's is divided by where it
+            did, until one does not).
         abort_early: leave a constant when the loss no longer falls.
         clip: the box (lo, hi).
         batch_size: samples in the network at once; None means 128.
@@ -89,7 +95,6 @@ def carlini_wagner(
     require_attackable(model, images, target_classes, clip, batch_size)
     _require(norm, confidence, steps, search_steps, learning_rate, initial_constant, largest_constant, constant_factor)
     rate = learning_rate or _LEARNING_RATE[norm]
-    first, last = initial_constant or _INITIAL_CONSTANT[norm], largest_constant or _LARGEST_CONSTANT[norm]
     parts: list[AttackResult] = []
     size = batch_size or DEFAULT_BATCH_SIZE
     for batch, classes in zip(images.detach().split(size), target_classes.split(size), strict=True):
@@ -101,6 +106,8 @@ def carlini_wagner(
         rest = (~at_start).nonzero().squeeze(1)
         if len(rest):
             common: _Common = {
+                "initial_constant": initial_constant,
+                "constant_factor": constant_factor,
                 "steps": steps,
                 "learning_rate": rate,
                 "abort_early": abort_early,
@@ -109,20 +116,10 @@ def carlini_wagner(
                 "confidence": confidence,
             }
             if norm == "l2":
-                found = nearest_l2(
-                    model, batch[rest], classes[rest], search_steps=search_steps, initial_constant=first, **common
-                )
+                found = nearest_l2(model, batch[rest], classes[rest], search_steps=search_steps, **common)
             else:
                 solve = nearest_l0 if norm == "l0" else nearest_linf
-                found = solve(
-                    model,
-                    batch[rest],
-                    classes[rest],
-                    initial_constant=first,
-                    largest_constant=last,
-                    constant_factor=constant_factor,
-                    **common,
-                )
+                found = solve(model, batch[rest], classes[rest], largest_constant=largest_constant, **common)
             adversarial[rest], success[rest], spent[rest] = found
         reason = torch.where(success, int(StopReason.SUCCESS), int(StopReason.BUDGET)).to(torch.int8)
         parts.append(AttackResult.of(batch, adversarial, success, reason, spent))
@@ -137,8 +134,8 @@ def _require(
     steps: int,
     search_steps: int,
     learning_rate: float | None,
-    initial_constant: float | None,
-    largest_constant: float | None,
+    initial_constant: float,
+    largest_constant: float,
     constant_factor: float,
 ) -> None:
     if norm not in _LEARNING_RATE:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.objective import margin_gradient
-from defensive_distillation.attacks.tanh_space import Adam, to_box, to_tanh_space
+from defensive_distillation.attacks.objective import linear_constants, margin_gradient
+from defensive_distillation.attacks.tanh_space import Adam, Patience, to_box, to_tanh_space
 
 _UNCHANGED = 1e-3  # of the box: a pixel that moved less is not missed; tanh space alone moves black by half of that
 _SHARE = 0.3  # of the root of the number of changed pixels is given up at once, as in the authors' code
@@ -38,9 +38,11 @@ def nearest_l0(
     w = to_tanh_space(images, clip)
     adam = Adam(w, learning_rate)
     allowed = torch.ones_like(images[:, :1], dtype=torch.bool)  # (N, 1, H, W)
-    constant = torch.full_like(images[:, 0, 0, 0], initial_constant)
-    previous, age = torch.full_like(constant, torch.inf), torch.zeros_like(classes)
-    best, success, spent = images.clone(), torch.zeros_like(classes, dtype=torch.bool), torch.zeros_like(classes)
+    hinge, _, gradient = margin_gradient(model, images, classes, targeted=targeted, confidence=confidence)
+    linear = linear_constants(hinge, gradient, "l0")
+    constant = initial_constant * linear
+    patience = Patience(constant, steps, abort_early=abort_early)
+    best, success, spent = images.clone(), torch.zeros_like(classes, dtype=torch.bool), torch.ones_like(classes)
     active = torch.arange(len(images), device=images.device)
     while len(active):
         x, mask, c = images[active], allowed[active], constant[active]
@@ -57,22 +59,21 @@ def nearest_l0(
             best[rows], success[rows] = adversarial[done], True
             allowed[rows] = fewer_pixels(mask[done], moved[done], gradient[done], clip)
             adam.restart(rows)
-            age[rows], previous[rows] = 0, torch.inf
+            adam.shorten(rows)
+            patience.restart(rows)
             over[done] = ~allowed[rows].flatten(1).any(1)
         going = ~done
         rows = active[going]
         descent = (2 * moved + c[:, None, None, None] * gradient) * slope * mask
         adam.step(w, descent[going], rows)
-        age[rows] += 1
         loss = moved.square().flatten(1).sum(1) + c * hinge
-        stale = going & (age[active] >= steps)
-        if abort_early:
-            due = going & (age[active] % max(1, steps // 10) == 0)
-            stale |= due & (loss > 0.9999 * previous[active])
-            previous[active[due]] = loss[due]
-        constant[active[stale]] *= constant_factor
-        age[active[stale]], previous[active[stale]] = 0, torch.inf
-        over |= constant[active] > largest_constant
+        stale = rows[patience.ends(loss[going], rows)]
+        constant[stale] *= constant_factor
+        w[stale] = to_tanh_space(best[stale], clip)  # with another constant from where this set of pixels began
+        adam.restart(stale)
+        adam.lengthen(stale)
+        patience.restart(stale)
+        over |= constant[active] > largest_constant * linear[active]
         active = active[~over]
     return best, success, spent
 

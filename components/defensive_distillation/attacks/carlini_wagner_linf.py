@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from defensive_distillation.attacks.line_search import nearest_on_line
 from defensive_distillation.attacks.network import clearly_reached, logits_of
-from defensive_distillation.attacks.objective import margin_gradient
-from defensive_distillation.attacks.tanh_space import Adam, to_box, to_tanh_space
+from defensive_distillation.attacks.objective import linear_constants, margin_gradient
+from defensive_distillation.attacks.tanh_space import Adam, Patience, to_box, to_tanh_space
 
 _FALL = 0.9  # of the threshold after a success
 _FINEST = 0.97  # where a fall no longer succeeds, smaller ones are tried, down to this
@@ -41,11 +41,13 @@ def nearest_linf(
     """
     w = to_tanh_space(images, clip)
     adam = Adam(w, learning_rate)
-    constant = torch.full_like(images[:, 0, 0, 0], initial_constant)
+    hinge, _, gradient = margin_gradient(model, images, classes, targeted=targeted, confidence=confidence)
+    linear = linear_constants(hinge, gradient, "linf")
+    constant = initial_constant * linear
     sufficed = constant.clone()  # the constant at the last success: with a lower threshold, no smaller one will do
     threshold, fall = torch.full_like(constant, clip[1] - clip[0]), torch.full_like(constant, _FALL)
-    previous, age = torch.full_like(constant, torch.inf), torch.zeros_like(classes)
-    best, nearest, spent = images.clone(), torch.full_like(constant, torch.inf), torch.zeros_like(classes)
+    patience = Patience(constant, steps, abort_early=abort_early)
+    best, nearest, spent = images.clone(), torch.full_like(constant, torch.inf), torch.ones_like(classes)
     active = torch.arange(len(images), device=images.device)
     while len(active):
         x, c, tau = images[active], constant[active], threshold[active]
@@ -57,7 +59,7 @@ def nearest_linf(
         moved = adversarial - x
         limit = tau[:, None, None, None]
         fits = torch.zeros_like(done)
-        cut = (age[active] % max(1, steps // 10) == 0) & (moved.abs() > limit).flatten(1).any(1)
+        cut = patience.due(active) & (moved.abs() > limit).flatten(1).any(1)
         if bool(cut.any()):
             within = x[cut] + moved[cut].clamp(-limit[cut], limit[cut])
             fits[cut] = _suffices(model, within, classes[active[cut]], targeted=targeted, confidence=confidence)
@@ -69,29 +71,26 @@ def nearest_linf(
         rows = active[solved]
         threshold[rows] = torch.minimum(nearest[rows], tau[solved]) * fall[rows]
         sufficed[rows] = c[solved]
-        age[rows], previous[rows] = 0, torch.inf
+        patience.restart(rows)
+        adam.shorten(rows)
         going = ~solved
         rows = active[going]
         excess = (moved.abs() - limit).clamp(min=0)
         pull = torch.where(done, 0.0, c)[:, None, None, None]
         adam.step(w, ((pull * gradient + moved.sign() * (excess > 0)) * slope)[going], rows)
-        age[rows] += 1
-        stale = going & (age[active] >= steps)
-        if abort_early:
-            loss = c * hinge + excess.flatten(1).sum(1)
-            due = going & (age[active] % max(1, steps // 10) == 0)
-            stale |= due & (loss > 0.9999 * previous[active])
-            previous[active[due]] = loss[due]
-        rows = active[stale]
-        constant[rows] *= constant_factor
-        age[rows], previous[rows] = 0, torch.inf
-        spent_all = constant[active] > largest_constant
+        loss = c * hinge + excess.flatten(1).sum(1)
+        stale = rows[patience.ends(loss[going], rows)]
+        constant[stale] *= constant_factor
+        adam.lengthen(stale)
+        patience.restart(stale)
+        spent_all = constant[active] > largest_constant * linear[active]
         finer = spent_all & (fall[active] < _FINEST) & nearest[active].isfinite()
         rows = active[finer]
         fall[rows] = 1 - (1 - fall[rows]) / 2
         threshold[rows], constant[rows] = nearest[rows] * fall[rows], sufficed[rows]
         w[rows] = to_tanh_space(best[rows], clip)
         adam.restart(rows)
+        adam.shorten(rows)
         active = active[~spent_all | finer]
     success = nearest.isfinite()
     if bool(success.any()):

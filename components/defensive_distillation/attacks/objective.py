@@ -58,3 +58,22 @@ def margin_gradient(
         (gradient,) = torch.autograd.grad(value.sum(), images)
     done = clearly_reached(logits.detach(), classes, targeted=targeted, confidence=confidence)
     return (value.detach() + confidence).clamp(min=0), done, gradient
+
+
+def linear_constants(hinge: Tensor, gradient: Tensor, norm: str) -> Tensor:
+    """The constant c of C&W's objective that a linear network with this margin and gradient needs.
+
+    Below 2 h / |g|² the least of |δ|² + c max(h + g δ, 0) leaves part of the hinge h; in L∞, below 1 / max |g_i| no
+    feature exceeds the threshold for the hinge's sake. Logits s times larger need constants s times smaller.
+
+    Args:
+        hinge: (N,), from 0.
+        gradient: (N, C, H, W), of the margin.
+        norm: l2, l0 or linf.
+
+    Returns:
+        (N,), above 0; where the gradient vanishes it says nothing, and 1 is returned.
+    """
+    slopes = gradient.flatten(1)
+    constants = 1 / slopes.abs().amax(1) if norm == "linf" else 2 * hinge / slopes.square().sum(1)
+    return torch.where(constants.isfinite() & (constants > 0), constants, 1.0)

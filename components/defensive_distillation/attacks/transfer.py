@@ -22,7 +22,8 @@ def transfer(
     steps: int = 1_000,
     search_steps: int = 9,
     learning_rate: float | None = None,
-    initial_constant: float | None = None,
+    initial_constant: float = 1.0,
+    constant_factor: float = 4.0,
     targeted: bool = False,
     clip: tuple[float, float] = (0.0, 1.0),
     batch_size: int | None = None,
@@ -36,10 +37,11 @@ def transfer(
         labels: (N,) int64, the true classes; with `targeted`, the classes to reach.
         surrogate: the network that the samples are crafted on; likewise.
         confidence: κ, by which the samples fool the surrogate; the larger, the more transfer.
-        steps: see `carlini_wagner`, as the next three.
+        steps: see `carlini_wagner`, as the next four.
         search_steps: of the binary search over the constant.
         learning_rate: of Adam.
         initial_constant: the first constant.
+        constant_factor: what it is multiplied by.
         targeted: whether `labels` are to be reached, or left.
         clip: the box (lo, hi).
         batch_size: samples in the network at once; None means 128.
@@ -76,6 +78,7 @@ def transfer(
             search_steps=search_steps,
             learning_rate=learning_rate,
             initial_constant=initial_constant,
+            constant_factor=constant_factor,
             clip=clip,
             batch_size=batch_size,
             on_finished=(lambda count: on_finished(ended + count)) if on_finished else None,
