@@ -327,8 +327,8 @@ def test_a_training_that_stays_near_chance_fails_and_names_the_knob(chain: Chain
 
 @pytest.mark.parametrize("temperature", [1, 2, 5, 10, 20, 30, 40, 50, 100])
 def test_every_temperature_of_the_paper_trains(chain: Chain, tmp_path: Path, temperature: float) -> None:
-    # with few images some trainings sit near chance for epochs before they leave it, on one processor and not on another
-    config = TrainTeacherConfig(epochs=25, batch_size=16, learning_rate=0.05, momentum=0.9, temperature=temperature)
+    # momentum 0.9 at this batch size is twenty times the paper's rate a sample: on some processors T = 1 never moves
+    config = TrainTeacherConfig(epochs=10, batch_size=16, learning_rate=0.05, momentum=0.5, temperature=temperature)
     artifact = teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / "model"))
     assert artifact.facts["train_accuracy"] > 0.3  # chance is 0.1, a network that learns nothing stays there
 
