@@ -40,12 +40,12 @@ def nearest_l0(
     allowed = torch.ones_like(images[:, :1], dtype=torch.bool)  # (N, 1, H, W)
     hinge, _, gradient = margin_gradient(model, images, classes, targeted=targeted, confidence=confidence)
     linear = linear_constants(hinge, gradient, "l0")
-    constant = initial_constant * linear
+    constant = torch.full_like(linear, initial_constant)  # in units of `linear`
     patience = Patience(constant, steps, abort_early=abort_early)
     best, success, spent = images.clone(), torch.zeros_like(classes, dtype=torch.bool), torch.ones_like(classes)
     active = torch.arange(len(images), device=images.device)
     while len(active):
-        x, mask, c = images[active], allowed[active], constant[active]
+        x, mask, c = images[active], allowed[active], constant[active] * linear[active]
         inside, slope = to_box(w[active], clip)
         adversarial = torch.where(mask, inside, x)
         hinge, done, gradient = margin_gradient(
@@ -73,7 +73,7 @@ def nearest_l0(
         adam.restart(stale)
         adam.lengthen(stale)
         patience.restart(stale)
-        over |= constant[active] > largest_constant * linear[active]
+        over |= constant[active] > largest_constant
         active = active[~over]
     return best, success, spent
 

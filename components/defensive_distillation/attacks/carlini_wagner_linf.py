@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.carlini_wagner_l2 import nearest_l2
 from defensive_distillation.attacks.line_search import nearest_on_line
 from defensive_distillation.attacks.network import clearly_reached, logits_of
 from defensive_distillation.attacks.objective import linear_constants, margin_gradient
@@ -12,6 +13,7 @@ from defensive_distillation.attacks.tanh_space import Adam, Patience, to_box, to
 
 _FALL = 0.9  # of the threshold after a success
 _FINEST = 0.97  # where a fall no longer succeeds, smaller ones are tried, down to this
+_RESCUES = 4  # constants of the L2 attack
 
 
 def nearest_linf(
@@ -36,6 +38,9 @@ def nearest_linf(
     the last cannot be reached; here half as large a fall is tried then, and half of that. At last the sample is moved
     towards its source along a line. All that takes forward passes only.
 
+    Deviation: at first no threshold holds the sample back, and it may end in a corner of the box that is no adversarial
+    sample. Where that happens to every constant it goes on from the L2 attack's sample instead of giving up.
+
     Returns:
         The nearest samples (N, C, H, W), whether there is one (N,), and gradient evaluations (N,).
     """
@@ -43,14 +48,14 @@ def nearest_linf(
     adam = Adam(w, learning_rate)
     hinge, _, gradient = margin_gradient(model, images, classes, targeted=targeted, confidence=confidence)
     linear = linear_constants(hinge, gradient, "linf")
-    constant = initial_constant * linear
+    constant = torch.full_like(linear, initial_constant)  # in units of `linear`
     sufficed = constant.clone()  # the constant at the last success: with a lower threshold, no smaller one will do
     threshold, fall = torch.full_like(constant, clip[1] - clip[0]), torch.full_like(constant, _FALL)
     patience = Patience(constant, steps, abort_early=abort_early)
     best, nearest, spent = images.clone(), torch.full_like(constant, torch.inf), torch.ones_like(classes)
     active = torch.arange(len(images), device=images.device)
     while len(active):
-        x, c, tau = images[active], constant[active], threshold[active]
+        x, c, tau = images[active], constant[active] * linear[active], threshold[active]
         adversarial, slope = to_box(w[active], clip)
         hinge, done, gradient = margin_gradient(
             model, adversarial, classes[active], targeted=targeted, confidence=confidence
@@ -70,7 +75,7 @@ def nearest_linf(
         solved = fits | (done & (distance <= tau))
         rows = active[solved]
         threshold[rows] = torch.minimum(nearest[rows], tau[solved]) * fall[rows]
-        sufficed[rows] = c[solved]
+        sufficed[rows] = constant[rows]
         patience.restart(rows)
         adam.shorten(rows)
         going = ~solved
@@ -83,7 +88,27 @@ def nearest_linf(
         constant[stale] *= constant_factor
         adam.lengthen(stale)
         patience.restart(stale)
-        spent_all = constant[active] > largest_constant * linear[active]
+        spent_all = constant[active] > largest_constant
+        lost = active[spent_all & nearest[active].isinf()]
+        if len(lost):
+            best[lost], found, used = nearest_l2(
+                model,
+                images[lost],
+                classes[lost],
+                search_steps=_RESCUES,
+                initial_constant=initial_constant,
+                constant_factor=constant_factor,
+                steps=steps,
+                learning_rate=learning_rate,
+                abort_early=abort_early,
+                clip=clip,
+                targeted=targeted,
+                confidence=confidence,
+            )
+            spent[lost] += used
+            saved = lost[found]
+            nearest[saved] = (best[saved] - images[saved]).abs().flatten(1).amax(1)
+            sufficed[saved] = initial_constant
         finer = spent_all & (fall[active] < _FINEST) & nearest[active].isfinite()
         rows = active[finer]
         fall[rows] = 1 - (1 - fall[rows]) / 2
