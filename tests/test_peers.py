@@ -1,4 +1,4 @@
-"""Our C&W L2 beside foolbox's: the same trained network, the same targets, no more gradient evaluations."""
+"""Our C&W L2 beside foolbox's and ART's: the same trained network, the same targets, no more gradient evaluations."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from defensive_distillation.models import as_input
 from networks import Counting
 
 PAIRS, SEARCHES, STEPS, RATE = 18, 5, 100, 0.05
+ART_PAIRS, ART_STEPS = 9, 40  # its line search asks for twenty forward passes a step
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the peers' own
@@ -85,6 +86,38 @@ def test_carlini_wagner_l2_is_as_near_as_foolboxs(task: tuple[nn.Module, Tensor,
     _, found, success = attack(wrapped, images, foolbox.criteria.TargetedMisclassification(targets), epsilons=None)
     theirs = ((found - images).flatten(1).norm(dim=1).detach(), success, counted.differentiated)
     compare(ours(task, abort_early=False), theirs, "foolbox")
+
+
+def test_carlini_wagner_l2_is_as_near_as_arts(task: tuple[nn.Module, Tensor, Tensor]) -> None:
+    require("art", "adversarial-robustness-toolbox")
+    from art.attacks.evasion import CarliniL2Method
+    from art.estimators.classification import PyTorchClassifier
+
+    model, images, targets = task[0], task[1][:ART_PAIRS], task[2][:ART_PAIRS]
+    counted = Counting(model).eval()
+    classifier = PyTorchClassifier(
+        counted,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=tuple(images.shape[1:]),
+        nb_classes=10,
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )
+    attack = CarliniL2Method(
+        classifier,
+        targeted=True,
+        learning_rate=RATE,
+        binary_search_steps=SEARCHES,
+        max_iter=ART_STEPS,
+        initial_const=1.0,
+        batch_size=ART_PAIRS,
+        verbose=False,
+    )
+    found = torch.from_numpy(attack.generate(images.numpy(), y=targets.numpy()))
+    with torch.no_grad():
+        success = model(found).argmax(1) == targets
+    theirs = ((found - images).flatten(1).norm(dim=1), success, counted.differentiated)
+    compare(ours((model, images, targets), steps=ART_STEPS, abort_early=False), theirs, "ART")
 
 
 def test_pgd_fools_whom_foolboxs_fools_with_fewer_gradients(task: tuple[nn.Module, Tensor, Tensor]) -> None:
