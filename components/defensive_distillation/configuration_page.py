@@ -18,7 +18,7 @@ the earlier. Keys are `stage.key`; `train.key` stands for teacher and student. U
 a single stage they are written with dashes: `defdistill stage attack --max-features 50`.
 
 ```yaml
-temperatures: [1, 20, 100]
+temperatures: [20, 100]
 prepare_data:
   source: s3://bucket/photographs.tar.gz
   image_size: 32
