@@ -100,9 +100,10 @@ def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
     assert tasks["fgsm"] - common == {"samples", "epsilons"}
     assert tasks["pgd"] - common == {"samples", "epsilons", "pgd_steps", "pgd_restarts"}
     assert tasks["jsma"] - common == {"outputs", "sources", "max_features", "theta"}
-    assert tasks["cw_l2"] - common == {"cw_sources", "cw_steps", "cw_search_steps"}
+    search = {"cw_steps", "cw_search_steps", "cw_initial_constant", "cw_constant_factor"}
+    assert tasks["cw_l2"] - common == {"cw_sources", *search}
     known = set(AttackConfig.model_fields) - {"attacks"}
-    unset = {"cw_learning_rate", "cw_initial_constant"}  # None is the authors' value
+    unset = {"cw_learning_rate"}  # None is the authors' value
     assert set().union(*tasks.values()) == (known | {"attacks"}) - unset
 
 
