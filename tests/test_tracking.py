@@ -180,7 +180,9 @@ def test_all_models_have_the_same_parameters_and_metrics(sweep: Tracker) -> None
     assert set(baseline.params) == set(student.params) - {"attack.confidences"}
     of_teacher = {name for name in student.metrics if name.startswith(("teacher_", "soft_label_"))}
     assert of_teacher
-    assert set(baseline.metrics) == set(student.metrics) - of_teacher - {"transfer_success"}
+    # these networks and attacks are so small that some class may be reached by no sample: then no class is the worst
+    distances = {name for name in {*baseline.metrics, *student.metrics} if name.startswith("cw_mean/")}
+    assert set(baseline.metrics) - distances == set(student.metrics) - distances - of_teacher - {"transfer_success"}
     assert baseline.params["temperature"] == "1"
     assert student.params["temperature"] == "20"
     assert (baseline.params["distilled"], student.params["distilled"]) == ("False", "True")
