@@ -97,7 +97,8 @@ def carlini_wagner(
     rate = learning_rate or _LEARNING_RATE[norm]
     parts: list[AttackResult] = []
     size = batch_size or DEFAULT_BATCH_SIZE
-    for batch, classes in zip(images.detach().split(size), target_classes.split(size), strict=True):
+    sources = images.detach().contiguous()  # another memory layout would add up in another order
+    for batch, classes in zip(sources.split(size), target_classes.split(size), strict=True):
         with torch.no_grad():
             at_start = clearly_reached(
                 logits_of(model, batch, classes), classes, targeted=targeted, confidence=confidence
