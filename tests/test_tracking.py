@@ -174,15 +174,22 @@ def test_a_sweep_is_one_run_with_a_child_for_each_model(sweep: Tracker) -> None:
     }
 
 
-def test_all_models_have_the_same_parameters_and_metrics(sweep: Tracker) -> None:
+def test_all_models_have_the_same_parameters_and_metrics(sweep: Tracker, chain: Chain) -> None:
     baseline, student = children(sweep)["baseline"].data, children(sweep)["T=20"].data
     # nothing is transferred from a model to itself
     assert set(baseline.params) == set(student.params) - {"attack.confidences"}
     of_teacher = {name for name in student.metrics if name.startswith(("teacher_", "soft_label_"))}
     assert of_teacher
-    # these networks and attacks are so small that some class may be reached by no sample: then no class is the worst
-    distances = {name for name in {*baseline.metrics, *student.metrics} if name.startswith("cw_mean/")}
-    assert set(baseline.metrics) - distances == set(student.metrics) - distances - of_teacher - {"transfer_success"}
+    missing: dict[str, set[str]] = {}  # of distances: so small an attack may reach no class from every source
+    for run, suffix in ((baseline, "-baseline"), (student, "")):
+        found = artifacts.read_manifest(chain.place(f"evaluation{suffix}")).facts["evaluation"]["distances"]
+        named = {f"cw_mean/{one['norm']}_{case}": one[case] for one in found for case in ("best", "average", "worst")}
+        assert len(named) == 9
+        missing[suffix] = {name for name, case in named.items() if case["mean_distance"] is None}
+        assert {name for name in run.metrics if name.startswith("cw_mean/")} == set(named) - missing[suffix]
+    assert set(baseline.metrics) | missing["-baseline"] == (set(student.metrics) | missing[""]) - of_teacher - {
+        "transfer_success"
+    }
     assert baseline.params["temperature"] == "1"
     assert student.params["temperature"] == "20"
     assert (baseline.params["distilled"], student.params["distilled"]) == ("False", "True")
