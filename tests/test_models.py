@@ -47,8 +47,11 @@ def test_the_papers_networks_are_table_1_layer_by_layer(
     linear: list[tuple[int, int]],
 ) -> None:
     model = build(architecture, 10, image_shape)
-    half = ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"]
-    assert layers(model) == [*half, *half, "Flatten", *["Linear", "ReLU", "Dropout"] * 2, "Linear"]
+    first, half = (
+        ["InputConvolution", "ReLU", "Conv2d", "ReLU", "MaxPool2d"],
+        ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"],
+    )
+    assert layers(model) == [*first, *half, "Flatten", *["Linear", "ReLU", "Dropout"] * 2, "Linear"]
     found = [layer for layer in model.children() if isinstance(layer, nn.Conv2d)]
     assert [(layer.in_channels, layer.out_channels) for layer in found] == convolutions
     assert all(layer.kernel_size == (3, 3) and layer.padding == (0, 0) and layer.stride == (1, 1) for layer in found)

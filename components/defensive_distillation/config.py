@@ -430,9 +430,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train_teacher": {"epochs": 10, "batch_size": 32},
         "train_student": {"epochs": 10, "batch_size": 32},
         "attacks": [
-            "jsma",
-            "jsma_decreasing+jsma_untargeted+fgsm+pgd+square+noise+transfer",
             "cw_l2+cw_linf+cw_l0",
+            "jsma+jsma_decreasing+jsma_untargeted+fgsm+pgd+square+noise+transfer",
         ],
         "control_attacks": ["jsma"],
         "attack": {
@@ -443,7 +442,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "pgd_restarts": 1,
             "square_queries": 100,
             "cw_sources": 1,
-            "cw_steps": 200,
+            "cw_steps": 100,
             "cw_learning_rate": 0.05,
             "cw_search_steps": 6,
             "confidences": [0, 20],
@@ -464,6 +463,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prepare_data": {"source": "mnist", "train_limit": 10_000},
         "train_teacher": {"epochs": 12},
         "train_student": {"epochs": 12},
+        "attacks": [  # those that take longest first, so that none is left over at the end
+            *("cw_linf", "cw_l0", "cw_l2", "transfer", "jsma", "pgd", "jsma_untargeted", "jsma_decreasing"),
+            *("square", "fgsm", "noise"),
+        ],
         "control_attacks": ["jsma", "fgsm+pgd+square+noise"],
         "attack": {
             "sources": 20,

@@ -42,7 +42,7 @@ def fit(
     )
     scale_output_layer(model, dataset.num_classes, config.temperature**config.output_gain_exponent)
     history, velocity = _restore(task, model)
-    model.to(device)
+    compute.on(device, model)
     images, labels = dataset.train_images.to(device), targets.to(device)
     task.progress.update(len(history), config.epochs, "epochs")
     for result, buffers in train(

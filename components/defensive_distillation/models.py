@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.convolution import InputConvolution
 from defensive_distillation.errors import InputError
 
 # widths of the convolutions and of the fully connected layers (Table I)
@@ -82,7 +83,7 @@ def _papernot(
     if min(rows, columns) < 1:
         raise InputError(f"images: expected at least 16×16 pixels for the paper's network, got {height}×{width}")
     model = nn.Sequential(
-        *(nn.Conv2d(channels, a, 3), nn.ReLU(), nn.Conv2d(a, b, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(InputConvolution(channels, a, 3), nn.ReLU(), nn.Conv2d(a, b, 3), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(b, c, 3), nn.ReLU(), nn.Conv2d(c, d, 3), nn.ReLU(), nn.MaxPool2d(2)),
         nn.Flatten(),
         *(nn.Linear(d * rows * columns, hidden), nn.ReLU(), nn.Dropout(p)),

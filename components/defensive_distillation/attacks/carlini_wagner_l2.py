@@ -49,15 +49,16 @@ def nearest_l2(
     best, nearest = images.clone(), torch.full_like(constant, torch.inf)
     spent = torch.ones_like(classes)
     upwards = search_steps - search_steps // 4
+    w = origin.clone()
     for search in range(1, search_steps + 1):
         found = torch.zeros_like(classes, dtype=torch.bool)  # with this constant
-        w, active = origin.clone(), everyone
+        active = everyone
         adam.restart(everyone)
         patience.restart(everyone)
         while len(active):
             x, c = images[active], constant[active]
             adversarial, slope = to_box(w[active], clip)
-            if len(active) == len(images) and not bool(patience.age.any()):
+            if search == 1 and not bool(patience.age.any()):
                 hinge, done, gradient = at_start
             else:
                 hinge, done, gradient = margin_gradient(
@@ -77,6 +78,8 @@ def nearest_l2(
         between = torch.where(lower > 0, (lower * upper).sqrt(), upper / constant_factor)
         constant = torch.where(upper.isfinite(), between, constant * constant_factor**search)
         never = nearest.isinf().nonzero().squeeze(1)
+        going_on = nearest.isinf()[:, None, None, None] & (search < upwards)
+        w = torch.where(going_on, w, origin)
         if search < upwards:
             adam.lengthen(never)
         else:

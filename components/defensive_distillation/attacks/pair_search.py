@@ -1,9 +1,14 @@
-"""The saliency map's best pair of features, found exactly in O(D log D) (Papernot et al. 2015, Algorithm 3).
+"""The saliency map's best pair of features, found exactly without trying all (Papernot et al. 2015, Algorithm 3).
 
 Of all pairs p < q the map wants the one that maximises -(α_p + α_q)(β_p + β_q) with α_p + α_q > 0 and β_p + β_q < 0.
-The objective rises with the α and the -β of each point. So a point that two others beat in both coordinates is never
-needed: one of the two can take its place. Only the first two Pareto layers of the points (α, -β) are left, some tens
-of thousands of features, and all pairs of those are compared.
+Call α the gain and -β the drop of a feature, and B the value of some good pair. Feature p is in no better pair if
+
+    (gain_p + max gain) (drop_p + max drop) < B,    or    w_p + max w < 2 √B    with w = λ gain + drop / λ,
+
+for any λ > 0, since 2 √(x y) <= λ x + y / λ. A few passes over the features leave two or three of a hundred thousand.
+Where gain and drop oppose each other too many are left. The value rises with the gain and the drop of each feature, so
+one that two others beat in both is never needed: of those that are left, only the first two Pareto layers are, found in
+O(D log D). All pairs of the rest are compared.
 """
 
 from __future__ import annotations
@@ -12,6 +17,9 @@ import torch
 from torch import Tensor
 
 MOST_PAIRS = 2**22  # that are held at once, over all samples
+_GOOD = 16  # features by each of two measures, whose best pair gives B
+_MANY = 512  # features that are tried for a better B where many are left
+_FEW = 64  # features of which all pairs are compared without a look at their layers
 
 
 def best_pair(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = True) -> tuple[Tensor, Tensor, Tensor]:
@@ -28,24 +36,17 @@ def best_pair(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = 
         valid: (N,) bool, whether any allowed pair satisfies both conditions.
     """
     gain, drop = (alpha, -beta) if increase else (-alpha, beta)
-    features, present = _undominated(gain, drop, allowed)
-    gain = gain.gather(1, features)
-    drop = drop.gather(1, features)
-    count, width = features.shape
-    best = torch.full((count,), -1.0, dtype=gain.dtype, device=gain.device)
-    first, second = torch.zeros_like(features[:, 0]), torch.zeros_like(features[:, 0])
-    for rows in torch.arange(width, device=gain.device).split(max(1, MOST_PAIRS // (count * width))):
-        gains = gain[:, rows, None] + gain[:, None, :]  # (N, R, M)
-        drops = drop[:, rows, None] + drop[:, None, :]
-        pairs = (present[:, rows, None] & present[:, None, :]).triu(1 + int(rows[0])) & (gains > 0) & (drops > 0)
-        # a product of two tiny sums may underflow to 0, which is still better than no pair
-        score, position = torch.where(pairs, gains * drops, -1.0).flatten(1).max(dim=1)
-        better = score > best
-        best = torch.where(better, score, best)
-        first = torch.where(better, rows[0] + position // width, first)
-        second = torch.where(better, position % width, second)
-    p, q = features.gather(1, first[:, None]).squeeze(1), features.gather(1, second[:, None]).squeeze(1)
-    return torch.minimum(p, q), torch.maximum(p, q), best >= 0
+    features, present = _columns(_promising(gain, drop, allowed))
+    for thin_out in (_heavy, _undominated):
+        many = (present.sum(dim=1) > _FEW).nonzero().squeeze(1)  # sample by sample: a batch does not decide on ties
+        if len(many):
+            left = features[many]
+            present[many] = thin_out(gain[many].gather(1, left), drop[many].gather(1, left), present[many])
+            columns, present = _columns(present)
+            features = features.gather(1, columns)
+    p, q, value = _best_of_all(gain.gather(1, features), drop.gather(1, features), present)
+    p, q = features.gather(1, p[:, None]).squeeze(1), features.gather(1, q[:, None]).squeeze(1)
+    return p, q, value >= 0
 
 
 def largest_pair(alpha: Tensor, allowed: Tensor, *, increase: bool = True) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,16 +57,101 @@ def largest_pair(alpha: Tensor, allowed: Tensor, *, increase: bool = True) -> tu
     return p, q, top.sum(dim=1) > 0
 
 
-def _undominated(gain: Tensor, drop: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Features of the first two Pareto layers: indices (N, M), and which of them are real (N, M)."""
-    order = torch.where(allowed, gain, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    height = torch.where(allowed, drop, -torch.inf).gather(1, order)
+def _promising(gain: Tensor, drop: Tensor, allowed: Tensor) -> Tensor:
+    """Features that may belong to the best pair, (N, D) bool, by the first bound and one λ."""
+    most_gain, most_drop = _most(gain, allowed), _most(drop, allowed)
+    gains, drops = gain + most_gain, drop + most_drop  # the most that a pair with this feature can have
+    keep = allowed & (gains > 0) & (drops > 0)
+    most = torch.where(keep, gains * drops, -1.0)
+    slope = _slope(most_drop, most_gain)
+    weight = torch.where(keep, slope * gain + drop / slope, -torch.inf)
+    good = min(_GOOD, gain.shape[1])
+    features = torch.cat((weight.topk(good, dim=1).indices, most.topk(good, dim=1).indices), dim=1)
+    value, better_slope = _best_of_some(gain, drop, keep, features)
+    keep &= most >= value
+    keep &= ~_too_light(gain, drop, keep, value, slope)
+    return keep & ~_too_light(gain, drop, keep, value, better_slope)
+
+
+def _heavy(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
+    """The same of features whose gain and drop oppose each other, so that hardly a pair has both: from more of them."""
+    # what no feature has alone no pair has: a sum's sign survives its rounding
+    present = present & (_most(gain + drop, present) > 0)
+    spread = [torch.where(present, part, 0.0).square().sum(dim=1, keepdim=True).sqrt() for part in (drop, gain)]
+    slope = _slope(*spread)
+    weight = torch.where(present, slope * gain + drop / slope, -torch.inf)
+    value, better_slope = _best_of_some(gain, drop, present, weight.topk(min(_MANY, gain.shape[1]), dim=1).indices)
+    present = present & ~_too_light(gain, drop, present, value, slope)
+    return present & ~_too_light(gain, drop, present, value, better_slope)
+
+
+def _most(values: Tensor, present: Tensor) -> Tensor:
+    return torch.where(present, values, -torch.inf).amax(dim=1, keepdim=True)
+
+
+def _slope(drop: Tensor, gain: Tensor) -> Tensor:
+    """The λ at which the bound is tight for a pair with these sums; 1 where there is no such pair."""
+    slope = (drop / gain).sqrt()
+    return torch.where((drop > 0) & (gain > 0) & slope.isfinite() & (slope > 0), slope, 1.0)
+
+
+def _best_of_some(gain: Tensor, drop: Tensor, present: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    """B, the value of the best pair of some features (N, M), or 0, and its λ, both (N, 1)."""
+    features = features.sort(dim=1).values
+    real = present.gather(1, features)
+    real[:, 1:] &= features[:, 1:] != features[:, :-1]  # each but once
+    gain, drop = gain.gather(1, features), drop.gather(1, features)
+    p, q, value = _best_of_all(gain, drop, real)
+    pair = torch.stack((p, q), dim=1)
+    sums = (part.gather(1, pair).sum(dim=1, keepdim=True) for part in (drop, gain))
+    return value.clamp(min=0)[:, None], _slope(*sums)
+
+
+def _too_light(gain: Tensor, drop: Tensor, present: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    """Features of which even the heaviest partner makes no pair worth `value`, by more than rounding could hide."""
+    weight = torch.where(present, slope * gain + drop / slope, -torch.inf)
+    least = 2 * value.sqrt()
+    # λ gain and drop / λ may cancel; gains above -most gain and drops above -most drop are all that is left
+    sizes = slope * _most(gain, present).abs() + _most(drop, present).abs() / slope
+    return weight + _most(weight, present) < least - 32 * torch.finfo(weight.dtype).eps * (least + sizes)
+
+
+def _undominated(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
+    """Features of the first two Pareto layers of those present, (N, M) bool."""
+    order = torch.where(present, gain, -torch.inf).argsort(dim=1, descending=True, stable=True)
+    height = torch.where(present, drop, -torch.inf).gather(1, order)
     highest = height.cummax(dim=1).values
     # the second highest so far: the old one, or the lesser of the newcomer and the old highest
     before = torch.nn.functional.pad(highest, (1, 0), value=-torch.inf)[:, :-1]
     second = torch.minimum(height, before).cummax(dim=1).values
     second_before = torch.nn.functional.pad(second, (1, 0), value=-torch.inf)[:, :-1]
-    keep = allowed.gather(1, order) & (height > second_before)
-    width = max(2, int(keep.sum(dim=1).max()))
-    position = keep.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :width]
-    return order.gather(1, position), keep.gather(1, position)
+    return torch.zeros_like(present).scatter(1, order, height > second_before)
+
+
+def _columns(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The indices of what is marked in each row, in their order (N, M), and which of them are real (N, M)."""
+    rows, columns = mask.nonzero(as_tuple=True)
+    counts = mask.sum(dim=1)
+    width = max(2, int(counts.max()))
+    place = torch.arange(len(rows), device=mask.device) - (counts.cumsum(0) - counts)[rows]
+    indices = columns.new_zeros(len(mask), width)
+    indices[rows, place] = columns
+    return indices, torch.arange(width, device=mask.device) < counts[:, None]
+
+
+def _best_of_all(gain: Tensor, drop: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best pair of columns p < q of (N, M), and its value, all (N,); -1 where there is no valid pair."""
+    count, width = gain.shape
+    value = torch.full((count,), -1.0, dtype=gain.dtype, device=gain.device)
+    p, q = torch.zeros((2, count), dtype=torch.int64, device=gain.device)
+    for rows in torch.arange(width, device=gain.device).split(max(1, MOST_PAIRS // (count * width))):
+        gains = gain[:, rows, None] + gain[:, None, :]  # (N, R, M)
+        drops = drop[:, rows, None] + drop[:, None, :]
+        pairs = (present[:, rows, None] & present[:, None, :]).triu(1 + int(rows[0])) & (gains > 0) & (drops > 0)
+        # a product of two tiny sums may underflow to 0, which is still better than no pair
+        score, position = torch.where(pairs, gains * drops, -1.0).flatten(1).max(dim=1)
+        better = score > value
+        value = torch.where(better, score, value)
+        p = torch.where(better, rows[0] + position // width, p)
+        q = torch.where(better, position % width, q)
+    return p, q, value

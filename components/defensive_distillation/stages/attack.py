@@ -52,9 +52,9 @@ def _compute(task: Task[AttackConfig]) -> Result:
             f"attack.max_features: expected at most {features}, the features of an image, got {config.max_features}"
         )
     surrogate = _surrogate(task, dataset)
-    model = codecs.read_model(task.input("model"), dataset).to(device)
+    model = compute.on(device, codecs.read_model(task.input("model"), dataset))
     temperature = task.input("model").facts["temperature"]
-    wanted = list(runs(config, temperature, surrogate.to(device) if surrogate else None))
+    wanted = list(runs(config, temperature, compute.on(device, surrogate) if surrogate else None))
     total = sum(len(pairs(dataset, one.sources, 0, targeted=one.targeted)[0]) for one in wanted)
     found: dict[str, StoredAttack] = {}
     for one in wanted:

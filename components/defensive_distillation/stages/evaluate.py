@@ -52,7 +52,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
     device = compute.device(config.device, config.threads)
     dataset = codecs.read_dataset(task.input("dataset"))
-    model, temperature = codecs.read_model(task.input("model"), dataset).to(device), facts["temperature"]
+    model, temperature = compute.on(device, codecs.read_model(task.input("model"), dataset)), facts["temperature"]
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     runs = _runs(task)
     checked = conditions(runs)

@@ -40,7 +40,7 @@ def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
         )
     device = compute.device(config.device, config.threads)
     dataset = read_dataset(task.input("dataset"))
-    model = read_model(teacher, dataset).to(device)
+    model = compute.on(device, read_model(teacher, dataset))
     labels, count = [], len(dataset.train_images)
     for batch in dataset.train_images.split(config.batch_size):
         labels.append(soft_labels(model, as_input(batch.to(device)), config.temperature).cpu())
