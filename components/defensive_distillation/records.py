@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defensive_distillation.evaluation import Epoch, Evaluation
+from defensive_distillation.recording import RecordedRun
 from defensive_distillation.reporting.measures import (
     CASES,
     best_transfer,
@@ -13,10 +14,9 @@ from defensive_distillation.reporting.measures import (
     mean_distance,
     reported_radius,
 )
-from defensive_distillation.tracking import Run
 
 
-def record_evaluation(run: Run, evaluation: Evaluation) -> None:
+def record_evaluation(run: RecordedRun, evaluation: Evaluation) -> None:
     """Puts an evaluation on its model's run; what stands there already is left as it is."""
     run.params(
         {

@@ -24,7 +24,7 @@ from defensive_distillation.errors import (
     first_line,
 )
 from defensive_distillation.progress import Progress
-from defensive_distillation.tracking import Tracker
+from defensive_distillation.recording import Recorder
 
 C = TypeVar("C", bound=StageConfig)
 
@@ -54,7 +54,7 @@ class Task(Generic[C]):
     work: Work
     progress: Progress
     label: str  # the model that it works for
-    tracker: Tracker | None
+    tracker: Recorder | None
 
     def input(self, name: str) -> Artifact:
         """The one artifact called `name`."""
@@ -89,7 +89,7 @@ class Stage(Generic[C]):
         *,
         work: str | None = None,
         code: str = "",
-        tracker: Tracker | None = None,
+        tracker: Recorder | None = None,
     ) -> Artifact:
         """Runs the stage, or finds that its result is there already.
 
@@ -150,7 +150,7 @@ class Stage(Generic[C]):
             task.progress.finished(artifact.location)
             return artifact
 
-    def _record(self, task: Task[C], artifact: Artifact, tracker: Tracker) -> None:
+    def _record(self, task: Task[C], artifact: Artifact, tracker: Recorder) -> None:
         name = self.config_type.stage
         self.record(task, artifact)
         tags = {

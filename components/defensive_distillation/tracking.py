@@ -2,7 +2,8 @@
 
 Where and as what is taken from the usual variables: MLFLOW_TRACKING_URI (without it nothing is tracked),
 MLFLOW_EXPERIMENT_NAME, and MLFLOW_RUN_ID where Kubeflow's own MLflow integration opened a run for the step. KFP_RUN_ID
-names the pipeline run. A server that does not answer fails the stage within TIME_LIMIT seconds.
+names the pipeline run. A server that does not answer fails the stage within TIME_LIMIT seconds. With DEFDISTILL_OUTBOX
+a stage leaves its records there, see outbox.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import logging
 import os
 import re
+import select
 import socket
 import sys
 import tempfile
@@ -25,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 from defensive_distillation import __version__
 from defensive_distillation.errors import DefensiveDistillationError, TrackingError
+from defensive_distillation.outbox import OUTBOX, Outbox, waiting
+from defensive_distillation.recording import Recorder, as_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "defensive-distillation"
 TIME_LIMIT = 60  # seconds until a server that does not answer has failed a stage
+POLL = 0.3  # seconds between two looks into an outbox
 _MAKING = 20.0  # seconds that the maker of a run has until its turn is known; after them it counts as gone
 _SETTINGS = {  # of MLflow, where the user has set no others
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # three attempts of ten seconds and the pauses between them
@@ -92,7 +97,7 @@ class Run:
 
         with _reported(self.uri):
             known = self.client.get_run(self.run_id).data.params
-            new = [Param(name, _text(value)) for name, value in params.items() if name not in known]
+            new = [Param(name, as_text(value)) for name, value in params.items() if name not in known]
             if new:
                 self.client.log_batch(self.run_id, params=new)
 
@@ -247,8 +252,8 @@ def _turn(run: StoredRun) -> int | None:
     return None if turn is None else int(turn)
 
 
-def tracker(pipeline_run: str | None = None, *, rerun: str = "") -> Tracker | None:
-    """The tracker that the environment asks for, or None without MLFLOW_TRACKING_URI.
+def tracker(pipeline_run: str | None = None, *, rerun: str = "") -> Recorder | None:
+    """The tracker or outbox that the environment asks for, or None without MLFLOW_TRACKING_URI.
 
     Raises:
         TrackingError: if the server does not answer.
@@ -256,7 +261,9 @@ def tracker(pipeline_run: str | None = None, *, rerun: str = "") -> Tracker | No
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return None
-    return Tracker(uri, pipeline_run or os.environ.get("KFP_RUN_ID") or "single-stages", rerun=rerun)
+    run = pipeline_run or os.environ.get("KFP_RUN_ID") or "single-stages"
+    outbox = os.environ.get(OUTBOX)
+    return Outbox(Path(outbox), run, rerun) if outbox else Tracker(uri, run, rerun=rerun)
 
 
 def prepare(uri: str) -> None:
@@ -294,24 +301,29 @@ def _experiment(client: MlflowClient, uri: str) -> str:
         return str(again.experiment_id)
 
 
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def deliver(uri: str, folder: Path) -> None:
+    """Takes what an outbox holds to MLflow, until the standard input ends and nothing waits any more.
 
-
-def close_sweep(uri: str, pipeline_run: str, status: str) -> None:
-    """Marks the parent run of a pipeline run as FAILED or KILLED, if there is one."""
-    sweep = Tracker(uri, pipeline_run).sweep_run()
-    sweep.ended(status)
+    Raises:
+        TrackingError: if the server does not answer; what waits keeps waiting.
+    """
+    prepare(uri)
+    trackers: dict[tuple[str, str], Tracker] = {}
+    ended = False
+    while not ended:
+        ended = bool(select.select([sys.stdin], [], [], POLL)[0])
+        for letter in waiting(folder):
+            key = letter.pipeline_run, letter.rerun
+            if key not in trackers:
+                trackers[key] = Tracker(uri, letter.pipeline_run, rerun=letter.rerun)
+            letter.deliver(trackers[key])
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`python -m defensive_distillation.tracking prepare URI` or `… close URI RUN STATUS`.
-
-    For a process that is to stay small: MLflow takes 150 MB.
-    """
-    action, uri, *rest = arguments
+    """`python -m defensive_distillation.tracking URI OUTBOX`: delivers until the standard input ends."""
+    uri, folder = arguments
     try:
-        prepare(uri) if action == "prepare" else close_sweep(uri, *rest)
+        deliver(uri, Path(folder))
     except TrackingError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from error

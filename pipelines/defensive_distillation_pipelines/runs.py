@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from defensive_distillation import settings
 from defensive_distillation.config import STAGES, ExperimentConfig, stage_config
-from defensive_distillation.errors import ConfigurationError, InputError, TrackingError
+from defensive_distillation.errors import ConfigurationError, InputError
 from defensive_distillation.evaluation import Evaluation
 from defensive_distillation.stage_run import control_label, model_label
 from defensive_distillation_pipelines import watch
@@ -28,19 +25,14 @@ def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, 
     Raises:
         InputError: if another process is at work on the run, or its name belongs to other settings.
         StepFailedError: if a step failed.
+        TrackingError: if MLflow did not take what the steps record.
     """
     workspace.create()
     run = workspace.run(default_name(config) if name is None else _checked_name(name))
     with run.locked():
         run.begin(config)
-        _mlflow("prepare", workspace.tracking_uri)
         job = Job(workspace=str(workspace.root.absolute()), experiment=plain(config))
-        try:
-            statuses = watch.execute(run, job, watch.tasks(config))
-        except watch.StepFailedError:
-            with contextlib.suppress(TrackingError):  # the step that failed is what matters
-                _mlflow("close", workspace.tracking_uri, run.name, "FAILED")
-            raise
+        statuses = watch.execute(run, job, watch.tasks(config))
         _publish(Path(statuses["report"].artifact), run.report)
     return _summary(run, program)
 
@@ -53,6 +45,7 @@ def rerun_stage(
     Raises:
         InputError: if there is no such run, stage, model or setting.
         StepFailedError: if the stage failed.
+        TrackingError: if MLflow did not take what it records.
     """
     if stage not in STAGES:
         raise ConfigurationError(f"stage: expected one of {', '.join(STAGES)}, got {stage!r}")
@@ -101,18 +94,6 @@ def show_report(workspace: Workspace, run_name: str, output: str | None) -> str:
         except OSError as error:
             raise InputError(f"--output: expected a folder that can be written, got {output}: {error}") from error
     return _summary(run, "defdistill")
-
-
-def _mlflow(*arguments: str) -> None:
-    """Calls tracking in a process of its own, so that this one stays small.
-
-    Raises:
-        TrackingError: if MLflow did not answer.
-    """
-    command = [sys.executable, "-m", "defensive_distillation.tracking", *arguments]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise TrackingError(done.stderr.strip().splitlines()[-1])
 
 
 def _checked_name(name: str) -> str:

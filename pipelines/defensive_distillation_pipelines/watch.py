@@ -16,8 +16,10 @@ from pathlib import Path
 
 from defensive_distillation.config import ExperimentConfig
 from defensive_distillation.errors import DefensiveDistillationError
+from defensive_distillation.outbox import OUTBOX, Outbox
 from defensive_distillation.progress import RUN_DIR
 from defensive_distillation.stage_run import control_label, model_label
+from defensive_distillation_pipelines.delivery import Delivery, delivered
 from defensive_distillation_pipelines.local import Job
 from defensive_distillation_pipelines.workspace import RunFolder
 
@@ -154,12 +156,23 @@ def execute(run: RunFolder, job: Job, expected: list[Step]) -> dict[str, Status]
 
     Raises:
         StepFailedError: naming the step, its model and its log.
+        TrackingError: if MLflow did not take what the steps record.
     """
-    board = Board(expected)
+    with delivered(run) as delivery:
+        try:
+            return _watched(run, job, Board(expected), delivery)
+        except StepFailedError:
+            if job.experiment is not None:
+                Outbox(run.outbox, run.name).sweep_run().ended("FAILED")
+            raise
+
+
+def _watched(run: RunFolder, job: Job, board: Board, delivery: Delivery) -> dict[str, Status]:
     with _kubeflow(run, job) as process:
         while process.poll() is None:
             statuses = read_statuses(run.progress)
             _raise_for_failure(statuses)
+            delivery.check()
             board.show(statuses)
             time.sleep(POLL)
     statuses = read_statuses(run.progress)
@@ -189,6 +202,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         RUN_DIR: str(run.path.absolute()),
+        OUTBOX: str(run.outbox.absolute()),
         "KFP_RUN_ID": run.name,
         "MLFLOW_TRACKING_URI": run.workspace.tracking_uri,
         "PYTHONUNBUFFERED": "1",

@@ -4,7 +4,7 @@
 - store/: the artifacts of all runs, as Kubeflow's runner lays them out
 - cache/: Kubeflow's index of finished steps
 - work/: checkpoints of unfinished ones; may be deleted at any time
-- runs/RUN/: config.json, logs/, progress/ and, at the end, report/
+- runs/RUN/: config.json, logs/, progress/, outbox/ (what MLflow has not been told yet) and, at the end, report/
 """
 
 from __future__ import annotations
@@ -122,6 +122,16 @@ class RunFolder:
     def kubeflow_log(self) -> Path:
         """What Kubeflow's runner printed."""
         return self.path / "logs" / "kubeflow.log"
+
+    @property
+    def mlflow_log(self) -> Path:
+        """What the process printed that tells MLflow."""
+        return self.path / "logs" / "mlflow.log"
+
+    @property
+    def outbox(self) -> Path:
+        """What its steps have recorded and MLflow has not been told yet."""
+        return self.path / "outbox"
 
     @property
     def report(self) -> Path:

@@ -15,10 +15,10 @@ from defensive_distillation.config import AttackConfig
 from defensive_distillation.data import Dataset
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.models import as_input
+from defensive_distillation.recording import Recorder
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
 from defensive_distillation.suite import Run, pairs, runs
-from defensive_distillation.tracking import Tracker
 
 
 def run(
@@ -30,7 +30,7 @@ def run(
     surrogate: str | None = None,
     work: str | None = None,
     code: str = "",
-    tracker: Tracker | None = None,
+    tracker: Recorder | None = None,
 ) -> Artifact:
     """Attacks `model` on test images of `dataset` and writes what came of it to `output`; see `Stage.run`.
 

@@ -22,11 +22,11 @@ from defensive_distillation.evaluation import DatasetFacts, Epoch, Evaluation, G
 from defensive_distillation.masking import judge
 from defensive_distillation.models import as_input, predict
 from defensive_distillation.pictures import pictures
+from defensive_distillation.recording import Recorder
 from defensive_distillation.records import record_evaluation
 from defensive_distillation.sample_grid import examples, sample_grid
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
-from defensive_distillation.tracking import Tracker
 
 JACOBIAN_BYTES = 2**26  # of the Jacobians that are held at once
 GRADIENT_BATCH = 100  # most images whose activations are held in float64
@@ -41,7 +41,7 @@ def run(
     output: str,
     work: str | None = None,
     code: str = "",
-    tracker: Tracker | None = None,
+    tracker: Recorder | None = None,
 ) -> Artifact:
     """Measures `model`, attacked by `attacks`, on `dataset`, and writes the evaluation to `output`; see `Stage.run`."""
     inputs = {"dataset": [dataset], "model": [model], "attacks": list(attacks)}

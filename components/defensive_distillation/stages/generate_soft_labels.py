@@ -11,9 +11,9 @@ from defensive_distillation.config import GenerateSoftLabelsConfig
 from defensive_distillation.distillation import soft_labels
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.models import as_input
+from defensive_distillation.recording import Recorder
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
-from defensive_distillation.tracking import Tracker
 
 
 def run(
@@ -24,7 +24,7 @@ def run(
     output: str,
     work: str | None = None,
     code: str = "",
-    tracker: Tracker | None = None,
+    tracker: Recorder | None = None,
 ) -> Artifact:
     """Labels the training images of `dataset` by the model `teacher`, to `output`; see `Stage.run`."""
     inputs = {"dataset": [dataset], "teacher": [teacher]}

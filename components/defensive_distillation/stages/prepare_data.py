@@ -13,13 +13,13 @@ from defensive_distillation import seeds, sources, storage
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.codecs import dataset_facts, dataset_tensors, write_tensors
 from defensive_distillation.config import PrepareDataConfig
+from defensive_distillation.recording import Recorder
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
-from defensive_distillation.tracking import Tracker
 
 
 def run(
-    config: PrepareDataConfig, *, output: str, work: str | None = None, code: str = "", tracker: Tracker | None = None
+    config: PrepareDataConfig, *, output: str, work: str | None = None, code: str = "", tracker: Recorder | None = None
 ) -> Artifact:
     """Writes the dataset that `config` describes to `output`; see `Stage.run`."""
     return STAGE.run(config, {}, output, work=work, code=code, tracker=tracker)

@@ -11,11 +11,11 @@ from defensive_distillation.config import ReportConfig
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation import Evaluation, in_order
 from defensive_distillation.pictures import examples, grids
+from defensive_distillation.recording import Recorder
 from defensive_distillation.records import record_evaluation
 from defensive_distillation.reporting import write_report
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
-from defensive_distillation.tracking import Tracker
 
 
 def run(
@@ -25,7 +25,7 @@ def run(
     output: str,
     work: str | None = None,
     code: str = "",
-    tracker: Tracker | None = None,
+    tracker: Recorder | None = None,
 ) -> Artifact:
     """Writes the report on `evaluations` to `output`; see `Stage.run`."""
     return STAGE.run(config, {"evaluations": list(evaluations)}, output, work=work, code=code, tracker=tracker)

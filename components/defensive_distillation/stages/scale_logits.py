@@ -11,9 +11,9 @@ from defensive_distillation.artifacts import Artifact
 from defensive_distillation.config import ScaleLogitsConfig
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.models import scale_output_layer
+from defensive_distillation.recording import Recorder
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
-from defensive_distillation.tracking import Tracker
 
 
 def run(
@@ -23,7 +23,7 @@ def run(
     output: str,
     work: str | None = None,
     code: str = "",
-    tracker: Tracker | None = None,
+    tracker: Recorder | None = None,
 ) -> Artifact:
     """Writes `model`, its last layer multiplied by T, to `output`; see `Stage.run`."""
     return STAGE.run(config, {"model": [model]}, output, work=work, code=code, tracker=tracker)

@@ -6,9 +6,9 @@ from defensive_distillation import fitting
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.codecs import read_dataset, read_soft_labels
 from defensive_distillation.config import TrainStudentConfig
+from defensive_distillation.recording import Recorder
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
-from defensive_distillation.tracking import Tracker
 
 
 def run(
@@ -19,7 +19,7 @@ def run(
     output: str,
     work: str | None = None,
     code: str = "",
-    tracker: Tracker | None = None,
+    tracker: Recorder | None = None,
 ) -> Artifact:
     """Trains on the artifacts `dataset` and `soft_labels` and writes the model to `output`; see `Stage.run`."""
     inputs = {"dataset": [dataset], "soft_labels": [soft_labels]}

@@ -8,9 +8,9 @@ from defensive_distillation import fitting
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.codecs import read_dataset
 from defensive_distillation.config import TrainTeacherConfig
+from defensive_distillation.recording import Recorder
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
-from defensive_distillation.tracking import Tracker
 
 
 def run(
@@ -20,7 +20,7 @@ def run(
     output: str,
     work: str | None = None,
     code: str = "",
-    tracker: Tracker | None = None,
+    tracker: Recorder | None = None,
 ) -> Artifact:
     """Trains on the artifact `dataset` and writes the model to `output`; see `Stage.run`."""
     return STAGE.run(config, {"dataset": [dataset]}, output, work=work, code=code, tracker=tracker)
