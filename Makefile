@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check golden docs ui clean help
+.PHONY: run test bench check golden docs ui clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -21,6 +21,17 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# make bench  ours beside every peer, into docs/benchmarks.md; an environment of its own
+.bench/installed: pyproject.toml
+	$(PYTHON) -m venv .bench
+	.bench/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	.bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	.bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1 cleverhans==3.1.0
+	touch $@
+
+bench: .bench/installed
+	.bench/bin/python -m benchmarks --output docs/benchmarks.md
 
 # style, types and the direction of imports
 check: $(VENV)/installed
@@ -41,4 +52,4 @@ ui: $(VENV)/installed
 	$(BIN)/defdistill ui
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist
+	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache build dist

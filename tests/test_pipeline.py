@@ -16,7 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from defensive_distillation import settings
 from defensive_distillation.config import STAGES, AttackConfig, AttackName
-from defensive_distillation_pipelines import cli
+from defensive_distillation_pipelines import cli, watch
 from defensive_distillation_pipelines.resources import RUNTIME, resources
 from defensive_distillation_pipelines.sweep import compiled, sweep
 
@@ -96,7 +96,7 @@ def test_each_attack_is_a_task_of_its_own_on_every_model(documents: list[dict[st
 def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
     config = settings.load("mnist")
     tasks = {task["attacks"][0]: set(task) for task in config.attack_tasks(config.attacks)}
-    common = {"attacks", "seed", "device", "threads", "batch_size", "part_size"}
+    common = {"attacks", "seed", "device", "threads", "batch_size", "part_size", "shards", "shard"}
     assert tasks["fgsm"] - common == {"samples", "epsilons"}
     assert tasks["pgd"] - common == {"samples", "epsilons", "pgd_steps", "pgd_restarts"}
     assert tasks["jsma"] - common == {"outputs", "sources", "max_features", "theta"}
@@ -105,6 +105,20 @@ def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
     known = set(AttackConfig.model_fields) - {"attacks"}
     unset = {"cw_learning_rate"}  # None is the authors' value
     assert set().union(*tasks.values()) == (known | {"attacks"}) - unset
+
+
+def test_shards_are_tasks_of_their_own() -> None:
+    config = settings.load("mnist", assignments=["attack.shards=3"])
+    tasks = config.attack_tasks(("jsma", "fgsm+pgd"))
+    assert [(task["attacks"], task["shard"], task["shards"]) for task in tasks] == [
+        *((["jsma"], shard, 3) for shard in range(3)),
+        *((["fgsm", "pgd"], shard, 3) for shard in range(3)),
+    ]
+    names = ["jsma 1of3", "jsma 2of3", "jsma 3of3", "fgsm+pgd 1of3", "fgsm+pgd 2of3", "fgsm+pgd 3of3"]
+    assert config.attack_parts(("jsma", "fgsm+pgd")) == names
+    assert [AttackConfig.model_validate(task).part for task in tasks] == names
+    steps = [part for stage, label, part in watch.tasks(config) if stage == "attack" and label == "T=20"]
+    assert len(steps) == 3 * len(get_args(AttackName))
 
 
 def dags(definition: dict[str, Any]) -> list[dict[str, Any]]:

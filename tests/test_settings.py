@@ -12,6 +12,7 @@ from torch import nn
 from defensive_distillation import models, settings
 from defensive_distillation.config import (
     PRESETS,
+    SET_BY_SWEEP,
     STAGES,
     ExperimentConfig,
     TrainConfig,
@@ -263,9 +264,9 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
     for stage in STAGES:
         passed = config.settings(stage)
         assert passed["seed"] == 7
-        assert not {"temperature", "attacks"} & set(passed)
+        assert not SET_BY_SWEEP & set(passed)
         assert None not in passed.values()
-        missing = set(STAGES[stage].model_fields) - set(passed) - {"temperature", "attacks"}
+        missing = set(STAGES[stage].model_fields) - set(passed) - SET_BY_SWEEP
         assert missing <= {"data_root", "test_limit", "image_size", "cw_initial_constant"}
     assert config.settings("prepare_data")["train_limit"] == 50
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import subprocess
 import sys
 import zipfile
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from conftest import OTHERS, SUITE, TRAINING, Chain
 from defensive_distillation import artifacts, codecs
@@ -277,6 +280,59 @@ def test_an_attack_in_parts_gives_what_it_gives_in_one(chain: Chain, tmp_path: P
     for name in found[0]:
         assert torch.equal(found[0][name].success, found[1][name].success)
         torch.testing.assert_close(found[0][name].l2, found[1][name].l2)
+
+
+def require_same(one: Any, other: Any, place: str = "") -> None:
+    """Equal, but for the rounding of batches that were cut elsewhere."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            require_same(one[key], other[key], f"{place}.{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(other)
+        for number, (first, second) in enumerate(zip(one, other, strict=True)):
+            require_same(first, second, f"{place}.{number}")
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, rel=1e-3), place
+    else:
+        assert one == other, place
+
+
+def test_an_attack_in_shards_gives_what_it_gives_in_one(chain: Chain, tmp_path: Path) -> None:
+    """Shares of 1 to 5 tasks, with a remainder, joined by the evaluation in whatever order they come."""
+    attacks = ("jsma", "square", "noise", "pgd", "cw_l2")
+    inputs = {"dataset": chain.place("dataset"), "model": chain.place("student")}
+    settings = {**SUITE, "attacks": attacks, "sources": 2, "max_features": 10, "samples": 9, "cw_sources": 1}
+    found = []
+    for shards in (1, 2, 5):
+        places = []
+        for shard in range(shards):
+            config = AttackConfig(**settings, shards=shards, shard=shard)
+            place = str(tmp_path / f"{shard}of{shards}")
+            places.append(attack.run(config, **inputs, output=place).location)
+        random.Random(shards).shuffle(places)
+        output = str(tmp_path / f"evaluation of {shards}")
+        artifact = evaluate.run(EvaluateConfig(gradient_samples=5), **inputs, attacks=places, output=output)
+        found.append(Evaluation.model_validate(artifact.facts["evaluation"]))
+    whole, *others = found
+    assert {run.attack for run in whole.attacks} == {"jsma"}
+    for other in others:
+        require_same(other.model_dump(), whole.model_dump())
+    with pytest.raises(ArtifactError, match=r"attacks: expected all 5 shards of .*, got none of [0-4]$"):
+        evaluate.run(EvaluateConfig(), **inputs, attacks=places[1:], output=str(tmp_path / "incomplete"))
+    mixed = [str(tmp_path / "0of1"), str(tmp_path / "0of2")]
+    with pytest.raises(ArtifactError, match=r"expected one run of .*, got a second"):
+        evaluate.run(EvaluateConfig(), **inputs, attacks=mixed, output=str(tmp_path / "mixed"))
+
+
+def test_more_shards_than_samples_and_a_shard_that_does_not_exist_are_refused(chain: Chain, tmp_path: Path) -> None:
+    inputs = {"dataset": chain.place("dataset"), "model": chain.place("student"), "output": str(tmp_path / "a")}
+    config = AttackConfig(attacks=("noise",), samples=3, shards=4)
+    with pytest.raises(ConfigurationError, match=r"attack\.shards: expected at most 3, the samples of noise, got 4"):
+        attack.run(config, **inputs)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(ValidationError, match="expected a shard from 0 to 3, of 4 shards, got 4"):
+        AttackConfig(shards=4, shard=4)
 
 
 def test_transfer_needs_another_model(chain: Chain, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from defensive_distillation.errors import ConfigurationError
 
@@ -235,6 +235,10 @@ class AttackConfig(ComputeConfig):
     )
     batch_size: int = Field(128, ge=1, description="Samples attacked at once.")
     part_size: int = Field(2_000, ge=1, description="Samples between two saves; a killed attack goes on from the last.")
+    shards: int = Field(
+        1, ge=1, description="Equal shares of the samples, each attacked by a task of its own; they change no result."
+    )
+    shard: int = Field(0, ge=0, description="Which of the shards this is, from 0.")
 
     used_by: ClassVar[Mapping[str, str]] = {  # which attacks a setting concerns, as a regular expression
         "outputs": "jsma",
@@ -255,8 +259,8 @@ class AttackConfig(ComputeConfig):
 
     @property
     def part(self) -> str:
-        """The attacks: one or more a task."""
-        return "+".join(self.attacks)
+        """The attacks, one or more a task, and which of the shards: 'fgsm+pgd 2of4'."""
+        return part_name("+".join(self.attacks), self.shard, self.shards)
 
     def concerns(self, setting: str, attacks: Sequence[str]) -> bool:
         """Whether a setting decides what comes of `attacks`."""
@@ -269,6 +273,12 @@ class AttackConfig(ComputeConfig):
         if theta == 0:
             raise ValueError("theta must not be 0")
         return theta
+
+    @model_validator(mode="after")
+    def _shard_exists(self) -> Self:
+        if self.shard >= self.shards:
+            raise ValueError(f"expected a shard from 0 to {self.shards - 1}, of {self.shards} shards, got {self.shard}")
+        return self
 
     @field_validator("outputs", "other_outputs", "attacks")
     @classmethod
@@ -314,7 +324,13 @@ class ReportConfig(StageConfig):
     title: str = Field("Defensive distillation", min_length=1, description="Title of the page.")
 
 
-SET_BY_SWEEP = {"temperature", "attacks"}  # of the stages' settings
+SET_BY_SWEEP = {"temperature", "attacks", "shard"}  # of the stages' settings
+
+
+def part_name(attacks: str, shard: int, shards: int) -> str:
+    """A task of attacks joined by +, and which shard of them it is, from 1, where there are several."""
+    return f"{attacks} {shard + 1}of{shards}" if shards > 1 else attacks
+
 
 STAGES: dict[str, type[StageConfig]] = {
     config.stage: config
@@ -405,8 +421,13 @@ class ExperimentConfig(BaseModel):
         for group in groups:
             names = group.split("+")
             concerned = {key: value for key, value in values.items() if self.attack.concerns(key, names)}
-            tasks.append({**concerned, "attacks": names})
+            tasks += [{**concerned, "attacks": names, "shard": shard} for shard in range(self.attack.shards)]
         return tasks
+
+    def attack_parts(self, groups: Sequence[str]) -> list[str]:
+        """The names of those tasks."""
+        shards = self.attack.shards
+        return [part_name(group, shard, shards) for group in groups for shard in range(shards)]
 
     @property
     def baseline_attacks(self) -> tuple[str, ...]:
@@ -427,8 +448,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "name": "digits",
         "temperatures": [20, 100],
         "prepare_data": {"source": "digits"},
-        "train_teacher": {"epochs": 10, "batch_size": 32},
-        "train_student": {"epochs": 10, "batch_size": 32},
+        "train_teacher": {"epochs": 8, "batch_size": 32},
+        "train_student": {"epochs": 8, "batch_size": 32},
         "attacks": [
             "cw_l2+cw_linf+cw_l0",
             "jsma+jsma_decreasing+jsma_untargeted+fgsm+pgd+square+noise+transfer",

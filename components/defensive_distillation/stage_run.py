@@ -172,8 +172,9 @@ class Stage(Generic[C]):
 
 
 def _places(stage: str, part: str) -> list[str]:
-    """Names of an artifact in MLflow's tags: the stage's, or 'attack.pgd' for each attack of a task."""
-    return [f"{stage}.{one}" for one in part.split("+")] if part else [stage]
+    """Names of an artifact in MLflow's tags: the stage's, or 'attack.pgd' or 'attack.pgd.2of4' for each of a task."""
+    attacks, _, shard = part.partition(" ")
+    return [".".join(filter(None, (stage, one, shard))) for one in attacks.split("+")]
 
 
 def _require_different(inputs: Mapping[str, Sequence[Artifact]]) -> None:

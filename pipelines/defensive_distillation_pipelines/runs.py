@@ -138,9 +138,11 @@ def _stored_inputs(run: RunFolder, stage: str, temperature: str | None) -> tuple
         for name, digests in chosen.manifest.inputs.items()
         if name != "surrogate"
     }
+    values = dict(chosen.manifest.config)
     if stage == "attack":
         places["surrogate"] = [run.lineage("baseline")["train_teacher"][0].location]
-    return places, dict(chosen.manifest.config)
+        values |= {"shards": 1, "shard": 0}  # one task for all samples, unless --set says otherwise
+    return places, values
 
 
 def _evaluations(run: RunFolder) -> dict[str, list[str]]:

@@ -64,9 +64,9 @@ def tasks(config: ExperimentConfig) -> list[Step]:
     controls = [control_label(t) for t in config.control_temperatures]
     models = [model_label(distilled=True, temperature=t) for t in config.temperatures]
     chains = [
-        ("baseline", ("train_teacher", "attack", "evaluate"), config.baseline_attacks),
-        *((label, CONTROL_CHAIN, config.control_attacks) for label in controls),
-        *((label, CHAIN, config.attacks) for label in models),
+        ("baseline", ("train_teacher", "attack", "evaluate"), config.attack_parts(config.baseline_attacks)),
+        *((label, CONTROL_CHAIN, config.attack_parts(config.control_attacks)) for label in controls),
+        *((label, CHAIN, config.attack_parts(config.attacks)) for label in models),
     ]
     steps = [
         (stage, label, part)
@@ -141,9 +141,10 @@ class Board:
 
 
 def _line(status: Status) -> str:
-    first, *others = status.part.split("+")
+    attacks, _, shard = status.part.partition(" ")
+    first, *others = attacks.split("+")
     more = f"{first} +{len(others)}" if others else first
-    name = " ".join(filter(None, (status.stage, status.label, more)))
+    name = " ".join(filter(None, (status.stage, status.label, more, shard)))
     if not status.total:
         return name
     filled = round(16 * status.done / status.total)

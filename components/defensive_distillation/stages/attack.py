@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from defensive_distillation import codecs, compute, seeds
 from defensive_distillation.artifacts import Artifact
@@ -55,12 +55,24 @@ def _compute(task: Task[AttackConfig]) -> Result:
     model = compute.on(device, codecs.read_model(task.input("model"), dataset))
     temperature = task.input("model").facts["temperature"]
     wanted = list(runs(config, temperature, compute.on(device, surrogate) if surrogate else None))
-    total = sum(len(pairs(dataset, one.sources, 0, targeted=one.targeted)[0]) for one in wanted)
+    total = sum(len(_pairs(task, one, dataset)[0]) for one in wanted)
     found: dict[str, StoredAttack] = {}
     for one in wanted:
         found[one.name] = _attack(task, one, model, dataset, device, sum(len(f.success) for f in found.values()), total)
-    facts = {"variants": [_summary(one, found[one.name]) for one in wanted]}
+    facts = {"variants": [_summary(one, found[one.name]) for one in wanted], "shard": [config.shard, config.shards]}
     return Result(facts, lambda folder: codecs.write_tensors(folder, codecs.attack_tensors(found)))
+
+
+def _pairs(task: Task[AttackConfig], run: Run, dataset: Dataset) -> tuple[Tensor, Tensor]:
+    """This shard's test images and classes, in the order of all."""
+    config = task.config
+    both = pairs(dataset, run.sources, seeds.derive(config.seed, "attack"), targeted=run.targeted)
+    if config.shards > len(both[0]):
+        raise ConfigurationError(
+            f"attack.shards: expected at most {len(both[0])}, the samples of {run.name}, got {config.shards}"
+        )
+    sources, targets = (each.tensor_split(config.shards)[config.shard] for each in both)
+    return sources, targets
 
 
 def _surrogate(task: Task[AttackConfig], dataset: Dataset) -> nn.Module | None:
@@ -86,7 +98,7 @@ def _attack(
     """One run, in parts that are saved, and read again after a kill."""
     config, parts = task.config, []
     seed = seeds.derive(config.seed, "attack")
-    sources, targets = pairs(dataset, run.sources, seed, targeted=run.targeted)
+    sources, targets = _pairs(task, run, dataset)
     for start in range(0, len(sources), config.part_size):
         rows = slice(start, start + config.part_size)
         source, target = sources[rows], targets[rows]
@@ -128,9 +140,11 @@ def _record(task: Task[AttackConfig], artifact: Artifact) -> None:
     assert task.tracker is not None
     run = task.tracker.model_run(task.label)
     run.params({"temperature": task.input("model").facts["temperature"]})
-    settings = task.config.model_dump(mode="json", exclude={"attacks"})
+    settings = task.config.model_dump(mode="json", exclude={"attacks", "shard"})
     own = {key: value for key, value in settings.items() if task.config.concerns(key, task.config.attacks)}
     run.params({f"attack.{key}": value for key, value in own.items()})
+    if task.config.shards > 1:
+        return  # a share of the samples is no rate of success; the evaluation has it
     run.metrics(
         {
             f"{variant['attack']}_success/{variant['output']}": variant["successes"] / variant["pairs"]

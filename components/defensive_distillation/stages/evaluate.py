@@ -108,15 +108,31 @@ def _runs(task: Task[EvaluateConfig]) -> dict[str, RunFound]:
     Raises:
         ArtifactError: if an attack was on another model or dataset, or one was run twice.
     """
-    runs: dict[str, RunFound] = {}
+    parts: dict[str, dict[int, RunFound]] = {}
+    shards: dict[str, int] = {}
     for artifact in task.inputs["attacks"]:
         _require_same_model(task, artifact)
+        shard, count = artifact.facts["shard"]
         for facts, found in zip(artifact.facts["variants"], codecs.read_attack(artifact).values(), strict=True):
-            if facts["name"] in runs:
-                raise ArtifactError(f"{artifact.location}: expected one run of {facts['name']}, got a second")
-            runs[facts["name"]] = RunFound(facts, found)
+            name = facts["name"]
+            if shard in parts.setdefault(name, {}) or shards.setdefault(name, count) != count:
+                raise ArtifactError(f"{artifact.location}: expected one run of {name}, got a second")
+            parts[name][shard] = RunFound(facts, found)
+    runs = {name: _joined(name, found, shards[name]) for name, found in parts.items()}
     order = {name: number for number, name in enumerate(get_args(AttackName))}
     return dict(sorted(runs.items(), key=lambda item: order[item[1].attack]))
+
+
+def _joined(name: str, parts: Mapping[int, RunFound], shards: int) -> RunFound:
+    """The shards of one run as the whole that they are shares of."""
+    missing = [str(shard) for shard in range(shards) if shard not in parts]
+    if missing:
+        raise ArtifactError(f"attacks: expected all {shards} shards of {name}, got none of {', '.join(missing)}")
+    each = [parts[shard] for shard in range(shards)]
+    summed = {key: sum(part.facts[key] for part in each) for key in ("pairs", "successes")}
+    reasons = {key: sum(part.facts["stop_reasons"][key] for part in each) for key in each[0].facts["stop_reasons"]}
+    whole = codecs.join_attacks([part.found for part in each])
+    return RunFound({**each[0].facts, **summed, "stop_reasons": reasons}, whole)
 
 
 def _require_same_model(task: Task[EvaluateConfig], attack: Artifact) -> None:

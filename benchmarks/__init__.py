@@ -1,0 +1,10 @@
+"""Ours beside every peer on the same work, and beside what the machine can do: `make bench`.
+
+machine.py     what the machine is, and its limits
+contender.py   a process that holds one program ready and runs it on demand, one thread, measured from inside
+race.py        several contenders in turn, so that all meet the same machine
+work.py        the networks and images that all are given
+jsma.py  carlini_wagner.py  training.py  pair_search.py
+               the programs: ours and the peers'
+page.py        docs/benchmarks.md
+"""

@@ -1,0 +1,136 @@
+"""`python -m benchmarks`: everything, one table after the other; `--output docs/benchmarks.md` keeps them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.jsma import FLAT
+from benchmarks.page import head, race_table, table
+from benchmarks.pair_search import CORRELATIONS, FEATURES
+from benchmarks.race import Entry, Outcome, race, ratio
+from benchmarks.work import MAX_FEATURES, STEPS
+
+TITLES = {"papernot_mnist": "MNIST", "papernot_cifar10": "CIFAR-10"}
+# pairs for a round: some seconds for each, on a core that does 50 GFLOP/s
+PAIRS = {
+    "papernot_mnist": {"ours": 128, "ours_probabilities": 128, "cleverhans": 32, "torchattacks": 4, "art": 64},
+    "papernot_cifar10": {"ours": 32, "ours_probabilities": 32, "cleverhans": 8, "torchattacks": 1, "art": 16},
+}
+BATCH = {"papernot_mnist": 128, "papernot_cifar10": 32}
+PEERS = {
+    "cleverhans": "CleverHans 3.1, TensorFlow's graph",
+    "torchattacks": "torchattacks",
+    "art": "ART (target's gradient alone, no β)",
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measures what is asked for and prints it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="times that each contender runs (default 5)")
+    parser.add_argument("--output", type=Path, help="Markdown file for what is printed")
+    parser.add_argument("--only", choices=PARTS, action="append", help="a part of it; may be repeated")
+    options = parser.parse_args(arguments)
+    limits = machine.limits()
+    parts = ["# Benchmarks", "", head(limits, options.rounds)]
+    print(parts[-1], flush=True)
+    for name in options.only or PARTS:
+        print(f"{name}:", file=sys.stderr, flush=True)
+        parts += ["", PARTS[name](limits, options.rounds)]
+        print("\n" + parts[-1], flush=True)
+    if options.output:
+        options.output.write_text("\n".join(parts) + "\n")
+
+
+def _jsma(limits: machine.Limits, rounds: int) -> str:
+    parts = [
+        "## JSMA",
+        "",
+        f"θ = 1, {MAX_FEATURES} features, the paper's architectures with their initial weights and a bias that keeps",
+        f"class 0 predicted, so that every pair takes all {STEPS} steps; targeted, on logits unless said.",
+        f"On probabilities the softmax is taken at T = {FLAT:g}, where that bias does not saturate it. gamma of ART",
+        "is 110/D, of torchattacks 111.5/D, of CleverHans 112.5/D: so each takes 56 steps, as the changed features",
+        "show. Batches of 128 on MNIST and 32 on CIFAR-10 for all that have batches; torchattacks takes one",
+        "image at a time.",
+    ]
+    for architecture, title in TITLES.items():
+        outcomes = race([_jsma_entry(architecture, name) for name in PAIRS[architecture]], rounds)
+        extra = [("changed", "features changed", ".1f"), ("work", "pairs", ".0f")]
+        parts += ["", f"### {title} architecture", "", race_table(outcomes, "pairs", extra), ""]
+        ours, probabilities = outcomes[:2]
+        flops = 3 * machine.operations(architecture) * (STEPS + 1)
+        share = ours.rate * flops / limits.convolution[architecture]
+        parts.append(
+            f"On logits a step is one forward and two backward passes: {ours.rate * flops / 1e9:.1f} GFLOP/s, "
+            f"{100 * share:.0f} % of the convolutions' rate. On probabilities it is one and one: "
+            f"{ratio(probabilities, ours):.2f} times the rate on logits."
+        )
+    return "\n".join(parts)
+
+
+def _jsma_entry(architecture: str, name: str) -> Entry:
+    title = {"ours": "ours", "ours_probabilities": "ours, on probabilities", **PEERS}[name]
+    settings = {"architecture": architecture, "count": PAIRS[architecture][name], "batch": BATCH[architecture]}
+    return Entry(title, "jsma", name, settings)
+
+
+def _pair_search(limits: machine.Limits, rounds: int) -> str:
+    rows = []
+    for features in FEATURES:
+        entries = [Entry(f"{c:g}", "pair_search", str(c), {"features": features}) for c in CORRELATIONS]
+        rows.append([f"{features:,}", *(_milliseconds(one) for one in race(entries, rounds))])
+    return "\n".join(
+        [
+            "## The pair search alone",
+            "",
+            "CPU milliseconds a sample, by the number of features and the correlation of α with β: near 1 a feature",
+            "that raises the target's output raises the others' as well, and hardly a pair is good in both.",
+            "",
+            table(["features", *(f"correlation {c:g}" for c in CORRELATIONS)], rows),
+        ]
+    )
+
+
+def _milliseconds(outcome: Outcome) -> str:
+    return outcome.reason or f"{1e3 / outcome.rate:.1f}"
+
+
+def _training(limits: machine.Limits, rounds: int) -> str:
+    parts = [
+        "## Training",
+        "",
+        "One epoch at batch 128, T = 20, dropout and momentum. The bare loop runs forward, backward and step on one",
+        "batch that is there already; the plain loop is a DataLoader and the network as it comes.",
+    ]
+    names = {"ours": "ours", "bare": "bare loop", "plain": "plain PyTorch, DataLoader", "lightning": "Lightning"}
+    for architecture, count in {"papernot_mnist": 1280, "papernot_cifar10": 384}.items():
+        settings = {"architecture": architecture, "count": count}
+        outcomes = race([Entry(title, "training", name, settings) for name, title in names.items()], rounds)
+        parts += ["", f"### {TITLES[architecture]} architecture", "", race_table(outcomes, "images")]
+    return "\n".join(parts)
+
+
+def _carlini_wagner(limits: machine.Limits, rounds: int) -> str:
+    names = {"ours": "ours", "foolbox": "foolbox", "art": "ART, 20 steps with a line search"}
+    entries = [Entry(title, "carlini_wagner", name, {"sources": 2}) for name, title in names.items()]
+    extra = [("success", "success", ".0%"), ("distance", "mean L2", ".3f"), ("gradients", "gradients a pair", ",.0f")]
+    return "\n".join(
+        [
+            "## Carlini and Wagner's L2",
+            "",
+            "A network trained on handwritten digits, two images towards each other class; five constants, 100 steps,",
+            "step size 0.05.",
+            "",
+            race_table(race(entries, rounds), "pairs", extra),
+        ]
+    )
+
+
+PARTS = {"jsma": _jsma, "pair_search": _pair_search, "training": _training, "carlini_wagner": _carlini_wagner}
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,168 @@
+"""JSMA by every peer: θ = 1, 112 features, targeted, 56 steps for each pair, one thread."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.work import CLASSES, MAX_FEATURES, SHAPES, network, pairs
+
+# A softmax at T = 1 would saturate under the bias that keeps class 0 predicted, and its gradient vanish.
+FLAT = 1e4
+
+
+def prepare(name: str, *, architecture: str, count: int, batch: int) -> Callable[[], dict[str, float]]:
+    """The program `name` on `count` pairs, warmed up on a few of them."""
+    attack = {
+        "ours": lambda: _ours(architecture, batch, "logits"),
+        "ours_probabilities": lambda: _ours(architecture, batch, "probabilities"),
+        "art": lambda: _art(architecture, batch),
+        "torchattacks": lambda: _torchattacks(architecture),
+        "cleverhans": lambda: _cleverhans(architecture, batch),
+    }[name]()
+    images, targets = pairs(architecture, count)
+    attack(images[:1], targets[:1])
+
+    def run() -> dict[str, float]:
+        adversarial = attack(images, targets)
+        changed = (adversarial != images).flatten(1).sum(1).double()
+        return {"work": float(count), "changed": float(changed.mean()), "least": float(changed.min())}
+
+    return run
+
+
+def _ours(architecture: str, batch: int, output: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    from defensive_distillation import compute
+    from defensive_distillation.attacks import jsma
+
+    model = compute.on(torch.device("cpu"), network(architecture))
+
+    def attack(images: Tensor, targets: Tensor) -> Tensor:
+        found = jsma(
+            model,
+            images,
+            targets,
+            max_features=MAX_FEATURES,
+            output=output,
+            temperature=FLAT if output == "probabilities" else 1.0,
+            batch_size=batch,
+        )
+        return found.adversarial
+
+    return attack
+
+
+def _art(architecture: str, batch: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """It stops once more features than gamma D have changed: two fewer make 56 steps."""
+    from art.attacks.evasion import SaliencyMapMethod
+    from art.estimators.classification import PyTorchClassifier
+
+    shape = SHAPES[architecture]
+    classifier = PyTorchClassifier(
+        network(architecture),
+        torch.nn.CrossEntropyLoss(),
+        shape,
+        CLASSES,
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )
+    gamma = (MAX_FEATURES - 2) / np.prod(shape)
+    made = SaliencyMapMethod(classifier, theta=1.0, gamma=gamma, batch_size=batch, verbose=False)
+
+    def attack(images: Tensor, targets: Tensor) -> Tensor:
+        return torch.from_numpy(made.generate(images.numpy(), np.eye(CLASSES)[targets.numpy()]))
+
+    return attack
+
+
+def _torchattacks(architecture: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """One image at a time; half of gamma D, rounded up, are its steps."""
+    import torchattacks
+
+    features = np.prod(SHAPES[architecture])
+    made = torchattacks.JSMA(network(architecture), theta=1.0, gamma=(MAX_FEATURES - 0.5) / features)
+    made.set_mode_targeted_by_label(quiet=True)
+
+    def attack(images: Tensor, targets: Tensor) -> Tensor:
+        found: Tensor = made(images, targets)
+        return found
+
+    return attack
+
+
+def _cleverhans(architecture: str, batch: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """The same network in TensorFlow's graph mode: CleverHans 3.1 wants TensorFlow 1, whose interface 2 still has."""
+    import tensorflow.compat.v1 as tf
+
+    tf.disable_v2_behavior()
+    np.product = np.prod  # type: ignore[attr-defined]  # NumPy 2 has dropped the name
+    sys.modules["tensorflow"] = tf
+    sys.modules["tensorflow_addons"] = types.ModuleType("tensorflow_addons")  # another of its attacks asks for it
+    from cleverhans.attacks import SaliencyMapMethod
+    from cleverhans.model import Model
+
+    layers = _as_numpy(architecture)
+
+    class Twin(Model):  # type: ignore[misc]
+        def fprop(self, x: Any, **_: Any) -> dict[str, Any]:
+            return {self.O_LOGITS: _logits(tf, x, layers)}
+
+    channels, height, width = SHAPES[architecture]
+    options = {"intra_op_parallelism_threads": 1, "inter_op_parallelism_threads": 1}
+    session = tf.Session(config=tf.ConfigProto(**options))
+    x, y = tf.placeholder(tf.float32, (None, height, width, channels)), tf.placeholder(tf.float32, (None, CLASSES))
+    made = SaliencyMapMethod(Twin("twin", CLASSES, {}), sess=session)
+    # half of gamma D, rounded down, are its steps: half a feature more than 112 is safe from rounding
+    gamma = (MAX_FEATURES + 0.5) / (channels * height * width)
+    adversarial = made.generate(x, y_target=y, theta=1.0, gamma=gamma, clip_min=0.0, clip_max=1.0)
+    logits = _logits(tf, x, layers)
+
+    sample = pairs(architecture, 2)[0]
+    found = session.run(logits, {x: sample.permute(0, 2, 3, 1).numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, network(architecture)(sample).numpy(), rtol=1e-3, atol=1e-3)
+
+    def attack(images: Tensor, targets: Tensor) -> Tensor:
+        parts = []
+        for rows in torch.arange(len(images)).split(batch):
+            feed = {x: images[rows].permute(0, 2, 3, 1).numpy(), y: np.eye(CLASSES)[targets[rows].numpy()]}
+            parts.append(torch.from_numpy(session.run(adversarial, feed)).permute(0, 3, 1, 2))
+        return torch.cat(parts)
+
+    return attack
+
+
+def _as_numpy(architecture: str) -> list[tuple[str, Any, Any]]:
+    """Layers as (kind, weights, biases), convolutions as TensorFlow has them."""
+    layers: list[tuple[str, Any, Any]] = []
+    for layer in network(architecture).children():
+        if isinstance(layer, torch.nn.Conv2d):
+            assert layer.bias is not None
+            layers.append(("conv", layer.weight.detach().permute(2, 3, 1, 0).numpy(), layer.bias.detach().numpy()))
+        elif isinstance(layer, torch.nn.Linear):
+            layers.append(("linear", layer.weight.detach().t().numpy(), layer.bias.detach().numpy()))
+        elif not isinstance(layer, torch.nn.Dropout):
+            layers.append((type(layer).__name__, None, None))
+    return layers
+
+
+def _logits(tf: Any, x: Any, layers: list[tuple[str, Any, Any]]) -> Any:
+    for kind, weight, bias in layers:
+        if kind == "conv":
+            x = tf.nn.conv2d(x, weight, strides=[1, 1, 1, 1], padding="VALID") + bias
+        elif kind == "linear":
+            x = tf.matmul(x, weight) + bias
+        elif kind == "ReLU":
+            x = tf.nn.relu(x)
+        elif kind == "MaxPool2d":
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        else:
+            assert kind == "Flatten"
+            x = tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [tf.shape(x)[0], -1])
+    return x

@@ -1,0 +1,52 @@
+"""What all contenders are given: the paper's two networks, one an architecture, and pairs of source and target."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from defensive_distillation.models import build
+
+SHAPES = {"papernot_mnist": (1, 28, 28), "papernot_cifar10": (3, 32, 32)}
+CLASSES = 10
+MAX_FEATURES = 112
+STEPS = MAX_FEATURES // 2
+_NEVER = 1e4  # bias of class 0, so that no other is ever predicted
+
+
+@functools.cache
+def network(architecture: str) -> nn.Module:
+    """In evaluation mode, with the initial weights of seed 0; class 0 is predicted whatever the image.
+
+    So every attack on another class takes all of its steps, and nobody wins by being lucky. The bias of class 0 is a
+    constant: it changes no gradient of a logit.
+    """
+    model = build(architecture, CLASSES, SHAPES[architecture], seed=0).eval()
+    with torch.no_grad():
+        last = list(model.children())[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias[0] = _NEVER
+    return model
+
+
+def pairs(architecture: str, count: int) -> tuple[Tensor, Tensor]:
+    """Sources (count, C, H, W), sparse as handwriting, and targets (count,) other than 0, evenly among them."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(count, *SHAPES[architecture], generator=generator)
+    ink = torch.rand(count, 1, *SHAPES[architecture][1:], generator=generator) < 0.3
+    return images * ink, 1 + torch.arange(count) % (CLASSES - 1)
+
+
+def convolutions(architecture: str) -> Iterator[tuple[nn.Conv2d, tuple[int, int, int]]]:
+    """The four convolutions, each with the shape of its input."""
+    _, height, width = SHAPES[architecture]
+    for layer in network(architecture).children():
+        if isinstance(layer, nn.Conv2d):
+            plain = nn.Conv2d(layer.in_channels, layer.out_channels, 3)
+            yield plain, (layer.in_channels, height, width)
+            height, width = height - 2, width - 2
+        elif isinstance(layer, nn.MaxPool2d):
+            height, width = height // 2, width // 2
