@@ -16,9 +16,11 @@ import pytest
 
 import mlflow_server
 from conftest import TRAINING
-from defensive_distillation import artifacts, config, tracking
+from defensive_distillation import artifacts, config, fitting, tracking
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.errors import TrackingError
+from defensive_distillation.evaluation import Epoch
+from defensive_distillation.records import curve
 from defensive_distillation.stage_command import implementation
 from defensive_distillation.stages import attack, train_teacher
 from defensive_distillation.tracking import TIME_LIMIT, Tracker
@@ -180,13 +182,25 @@ def test_all_models_have_the_same_parameters_and_metrics(sweep: Tracker, chain: 
     assert set(baseline.params) == set(student.params) - {"attack.confidences"}
     of_teacher = {name for name in student.metrics if name.startswith(("teacher_", "soft_label_"))}
     assert of_teacher
-    missing: dict[str, set[str]] = {}  # of distances: so small an attack may reach no class from every source
+    missing: dict[str, set[str]] = {}  # so small an attack may reach no class from every source, or none at all
     for run, suffix in ((baseline, "-baseline"), (student, "")):
-        found = artifacts.read_manifest(chain.place(f"evaluation{suffix}")).facts["evaluation"]["distances"]
-        named = {f"cw_mean/{one['norm']}_{case}": one[case] for one in found for case in ("best", "average", "worst")}
-        assert len(named) == 9
-        missing[suffix] = {name for name, case in named.items() if case["mean_distance"] is None}
-        assert {name for name in run.metrics if name.startswith("cw_mean/")} == set(named) - missing[suffix]
+        evaluation = artifacts.read_manifest(chain.place(f"evaluation{suffix}")).facts["evaluation"]
+        named = {
+            **{
+                f"cw_mean/{one['norm']}_{case}": one[case]["mean_distance"]
+                for one in evaluation["distances"]
+                for case in ("best", "average", "worst")
+            },
+            **{
+                f"{one['attack']}_{short}/{one['output']}": one[f"mean_{long}"]
+                for one in evaluation["attacks"]
+                for short, long in (("changed", "changed_features"), ("distortion", "distortion"))
+            },
+        }
+        assert len(named) == 9 + 10
+        missing[suffix] = {name for name, mean in named.items() if mean is None}
+        told = {name for name in run.metrics if name.startswith("cw_mean/") or re.match("jsma.*_(changed|dist)", name)}
+        assert told == set(named) - missing[suffix]
     assert set(baseline.metrics) | missing["-baseline"] == (set(student.metrics) | missing[""]) - of_teacher - {
         "transfer_success"
     }
@@ -543,8 +557,9 @@ def test_an_artifact_is_there_though_the_server_died_and_is_recorded_later(
 
 
 def test_a_training_whose_server_dies_goes_on_with_its_next_epoch(
-    gate: mlflow_server.Gate, chain: Chain, tmp_path: Path
+    gate: mlflow_server.Gate, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fitting, "LOG_INTERVAL", 0)
     settings = config.TrainTeacherConfig(epochs=3, batch_size=50, minimum_progress=0, temperature=20)
     inputs = {"dataset": chain.place("dataset"), "output": str(tmp_path / "teacher"), "work": str(tmp_path / "work")}
     tracker = Tracker(gate.address, "died in training")
@@ -561,6 +576,33 @@ def test_a_training_whose_server_dies_goes_on_with_its_next_epoch(
     assert sorted(found["teacher_loss"]) == [(epoch["epoch"], epoch["loss"]) for epoch in whole.facts["training"]]
     undisturbed = train_teacher.run(settings, dataset=inputs["dataset"], output=str(tmp_path / "undisturbed"))
     assert undisturbed.digest == whole.digest
+
+
+@pytest.mark.slow
+def test_a_hundred_temperatures_of_fifty_epochs_are_logged_within_a_minute(tmp_path: Path) -> None:
+    """As their trainings log them, epochs that follow at once: the first, and the whole curve at the end."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    tracking.prepare(uri)
+    epochs = [
+        {"epoch": n, "loss": 1 / n, "train_accuracy": 1 - 1 / n, "test_accuracy": 1 - 2 / n} for n in range(1, 51)
+    ]
+    start = time.process_time()
+    for temperature in range(1, 101):
+        tracker, label = Tracker(uri, "hundred"), f"T={temperature}"
+        for head in ("teacher_", ""):
+            log = fitting.EpochLog(tracker, label, head)
+            for done in range(1, 51):
+                log.add(epochs[:done])
+            tracker.model_run(label).curves(curve([Epoch(**epoch) for epoch in epochs], head))
+    assert time.process_time() - start < 60
+    tracker = Tracker(uri, "hundred")
+    runs = children(tracker)
+    assert len(runs) == 100
+    for label in ("T=1", "T=57", "T=100"):
+        found = values(tracker.client, runs[label])
+        for head in ("teacher_", ""):
+            assert found[f"{head}loss"] == [(n, 1 / n) for n in range(1, 51)]
+            assert found[f"{head}test_accuracy"] == [(n, 1 - 2 / n) for n in range(1, 51)]
 
 
 def children_after(gate: mlflow_server.Gate, name: str) -> dict[str, Run]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from defensive_distillation.errors import ArtifactError, TrainingError
 from defensive_distillation.evaluation import Epoch
 from defensive_distillation.metrics import accuracy
 from defensive_distillation.models import build, predict, scale_output_layer
+from defensive_distillation.recording import Recorder
 from defensive_distillation.records import curve
 from defensive_distillation.stage_run import Result, Task
 from defensive_distillation.training import EpochResult, train
@@ -24,6 +26,7 @@ from defensive_distillation.training import EpochResult, train
 C = TypeVar("C", bound=TrainConfig)
 CHECKPOINT = "checkpoint.safetensors"
 EVALUATION_BATCH = 500
+LOG_INTERVAL = 10.0  # seconds between two records of a training's epochs
 
 
 def fit(
@@ -45,6 +48,7 @@ def fit(
     compute.on(device, model)
     images, labels = dataset.train_images.to(device), targets.to(device)
     task.progress.update(len(history), config.epochs, "epochs")
+    log = EpochLog(task.tracker, task.label, prefix(task))
     for result, buffers in train(
         model,
         images,
@@ -71,7 +75,7 @@ def fit(
             }
         )
         _save(task, model, buffers, history)
-        _record_epoch(task, history)
+        log.add(history)
         task.progress.update(result.epoch, config.epochs, "epochs")
     train_accuracy = accuracy(_logits(model, dataset.train_images, device), dataset.train_labels)
     _require_progress(train_accuracy, dataset, config)
@@ -147,10 +151,24 @@ def prefix(task: Task[C]) -> str:
     return "teacher_" if task.config.stage == "train_teacher" and task.label != "baseline" else ""
 
 
-def _record_epoch(task: Task[C], history: list[dict[str, Any]]) -> None:
-    if task.tracker is not None:
-        run = task.tracker.model_run(task.label)
-        run.curves(curve([Epoch(**history[-1])], prefix(task)), first_step=history[-1]["epoch"])
+class EpochLog:
+    """Epochs on their way to MLflow: the first at once, those that follow in batches; `record` brings the last."""
+
+    def __init__(self, recorder: Recorder | None, label: str, head: str) -> None:
+        self._recorder = recorder
+        self._label = label
+        self._head = head
+        self._logged: int | None = None  # epochs, from the last of an earlier start on
+        self._at = 0.0
+
+    def add(self, history: list[dict[str, Any]]) -> None:
+        """Logs what `history` has that is not logged yet, unless that was done a moment ago."""
+        if self._recorder is None or time.monotonic() - self._at < LOG_INTERVAL:
+            return
+        first = len(history) - 1 if self._logged is None else self._logged
+        rows = curve([Epoch(**epoch) for epoch in history[first:]], self._head)
+        self._recorder.model_run(self._label).curves(rows, first_step=history[first]["epoch"])
+        self._logged, self._at = len(history), time.monotonic()
 
 
 def record(task: Task[C], artifact: Any) -> None:

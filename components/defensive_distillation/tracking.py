@@ -177,6 +177,7 @@ class Tracker:
         self.uri = uri
         self.pipeline_run = pipeline_run
         self.rerun = rerun
+        self._children: dict[str, Run] = {}
         with _reported(uri):
             self.client = _client(uri)
             self.injected = self._injected()
@@ -209,8 +210,11 @@ class Tracker:
         return self._found_or_made(self.pipeline_run, {_KIND: "sweep"})
 
     def _child(self, name: str, tags: Mapping[str, str]) -> Run:
-        with _reported(self.uri):
-            return Run(self.client, self._found_or_made(name, {**tags, _PARENT: self.parent_id}), self.uri)
+        if name not in self._children:
+            with _reported(self.uri):
+                run_id = self._found_or_made(name, {**tags, _PARENT: self.parent_id})
+            self._children[name] = Run(self.client, run_id, self.uri)
+        return self._children[name]
 
     def _found_or_made(self, name: str, tags: Mapping[str, str]) -> str:
         """The run of this pipeline run with these tags; of several made at once all steps take the same.
