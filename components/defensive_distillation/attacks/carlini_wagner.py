@@ -13,9 +13,8 @@ Deviation: where a constant does not suffice, Adam's steps are doubled as well, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Literal, TypedDict
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,26 +22,18 @@ from torch import Tensor, nn
 from defensive_distillation.attacks.carlini_wagner_l0 import nearest_l0
 from defensive_distillation.attacks.carlini_wagner_l2 import nearest_l2
 from defensive_distillation.attacks.carlini_wagner_linf import nearest_linf
-from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, clearly_reached, logits_of, require_attackable
+from defensive_distillation.attacks.cw_search import Search
+from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, require_attackable
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.errors import InputError
 
 Norm = Literal["l0", "l2", "linf"]
 
-_LEARNING_RATE = {"l2": 0.01, "l0": 0.01, "linf": 0.005}  # of each norm's published code
-
-
-class _Common(TypedDict):
-    """What the three attacks are told alike."""
-
-    initial_constant: float
-    constant_factor: float
-    steps: int
-    learning_rate: float
-    abort_early: bool
-    clip: tuple[float, float]
-    targeted: bool
-    confidence: float
+_SOLVERS = {  # with the step size of each norm's published code
+    "l2": (nearest_l2, 0.01),
+    "l0": (nearest_l0, 0.01),
+    "linf": (nearest_linf, 0.005),
+}
 
 
 def carlini_wagner(
@@ -93,65 +84,33 @@ def carlini_wagner(
         InputError: for a model in training mode or one that returns probabilities, or a bad argument.
     """
     require_attackable(model, images, target_classes, clip, batch_size)
-    _require(norm, confidence, steps, search_steps, learning_rate, initial_constant, largest_constant, constant_factor)
-    rate = learning_rate or _LEARNING_RATE[norm]
+    if norm not in _SOLVERS:
+        raise InputError(f"norm: expected l0, l2 or linf, got {norm!r}")
+    solve, usual_rate = _SOLVERS[norm]
+    search = Search(
+        targeted=targeted,
+        confidence=confidence,
+        steps=steps,
+        search_steps=search_steps,
+        learning_rate=usual_rate if learning_rate is None else learning_rate,
+        initial_constant=initial_constant,
+        largest_constant=largest_constant,
+        constant_factor=constant_factor,
+        abort_early=abort_early,
+        clip=clip,
+    )
     parts: list[AttackResult] = []
     size = batch_size or DEFAULT_BATCH_SIZE
     sources = images.detach().contiguous()  # another memory layout would add up in another order
     for batch, classes in zip(sources.split(size), target_classes.split(size), strict=True):
-        with torch.no_grad():
-            at_start = clearly_reached(
-                logits_of(model, batch, classes), classes, targeted=targeted, confidence=confidence
-            )
+        at_start = search.suffices(model, batch, classes)
         adversarial, success, spent = batch.clone(), at_start.clone(), torch.zeros_like(classes)
         rest = (~at_start).nonzero().squeeze(1)
         if len(rest):
-            common: _Common = {
-                "initial_constant": initial_constant,
-                "constant_factor": constant_factor,
-                "steps": steps,
-                "learning_rate": rate,
-                "abort_early": abort_early,
-                "clip": clip,
-                "targeted": targeted,
-                "confidence": confidence,
-            }
-            if norm == "l2":
-                found = nearest_l2(model, batch[rest], classes[rest], search_steps=search_steps, **common)
-            else:
-                solve = nearest_l0 if norm == "l0" else nearest_linf
-                found = solve(model, batch[rest], classes[rest], largest_constant=largest_constant, **common)
+            found = solve(model, batch[rest], classes[rest], search)
             adversarial[rest], success[rest], spent[rest] = found
         reason = torch.where(success, int(StopReason.SUCCESS), int(StopReason.BUDGET)).to(torch.int8)
         parts.append(AttackResult.of(batch, adversarial, success, reason, spent))
         if on_finished:
             on_finished(sum(len(part.success) for part in parts))
     return AttackResult.joined(parts)
-
-
-def _require(
-    norm: str,
-    confidence: float,
-    steps: int,
-    search_steps: int,
-    learning_rate: float | None,
-    initial_constant: float,
-    largest_constant: float,
-    constant_factor: float,
-) -> None:
-    if norm not in _LEARNING_RATE:
-        raise InputError(f"norm: expected l0, l2 or linf, got {norm!r}")
-    if not (math.isfinite(confidence) and confidence >= 0):
-        raise InputError(f"confidence: expected a finite number from 0, got {confidence}")
-    for name, count in (("steps", steps), ("search_steps", search_steps)):
-        if count < 1:
-            raise InputError(f"{name}: expected at least 1, got {count}")
-    for name, value in (
-        ("learning_rate", learning_rate),
-        ("initial_constant", initial_constant),
-        ("largest_constant", largest_constant),
-    ):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise InputError(f"{name}: expected a finite number above 0, got {value}")
-    if not (math.isfinite(constant_factor) and constant_factor > 1):
-        raise InputError(f"constant_factor: expected a finite number above 1, got {constant_factor}")

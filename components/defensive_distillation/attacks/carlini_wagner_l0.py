@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.objective import linear_constants, margin_gradient
+from defensive_distillation.attacks.cw_search import Search
+from defensive_distillation.attacks.objective import linear_constants
 from defensive_distillation.attacks.tanh_space import Adam, Patience, to_box, to_tanh_space
 
 _UNCHANGED = 1e-3  # of the box: a pixel that moved less is not missed; tanh space alone moves black by half of that
@@ -16,16 +17,7 @@ def nearest_l0(
     model: nn.Module,
     images: Tensor,
     classes: Tensor,
-    *,
-    initial_constant: float,
-    largest_constant: float,
-    constant_factor: float,
-    steps: int,
-    learning_rate: float,
-    abort_early: bool,
-    clip: tuple[float, float],
-    targeted: bool,
-    confidence: float,
+    search: Search,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Whenever a sample is adversarial, gives up the pixels that matter least and goes on from there.
 
@@ -35,29 +27,27 @@ def nearest_l0(
     Returns:
         The samples with the fewest changed pixels (N, C, H, W), whether there is one (N,), gradient evaluations (N,).
     """
-    w = to_tanh_space(images, clip)
-    adam = Adam(w, learning_rate)
+    w = to_tanh_space(images, search.clip)
+    adam = Adam(w, search.learning_rate)
     allowed = torch.ones_like(images[:, :1], dtype=torch.bool)  # (N, 1, H, W)
-    hinge, _, gradient = margin_gradient(model, images, classes, targeted=targeted, confidence=confidence)
+    hinge, _, gradient = search.margin_gradient(model, images, classes)
     linear = linear_constants(hinge, gradient, "l0")
-    constant = torch.full_like(linear, initial_constant)  # in units of `linear`
-    patience = Patience(constant, steps, abort_early=abort_early)
+    constant = torch.full_like(linear, search.initial_constant)  # in units of `linear`
+    patience = Patience(constant, search.steps, abort_early=search.abort_early)
     best, success, spent = images.clone(), torch.zeros_like(classes, dtype=torch.bool), torch.ones_like(classes)
     active = torch.arange(len(images), device=images.device)
     while len(active):
         x, mask, c = images[active], allowed[active], constant[active] * linear[active]
-        inside, slope = to_box(w[active], clip)
+        inside, slope = to_box(w[active], search.clip)
         adversarial = torch.where(mask, inside, x)
-        hinge, done, gradient = margin_gradient(
-            model, adversarial, classes[active], targeted=targeted, confidence=confidence
-        )
+        hinge, done, gradient = search.margin_gradient(model, adversarial, classes[active])
         spent[active] += 1
         moved = adversarial - x
         over = torch.zeros_like(done)
         if bool(done.any()):
             rows = active[done]
             best[rows], success[rows] = adversarial[done], True
-            allowed[rows] = fewer_pixels(mask[done], moved[done], gradient[done], clip)
+            allowed[rows] = fewer_pixels(mask[done], moved[done], gradient[done], search.clip)
             adam.restart(rows)
             adam.shorten(rows)
             patience.restart(rows)
@@ -68,12 +58,12 @@ def nearest_l0(
         adam.step(w, descent[going], rows)
         loss = moved.square().flatten(1).sum(1) + c * hinge
         stale = rows[patience.ends(loss[going], rows)]
-        constant[stale] *= constant_factor
-        w[stale] = to_tanh_space(best[stale], clip)  # with another constant from where this set of pixels began
+        constant[stale] *= search.constant_factor
+        w[stale] = to_tanh_space(best[stale], search.clip)  # with another constant from where this set of pixels began
         adam.restart(stale)
         adam.lengthen(stale)
         patience.restart(stale)
-        over |= constant[active] > largest_constant
+        over |= constant[active] > search.largest_constant
         active = active[~over]
     return best, success, spent
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.line_search import nearest_on_line
-from defensive_distillation.attacks.objective import linear_constants, margin_gradient
+from defensive_distillation.attacks.cw_search import Search
+from defensive_distillation.attacks.objective import linear_constants
 from defensive_distillation.attacks.tanh_space import Adam, Patience, to_box, to_tanh_space
 
 
@@ -14,16 +14,7 @@ def nearest_l2(
     model: nn.Module,
     images: Tensor,
     classes: Tensor,
-    *,
-    search_steps: int,
-    initial_constant: float,
-    constant_factor: float,
-    steps: int,
-    learning_rate: float,
-    abort_early: bool,
-    clip: tuple[float, float],
-    targeted: bool,
-    confidence: float,
+    search: Search,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Minimises |x' - x|² + c max(margin + κ, 0) for a constant c that is searched for, sample by sample.
 
@@ -39,31 +30,29 @@ def nearest_l2(
     Returns:
         The nearest samples (N, C, H, W), whether there is one (N,), and gradient evaluations (N,).
     """
-    origin = to_tanh_space(images, clip)
-    adam, everyone = Adam(origin, learning_rate), torch.arange(len(images), device=images.device)
-    start, _ = to_box(origin, clip)
-    at_start = margin_gradient(model, start, classes, targeted=targeted, confidence=confidence)  # of every constant
-    first = initial_constant * linear_constants(at_start[0], at_start[2], "l2")
-    constant, patience = first.clone(), Patience(first, steps, abort_early=abort_early)
+    origin = to_tanh_space(images, search.clip)
+    adam, everyone = Adam(origin, search.learning_rate), torch.arange(len(images), device=images.device)
+    start, _ = to_box(origin, search.clip)
+    at_start = search.margin_gradient(model, start, classes)  # of every constant
+    first = search.initial_constant * linear_constants(at_start[0], at_start[2], "l2")
+    constant, patience = first.clone(), Patience(first, search.steps, abort_early=search.abort_early)
     lower, upper = torch.zeros_like(constant), torch.full_like(constant, torch.inf)
     best, nearest = images.clone(), torch.full_like(constant, torch.inf)
     spent = torch.ones_like(classes)
-    upwards = search_steps - search_steps // 4
+    upwards = search.search_steps - search.search_steps // 4
     w = origin.clone()
-    for search in range(1, search_steps + 1):
+    for attempt in range(1, search.search_steps + 1):
         found = torch.zeros_like(classes, dtype=torch.bool)  # with this constant
         active = everyone
         adam.restart(everyone)
         patience.restart(everyone)
         while len(active):
             x, c = images[active], constant[active]
-            adversarial, slope = to_box(w[active], clip)
-            if search == 1 and not bool(patience.age.any()):
+            adversarial, slope = to_box(w[active], search.clip)
+            if attempt == 1 and not bool(patience.age.any()):
                 hinge, done, gradient = at_start
             else:
-                hinge, done, gradient = margin_gradient(
-                    model, adversarial, classes[active], targeted=targeted, confidence=confidence
-                )
+                hinge, done, gradient = search.margin_gradient(model, adversarial, classes[active])
                 spent[active] += 1
             moved = adversarial - x
             distance = moved.square().flatten(1).sum(1)
@@ -75,19 +64,17 @@ def nearest_l2(
             active = active[~patience.ends(distance + c * hinge, active)]
         upper = torch.where(found, torch.minimum(upper, constant), upper)
         lower = torch.where(found, lower, torch.maximum(lower, constant))
-        between = torch.where(lower > 0, (lower * upper).sqrt(), upper / constant_factor)
-        constant = torch.where(upper.isfinite(), between, constant * constant_factor**search)
+        between = torch.where(lower > 0, (lower * upper).sqrt(), upper / search.constant_factor)
+        constant = torch.where(upper.isfinite(), between, constant * search.constant_factor**attempt)
         never = nearest.isinf().nonzero().squeeze(1)
-        going_on = nearest.isinf()[:, None, None, None] & (search < upwards)
+        going_on = nearest.isinf()[:, None, None, None] & (attempt < upwards)
         w = torch.where(going_on, w, origin)
-        if search < upwards:
+        if attempt < upwards:
             adam.lengthen(never)
         else:
             adam.shorten(never)
-            constant[never], lower[never] = first[never] / constant_factor ** (search - upwards + 1), 0
+            constant[never], lower[never] = first[never] / search.constant_factor ** (attempt - upwards + 1), 0
     success = nearest.isfinite()
     if bool(success.any()):
-        best[success] = nearest_on_line(
-            model, images[success], best[success], classes[success], targeted=targeted, confidence=confidence
-        )
+        best[success] = search.nearest_on_line(model, images[success], best[success], classes[success])
     return best, success, spent
