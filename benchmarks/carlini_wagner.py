@@ -1,4 +1,4 @@
-"""C&W L2 by ours, foolbox and ART on a network that is trained on handwritten digits: distance beside gradients."""
+"""C&W L2 by ours and foolbox on a network that is trained on handwritten digits: distance beside gradients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def prepare(name: str, *, sources: int) -> Callable[[], dict[str, float]]:
     targets = torch.stack([torch.tensor([t for t in range(10) if t != label]) for label in labels.tolist()]).flatten()
     images = images.repeat_interleave(9, dim=0)
     counted = _Counted(model).eval()
-    attack = {"ours": _ours, "foolbox": _foolbox, "art": _art}[name](counted)
+    attack = {"ours": _ours, "foolbox": _foolbox}[name](counted)
 
     def run() -> dict[str, float]:
         counted.gradients = 0
@@ -97,23 +97,5 @@ def _foolbox(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
         _, clipped, _ = made(bounded, images, foolbox.criteria.TargetedMisclassification(targets), epsilons=None)
         found: Tensor = clipped
         return found
-
-    return attack
-
-
-def _art(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    import numpy as np
-    from art.attacks.evasion import CarliniL2Method
-    from art.estimators.classification import PyTorchClassifier
-
-    classifier = PyTorchClassifier(
-        model, nn.CrossEntropyLoss(), (1, 28, 28), 10, clip_values=(0.0, 1.0), device_type="cpu"
-    )
-    made = CarliniL2Method(
-        classifier, targeted=True, binary_search_steps=SEARCHES, max_iter=20, learning_rate=RATE, verbose=False
-    )
-
-    def attack(images: Tensor, targets: Tensor) -> Tensor:
-        return torch.from_numpy(made.generate(images.numpy(), np.eye(10)[targets.numpy()]))
 
     return attack

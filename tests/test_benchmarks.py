@@ -1,0 +1,48 @@
+"""The benchmarks' own promises: the same work for all, and a contender that cannot run says why."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks import machine, page, work
+from benchmarks.race import Entry, race, ratio
+from defensive_distillation.attacks import StopReason, jsma
+from defensive_distillation.models import build
+
+
+def test_every_pair_takes_all_steps_and_no_gradient_is_changed_by_what_makes_it_so() -> None:
+    for architecture in work.SHAPES:
+        model, (images, targets) = work.network(architecture), work.pairs(architecture, 9)
+        assert sorted(targets.tolist()) == list(range(1, 10))
+        found = jsma(model, images, targets, max_features=6, output="logits")
+        assert bool((found.stop_reason == StopReason.BUDGET).all())
+        assert bool((found.changed_features == 6).all())
+        plain = build(architecture, 10, work.SHAPES[architecture], seed=0).eval()
+        gradients = []
+        for network in (model, plain):
+            x = images.clone().requires_grad_()
+            gradients.append(torch.autograd.grad(network(x)[:, 0].sum(), x)[0])
+        torch.testing.assert_close(*gradients)
+
+
+def test_the_machines_operations_are_those_of_table_1() -> None:
+    conv = 26 * 26 * 32 * 9 + 24 * 24 * 32 * 288 + 10 * 10 * 64 * 288 + 8 * 8 * 64 * 576
+    assert machine.operations("papernot_mnist") == 2 * (conv + 1024 * 200 + 200 * 200 + 200 * 10)
+    (layer, shape), *_ = work.convolutions("papernot_cifar10")
+    assert (layer.in_channels, layer.out_channels, shape) == (3, 64, (3, 32, 32))
+
+
+def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
+    entries = [
+        Entry("few", "pair_search", "0", {"features": 20}),
+        Entry("many", "pair_search", "0", {"features": 20_000}),
+        Entry("nobody", "jsma", "nobody", {"architecture": "papernot_mnist", "count": 1, "batch": 1}),
+    ]
+    few, many, nobody = race(entries, 3)
+    assert (len(few.rounds), few.figures["work"], few.reason) == (3, 3.0, "")
+    assert ratio(few, many) > 1
+    assert (nobody.reason, nobody.rounds) == ("KeyError: 'nobody'", ())
+    rows = page.race_table([few, many, nobody], "samples").splitlines()
+    assert len({len(row) for row in rows}) == 1
+    assert "KeyError: 'nobody'" in rows[-1]
+    assert rows[3].split("|")[4].strip().endswith("×")
