@@ -11,6 +11,7 @@ from benchmarks import machine
 from benchmarks.jsma import FLAT
 from benchmarks.page import head, race_table, table
 from benchmarks.pair_search import CORRELATIONS, FEATURES
+from benchmarks.photograph import CLASSES, SIDE
 from benchmarks.race import Entry, Outcome, race, ratio
 from benchmarks.work import MAX_FEATURES, STEPS
 
@@ -95,6 +96,22 @@ def _pair_search(limits: machine.Limits, rounds: int) -> str:
     )
 
 
+def _photograph(limits: machine.Limits, rounds: int) -> str:
+    names = {"jsma": "JSMA, a step", "passes": "one forward and two backward passes"}
+    step, passes = race([Entry(title, "photograph", name, {}) for name, title in names.items()], rounds)
+    rows = [[one.entry.title, _milliseconds(one)] for one in (step, passes)]
+    return "\n".join(
+        [
+            f"## A photograph: `torchvision:resnet18`, {SIDE}×{SIDE}, {CLASSES:,} classes, {3 * SIDE**2:,} features",
+            "",
+            table(["", "CPU ms"], rows),
+            "",
+            f"A step costs {1 / ratio(step, passes):.2f} times its passes: the search for the best of "
+            f"{3 * SIDE**2 * (3 * SIDE**2 - 1) / 2:.1e} pairs is the rest.",
+        ]
+    )
+
+
 def _milliseconds(outcome: Outcome) -> str:
     return outcome.reason or f"{1e3 / outcome.rate:.1f}"
 
@@ -130,7 +147,13 @@ def _carlini_wagner(limits: machine.Limits, rounds: int) -> str:
     )
 
 
-PARTS = {"jsma": _jsma, "pair_search": _pair_search, "training": _training, "carlini_wagner": _carlini_wagner}
+PARTS = {
+    "jsma": _jsma,
+    "pair_search": _pair_search,
+    "photograph": _photograph,
+    "training": _training,
+    "carlini_wagner": _carlini_wagner,
+}
 
 if __name__ == "__main__":
     main(sys.argv[1:])
