@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import torch
 
-from benchmarks import machine, page, work
-from benchmarks.race import Entry, race, ratio
+from benchmarks import device, machine, page, work
+from benchmarks.race import ROOT, Entry, race, ratio
 from defensive_distillation.attacks import StopReason, jsma
 from defensive_distillation.models import build
+from defensive_distillation.reporting import paper
 
 
 def test_every_pair_takes_all_steps_and_no_gradient_is_changed_by_what_makes_it_so() -> None:
@@ -46,3 +50,14 @@ def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
     assert len({len(row) for row in rows}) == 1
     assert "KeyError: 'nobody'" in rows[-1]
     assert rows[3].split("|")[4].strip().endswith("×")
+
+
+def test_the_script_for_a_device_needs_torch_alone() -> None:
+    missing = ("pydantic", "mlflow", "kfp", "boto3", "sklearn", "matplotlib", "safetensors", "torchvision")
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import benchmarks.device"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_papers_numbers_are_those_of_the_report() -> None:
+    expected = {0: paper.MNIST.baseline_success, **paper.MNIST.success}
+    assert expected == device.PUBLISHED
