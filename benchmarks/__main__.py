@@ -134,7 +134,11 @@ def _training(limits: machine.Limits, rounds: int) -> str:
 def _carlini_wagner(limits: machine.Limits, rounds: int) -> str:
     names = {"ours": "ours", "foolbox": "foolbox"}
     entries = [Entry(title, "carlini_wagner", name, {"sources": 1}) for name, title in names.items()]
-    extra = [("success", "success", ".0%"), ("distance", "mean L2 of its successes", ".3f"), ("gradients", "gradients a pair", ",.0f")]
+    extra = [
+        ("success", "success", ".0%"),
+        ("distance", "mean L2 of its successes", ".3f"),
+        ("gradients", "gradients a pair", ",.0f"),
+    ]
     return "\n".join(
         [
             "## Carlini and Wagner's L2",

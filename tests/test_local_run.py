@@ -175,6 +175,22 @@ def test_a_failed_stage_names_itself_its_temperature_and_its_log(finished: Finis
     assert "lower learning_rate" in last
     log = Path(last.rpartition("log: ")[2])
     assert "diverged" in log.read_text()
+    client = MlflowClient(tracking_uri=f"sqlite:///{finished.workspace}/mlflow.db")
+    (run,) = client.search_runs(
+        ["1"], f"tags.`defdistill.pipeline_run` = '{log.parents[1].name}' and status = 'FAILED'"
+    )
+    assert run.data.tags["defdistill.kind"] == "sweep"
+    assert list((log.parents[1] / "outbox").iterdir()) == []
+
+
+def test_a_run_whose_mlflow_does_not_answer_ends_in_one_line(tmp_path: Path) -> None:
+    command = [*CLI, "run", "--workspace", str(tmp_path / "workspace"), *SMALL]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "MLflow at http://127.0.0.1:9 did not take the results: no answer (Connection refused)" in last
+    assert "Traceback" not in done.stderr
 
 
 def test_a_report_is_shown_again_and_put_elsewhere(finished: Finished, tmp_path: Path) -> None:
