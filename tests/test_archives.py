@@ -252,6 +252,17 @@ def test_a_damaged_file_is_noticed_by_its_checksum(tmp_path: Path) -> None:
         _names(path)
 
 
+def test_a_zip_that_leads_before_its_beginning_is_damaged(tmp_path: Path) -> None:
+    """Its end says that the directory begins a thousand bytes further on, so all members begin that much earlier."""
+    path = _archive(tmp_path, ".zip", FILES)
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\5\6") + 16
+    content[place : place + 4] = (int.from_bytes(content[place : place + 4], "little") + 1000).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=r"images\.zip: damaged or truncated"):
+        list(archives.contents(path, set(FILES)))
+
+
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(suffix=st.sampled_from(SUFFIXES), data=st.data())
 def test_whatever_the_damage_the_error_is_one_line(tmp_path: Path, suffix: str, data: st.DataObject) -> None:

@@ -7,6 +7,7 @@ use for is refused all the same, because leaving it out would pass part of a dat
 
 from __future__ import annotations
 
+import errno
 import gzip
 import lzma
 import re
@@ -122,7 +123,8 @@ def _one_line_errors(archive: Path) -> Iterator[None]:
     except DatasetError as error:
         raise DatasetError(f"{archive.name}: {error}") from error
     except Exception as error:  # decoders answer damaged input with whatever they stumble over
-        if isinstance(error, OSError) and error.errno is not None:  # the system sets errno, decoders do not
+        # the system sets errno, decoders do not; EINVAL is a place before the file's beginning that a header names
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise StorageError(f"{archive.name}: {error}") from error
         raise DatasetError(f"{archive.name}: damaged or truncated ({first_line(error)})") from error
 
