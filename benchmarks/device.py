@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.machine import commit, operations
+from benchmarks.machine import commit, operations, seconds
 from benchmarks.work import MAX_FEATURES, STEPS, network, pairs
 from defensive_distillation import compute
 from defensive_distillation.attacks import AttackResult, jsma
@@ -92,14 +91,13 @@ def main(arguments: Sequence[str]) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     for name, part in (("limits", _limits), ("speed", _speed), ("training", _training), ("grid", _grid)):
         print(f"{name} …", file=sys.stderr, flush=True)
-        for step in part(plan, data):
-            found[name] = step
-            (options.output / "device.json").write_text(json.dumps(found, indent=1) + "\n")
-            (options.output / "device.md").write_text(_page(found))
+        found[name] = part(plan, data)
+        (options.output / "device.json").write_text(json.dumps(found, indent=1) + "\n")
+        (options.output / "device.md").write_text(_page(found))
     print(_page(found))
 
 
-def _limits(plan: Plan, _: Mnist) -> list[dict[str, float]]:
+def _limits(plan: Plan, _: Mnist) -> dict[str, float]:
     """Rates of a matrix product, of MNIST's second convolution and of a copy."""
     side, batch = (8192, 4096) if plan.device.type == "cuda" else (1024, 64)
     a = torch.rand(side, side, device=plan.device)
@@ -107,16 +105,18 @@ def _limits(plan: Plan, _: Mnist) -> list[dict[str, float]]:
     images = torch.rand(batch, 32, 26, 26, device=plan.device)
     source = torch.rand(2**25, device=plan.device)
     target = torch.empty_like(source)
-    return [
-        {
-            "matrix_product": 2 * side**3 / _seconds(lambda: a @ a, plan.device),
-            "convolution": 2 * 24 * 24 * 32 * 32 * 9 * batch / _seconds(lambda: layer(images), plan.device),
-            "bandwidth": 2 * source.nbytes / _seconds(lambda: target.copy_(source), plan.device),
-        }
-    ]
+
+    def rate(run: Callable[[], object], amount: float) -> float:
+        return amount / seconds(run, lambda: _wait(plan.device))
+
+    return {
+        "matrix_product": rate(lambda: a @ a, 2 * side**3),
+        "convolution": rate(lambda: layer(images), 2 * 24 * 24 * 32 * 32 * 9 * batch),
+        "bandwidth": rate(lambda: target.copy_(source), 2 * source.nbytes),
+    }
 
 
-def _speed(plan: Plan, _: Mnist) -> list[dict[str, Any]]:
+def _speed(plan: Plan, _: Mnist) -> dict[str, Any]:
     """JSMA on both architectures: all steps of every pair, see `work.network`."""
     found: dict[str, Any] = {}
     for architecture in ("papernot_mnist", "papernot_cifar10"):
@@ -128,25 +128,25 @@ def _speed(plan: Plan, _: Mnist) -> list[dict[str, Any]]:
             start = time.perf_counter()
             result = run(images, targets)
             _wait(plan.device)
-            seconds = time.perf_counter() - start
+            taken = time.perf_counter() - start
             found[f"{architecture}/{output}"] = {
                 "pairs": plan.pairs,
-                "seconds": seconds,
-                "operations": passes * operations(architecture) * (STEPS + 1) * plan.pairs / seconds,
+                "seconds": taken,
+                "operations": passes * operations(architecture) * (STEPS + 1) * plan.pairs / taken,
                 "mean_changed": float(result.changed_features.double().mean()),
             }
-    return [found]
+    return found
 
 
-def _training(plan: Plan, data: Mnist) -> list[dict[str, float]]:
+def _training(plan: Plan, data: Mnist) -> dict[str, float]:
     start = time.perf_counter()
     model = _trained(plan, data, _hard(data.train_labels), 1.0)
     _wait(plan.device)
-    seconds = time.perf_counter() - start
-    return [{"epochs": plan.epochs, "seconds": seconds, "accuracy": _accuracy(model, data)}]
+    taken = time.perf_counter() - start
+    return {"epochs": plan.epochs, "seconds": taken, "accuracy": _accuracy(model, data)}
 
 
-def _grid(plan: Plan, data: Mnist) -> list[list[dict[str, Any]]]:
+def _grid(plan: Plan, data: Mnist) -> list[dict[str, Any]]:
     """The baseline, and a student at each temperature: Figures 7 (success), 8 (accuracy) and 9 (amplitudes)."""
     rows: list[dict[str, Any]] = []
     baseline = _trained(plan, data, _hard(data.train_labels), 1.0)
@@ -158,7 +158,7 @@ def _grid(plan: Plan, data: Mnist) -> list[list[dict[str, Any]]]:
         student = _trained(plan, data, soft, temperature)
         rows.append(_row(plan, data, student, temperature))
         print(f"  T = {temperature:g}: {rows[-1]}", file=sys.stderr, flush=True)
-    return [rows]
+    return rows
 
 
 def _row(plan: Plan, data: Mnist, model: nn.Module, temperature: float) -> dict[str, Any]:
@@ -227,18 +227,6 @@ def _mnist(folder: Path, plan: Plan) -> Mnist:
         read("t10k-images-idx3-ubyte", 16, plan.test_images),
         read("t10k-labels-idx1-ubyte", 8, plan.test_images).long(),
     )
-
-
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
-    run()
-    found = []
-    for _ in range(9):
-        _wait(device)
-        start = time.perf_counter()
-        run()
-        _wait(device)
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
 
 
 def _wait(device: torch.device) -> None:

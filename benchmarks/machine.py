@@ -62,13 +62,20 @@ def _convolutions(architecture: str) -> float:
 
 
 def _rate(run: Callable[[], object], amount: float) -> float:
+    return amount / seconds(run)
+
+
+def seconds(run: Callable[[], object], wait: Callable[[], object] = lambda: None) -> float:
+    """The median of `REPEATS` runs after a first one; `wait` returns when the device has done what it was told."""
     run()
-    seconds = []
+    found = []
     for _ in range(REPEATS):
+        wait()
         start = time.perf_counter()
         run()
-        seconds.append(time.perf_counter() - start)
-    return amount / statistics.median(seconds)
+        wait()
+        found.append(time.perf_counter() - start)
+    return statistics.median(found)
 
 
 def operations(architecture: str) -> int:

@@ -9,6 +9,7 @@ import torch
 
 from benchmarks import device, machine, page, work
 from benchmarks.race import ROOT, Entry, race, ratio
+from defensive_distillation import settings
 from defensive_distillation.attacks import StopReason, jsma
 from defensive_distillation.models import build
 from defensive_distillation.reporting import paper
@@ -58,6 +59,9 @@ def test_the_script_for_a_device_needs_torch_alone() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_the_papers_numbers_are_those_of_the_report() -> None:
+def test_the_papers_numbers_and_the_grid_are_those_of_the_pipeline() -> None:
     expected = {0: paper.MNIST.baseline_success, **paper.MNIST.success}
     assert expected == device.PUBLISHED
+    preset = settings.load("mnist")
+    assert preset.temperatures == device.TEMPERATURES
+    assert preset.train_teacher.output_gain_exponent == device.GAIN_EXPONENT

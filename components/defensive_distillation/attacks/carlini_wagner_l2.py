@@ -33,13 +33,14 @@ def nearest_l2(
     origin = to_tanh_space(images, search.clip)
     adam, everyone = Adam(origin, search.learning_rate), torch.arange(len(images), device=images.device)
     start, _ = to_box(origin, search.clip)
-    at_start = search.margin_gradient(model, start, classes)  # of every constant
+    at_start = search.margin_gradient(model, start, classes)
     first = search.initial_constant * linear_constants(at_start[0], at_start[2], "l2")
     constant, patience = first.clone(), Patience(first, search.steps, abort_early=search.abort_early)
     lower, upper = torch.zeros_like(constant), torch.full_like(constant, torch.inf)
     best, nearest = images.clone(), torch.full_like(constant, torch.inf)
     spent = torch.ones_like(classes)
     upwards = search.search_steps - search.search_steps // 4
+    known: tuple[Tensor, Tensor, Tensor] | None = at_start
     w = origin.clone()
     for attempt in range(1, search.search_steps + 1):
         found = torch.zeros_like(classes, dtype=torch.bool)  # with this constant
@@ -49,8 +50,8 @@ def nearest_l2(
         while len(active):
             x, c = images[active], constant[active]
             adversarial, slope = to_box(w[active], search.clip)
-            if attempt == 1 and not bool(patience.age.any()):
-                hinge, done, gradient = at_start
+            if known is not None:
+                (hinge, done, gradient), known = known, None
             else:
                 hinge, done, gradient = search.margin_gradient(model, adversarial, classes[active])
                 spent[active] += 1

@@ -64,13 +64,11 @@ def _promising(gain: Tensor, drop: Tensor, allowed: Tensor) -> Tensor:
     keep = allowed & (gains > 0) & (drops > 0)
     most = torch.where(keep, gains * drops, -1.0)
     slope = _slope(most_drop, most_gain)
-    weight = torch.where(keep, slope * gain + drop / slope, -torch.inf)
+    weight = _weight(gain, drop, keep, slope)
     good = min(_GOOD, gain.shape[1])
     features = torch.cat((weight.topk(good, dim=1).indices, most.topk(good, dim=1).indices), dim=1)
     value, better_slope = _best_of_some(gain, drop, keep, features)
-    keep &= most >= value
-    keep &= ~_too_light(gain, drop, keep, value, slope)
-    return keep & ~_too_light(gain, drop, keep, value, better_slope)
+    return _without_light(gain, drop, keep & (most >= value), value, slope, better_slope)
 
 
 def _heavy(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
@@ -79,14 +77,17 @@ def _heavy(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
     present = present & (_most(gain + drop, present) > 0)
     spread = [torch.where(present, part, 0.0).square().sum(dim=1, keepdim=True).sqrt() for part in (drop, gain)]
     slope = _slope(*spread)
-    weight = torch.where(present, slope * gain + drop / slope, -torch.inf)
+    weight = _weight(gain, drop, present, slope)
     value, better_slope = _best_of_some(gain, drop, present, weight.topk(min(_MANY, gain.shape[1]), dim=1).indices)
-    present = present & ~_too_light(gain, drop, present, value, slope)
-    return present & ~_too_light(gain, drop, present, value, better_slope)
+    return _without_light(gain, drop, present, value, slope, better_slope)
 
 
 def _most(values: Tensor, present: Tensor) -> Tensor:
     return torch.where(present, values, -torch.inf).amax(dim=1, keepdim=True)
+
+
+def _weight(gain: Tensor, drop: Tensor, present: Tensor, slope: Tensor) -> Tensor:
+    return torch.where(present, slope * gain + drop / slope, -torch.inf)
 
 
 def _slope(drop: Tensor, gain: Tensor) -> Tensor:
@@ -107,13 +108,16 @@ def _best_of_some(gain: Tensor, drop: Tensor, present: Tensor, features: Tensor)
     return value.clamp(min=0)[:, None], _slope(*sums)
 
 
-def _too_light(gain: Tensor, drop: Tensor, present: Tensor, value: Tensor, slope: Tensor) -> Tensor:
-    """Features of which even the heaviest partner makes no pair worth `value`, by more than rounding could hide."""
-    weight = torch.where(present, slope * gain + drop / slope, -torch.inf)
+def _without_light(gain: Tensor, drop: Tensor, present: Tensor, value: Tensor, *slopes: Tensor) -> Tensor:
+    """Leaves out what even with the heaviest partner makes no pair worth `value`, by more than rounding could hide."""
     least = 2 * value.sqrt()
-    # λ gain and drop / λ may cancel; gains above -most gain and drops above -most drop are all that is left
-    sizes = slope * _most(gain, present).abs() + _most(drop, present).abs() / slope
-    return weight + _most(weight, present) < least - 32 * torch.finfo(weight.dtype).eps * (least + sizes)
+    for slope in slopes:
+        weight = _weight(gain, drop, present, slope)
+        # λ gain and drop / λ may cancel; gains above -most gain and drops above -most drop are all that is left
+        sizes = slope * _most(gain, present).abs() + _most(drop, present).abs() / slope
+        light = weight + _most(weight, present) < least - 32 * torch.finfo(weight.dtype).eps * (least + sizes)
+        present = present & ~light
+    return present
 
 
 def _undominated(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
