@@ -21,6 +21,7 @@ from conftest import Chain
 from defensive_distillation import artifacts, codecs, settings, storage
 from defensive_distillation.config import STAGES, PrepareDataConfig
 from defensive_distillation.stages import prepare_data
+from defensive_distillation.tensor_file import TENSORS
 from defensive_distillation_pipelines import cli
 from defensive_distillation_pipelines.workspace import Workspace
 
@@ -356,7 +357,7 @@ def forged(source: str, place: Path, change: Callable[[dict[str, object]], objec
     with artifacts.opened(source, "evaluation") as found:
         facts = found.manifest.model_dump(mode="json")["facts"]
         change(facts["evaluation"])
-        content = found.file(codecs.TENSORS).read_bytes()
+        content = found.file(TENSORS).read_bytes()
     artifacts.write(
         str(place),
         kind="evaluation",
@@ -365,7 +366,7 @@ def forged(source: str, place: Path, change: Callable[[dict[str, object]], objec
         config={},
         inputs={},
         facts=facts,
-        write_files=lambda folder: (folder / codecs.TENSORS).write_bytes(content) and None,
+        write_files=lambda folder: (folder / TENSORS).write_bytes(content) and None,
     )
 
 
@@ -394,7 +395,7 @@ def files(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     image(files / "sizes" / "cat" / "0.png", 9, size=20)
     prepare_data.run(PrepareDataConfig(train_limit=50, test_limit=10), output=str(files / "dataset"))
     shutil.copytree(chain.place("dataset"), files / "damaged")
-    with (files / "damaged" / codecs.TENSORS).open("r+b") as file:
+    with (files / "damaged" / TENSORS).open("r+b") as file:
         file.truncate(1000)
     forged(chain.place("evaluation"), files / "evaluation-again", lambda found: found.update(accuracy=0.5))
     forged(chain.place("evaluation"), files / "evaluation-elsewhere", lambda found: found["dataset"].update(digest="d"))  # type: ignore[index]
@@ -511,7 +512,7 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
 
 def test_the_table_covers_every_command() -> None:
     commands = {row.command.split()[0] for row in ROWS}
-    assert {"run", "compile", "rerun", "stage", "report", "ui"} <= commands
+    assert {"run", "compile", "rerun", "stage", "report", "times", "ui"} <= commands
     stages = {row.command.split()[1] for row in ROWS if row.command.startswith("stage ")}
     assert set(STAGES) <= stages
     assert len({row.name for row in ROWS}) == len(ROWS)

@@ -13,7 +13,7 @@ from defensive_distillation import __version__
 from defensive_distillation.config import PRESETS, STAGES, StageConfig
 from defensive_distillation_pipelines import cli
 
-COMMANDS = ("run", "compile", "rerun", "stage", "report", "ui")
+COMMANDS = ("run", "compile", "rerun", "stage", "report", "times", "ui")
 PROGRAM = str(Path(sys.executable).with_name("defdistill"))
 HEAVY = {"torch", "torchvision", "kfp", "mlflow", "boto3", "matplotlib", "sklearn"}
 TEXTS = {"source", "data_root", "architecture", "title"}  # settings that take any text

@@ -18,6 +18,7 @@ from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.codecs import StoredAttack
 from defensive_distillation.data import Dataset, to_unit_interval
 from defensive_distillation.errors import ArtifactError
+from defensive_distillation.tensor_file import TENSORS
 
 CLASSES, SHAPE = 3, (1, 6, 7)
 # source, target, success, changed features and pixels, two distances, stop reason, gradient evaluations, offset
@@ -187,7 +188,7 @@ def test_an_attack_takes_no_more_than_fifty_bytes_a_pair_and_eight_a_change(thet
 def test_a_real_attack_is_far_smaller_than_its_images(chain: Chain) -> None:
     found = codecs.read_attack(stored(chain.place("attack"), "attack"))
     bound = sum(PAIR_BYTES * len(one.success) + 5 * int(one.changed_features.sum()) for one in found.values())
-    size = (Path(chain.place("attack")) / codecs.TENSORS).stat().st_size
+    size = (Path(chain.place("attack")) / TENSORS).stat().st_size
     assert size <= bound + HEADER_BYTES * len(found)
     assert size * 20 < sum(len(one.success) for one in found.values()) * 28 * 28 * 4
 
@@ -267,7 +268,7 @@ def test_a_model_for_another_dataset_is_refused(chain: Chain) -> None:
 @pytest.mark.parametrize("fault", ["another architecture", "a missing tensor", "one too many", "another shape"])
 def test_weights_that_do_not_fit_are_refused(chain: Chain, tmp_path: Path, fault: str) -> None:
     model = stored(chain.place("student"), "model")
-    tensors = codecs.unpack(model.file(codecs.TENSORS).read_bytes(), "")
+    tensors = codecs.unpack(model.file(TENSORS).read_bytes(), "")
     facts = dict(model.facts)
     if fault == "another architecture":
         facts["architecture"] = "papernot_cifar10"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from mlflow import MlflowClient
 from defensive_distillation import artifacts
 from defensive_distillation.config import PrepareDataConfig
 from defensive_distillation.stages import prepare_data
+from defensive_distillation.stopwatch import PHASES
 
 # MLflow 3.17 beside SQLAlchemy 2.1; Python shows it to no user
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
@@ -95,6 +97,32 @@ def test_a_run_tells_how_far_it_is(finished: Finished) -> None:
     assert "[0:0" in finished.errors
     # of fifteen: data, four for the baseline, three for the control, six for the student, report
     assert "15 done" in finished.errors
+
+
+def test_the_processor_time_of_every_step_is_told_by_phase(finished: Finished) -> None:
+    said = defdistill("times", "latest", "--workspace", str(finished.workspace)).stdout
+    head, rule, *rows, other_rule, total, empty, words = said.splitlines()
+    assert head.split() == ["step", *PHASES, "all"]
+    assert (set(rule), other_rule, empty) == ({"-", " "}, rule, "")
+    assert len(rows) == 15
+    cells = [[float(cell) for cell in row.split()[-6:]] for row in [*rows, total]]
+    for *phases, whole in cells:
+        assert sum(phases) == pytest.approx(whole, abs=0.3), "each a tenth at most from its cell"
+    for column, whole in enumerate(cells[-1]):
+        assert sum(row[column] for row in cells[:-1]) == pytest.approx(whole, abs=0.8)
+    by_step = {row[: row.index("  ")]: seconds for row, seconds in zip(rows, cells[:-1], strict=True)}
+    importing, _, computing, *_ = by_step["train_student T=20"]
+    assert importing > 0.5, "Python, Kubeflow and PyTorch"
+    assert computing > 0.5
+    assert "15 steps" in words
+    assert re.search(r"Not computing: [\d.]+ of [\d.]+ s, [\d.]+ s a step and [\d.]+ s at most \(", words)
+
+
+def test_a_steps_log_ends_with_its_times(finished: Finished) -> None:
+    log = finished.workspace / "runs" / finished.run / "logs" / "evaluate-baseline.log"
+    assert re.search(
+        r"evaluate-baseline: [\d.]+ CPU s: importing [\d.]+, reading .*recording [\d.]+\n", log.read_text()
+    )
 
 
 def test_a_stage_in_the_pipeline_gives_the_same_bytes_as_one_called_alone(finished: Finished, tmp_path: Path) -> None:

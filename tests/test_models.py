@@ -48,8 +48,8 @@ def test_the_papers_networks_are_table_1_layer_by_layer(
 ) -> None:
     model = build(architecture, 10, image_shape)
     first, half = (
-        ["InputConvolution", "ReLU", "Conv2d", "ReLU", "MaxPool2d"],
-        ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"],
+        ["InputConvolution", "ReLU", "Conv2d", "MaxPool2d", "ReLU"],  # rectified after pooling, which is the same
+        ["Conv2d", "ReLU", "Conv2d", "MaxPool2d", "ReLU"],
     )
     assert layers(model) == [*first, *half, "Flatten", *["Linear", "ReLU", "Dropout"] * 2, "Linear"]
     found = [layer for layer in model.children() if isinstance(layer, nn.Conv2d)]
@@ -63,6 +63,30 @@ def test_the_papers_networks_are_table_1_layer_by_layer(
     assert [layer.p for layer in model.children() if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
     assert model.training
     assert model.eval()(torch.rand(2, *image_shape)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("architecture", "image_shape"), [MNIST, CIFAR10])
+def test_rectifying_after_pooling_changes_no_bit_of_outputs_and_gradients(
+    architecture: str, image_shape: tuple[int, int, int]
+) -> None:
+    model = build(architecture, 10, image_shape, dropout=0.0, seed=3)
+    rest = [layer for layer in model.children() if not isinstance(layer, nn.ReLU | nn.MaxPool2d)]
+    literal = nn.Sequential()
+    for number, layer in enumerate(rest):  # Table I as it stands there
+        literal.append(layer)
+        if isinstance(layer, nn.Conv2d) or (isinstance(layer, nn.Linear) and layer.out_features != 10):
+            literal.append(nn.ReLU())
+        if number in (1, 3):
+            literal.append(nn.MaxPool2d(2))
+    images = torch.rand(3, *image_shape, generator=torch.Generator().manual_seed(0))
+    found = []
+    for network in (model, literal):
+        x = images.clone().requires_grad_()
+        logits = network(x)
+        assert bool((logits != 0).any())
+        found.append((logits, *torch.autograd.grad(logits.square().sum(), [x, *network.parameters()])))
+    for ours, plain in zip(*found, strict=True):
+        assert torch.equal(ours, plain)
 
 
 @pytest.mark.parametrize(

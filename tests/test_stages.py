@@ -38,6 +38,7 @@ from defensive_distillation.stages import (
     train_student,
 )
 from defensive_distillation.stages import train_teacher as teacher_stage
+from defensive_distillation.tensor_file import TENSORS
 from defensive_distillation_pipelines import cli
 
 QUICK = {"epochs": 1, "batch_size": 64, "minimum_progress": 0.0}
@@ -122,13 +123,13 @@ def test_another_seed_gives_another_model(chain: Chain, tmp_path: Path) -> None:
     for seed in (0, 1):
         config = TrainTeacherConfig(**QUICK, seed=seed)
         found = teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / str(seed)))
-        digests.add(found.manifest.files[codecs.TENSORS].sha256)
+        digests.add(found.manifest.files[TENSORS].sha256)
     assert len(digests) == 2
 
 
 def test_soft_labels_are_probabilities_of_the_teacher_at_its_temperature(chain: Chain) -> None:
     with artifacts.opened(chain.place("soft-labels"), "soft_labels") as soft:
-        rows = codecs.unpack(soft.file(codecs.TENSORS).read_bytes(), "soft labels")["soft_labels"]
+        rows = codecs.unpack(soft.file(TENSORS).read_bytes(), "soft labels")["soft_labels"]
     with artifacts.opened(chain.place("dataset"), "dataset") as found:
         dataset = codecs.read_dataset(found)
     with artifacts.opened(chain.place("teacher-20"), "model") as found:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -17,8 +16,8 @@ from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.data import Dataset, content_digest, to_unit_interval
 from defensive_distillation.errors import ArtifactError, DatasetError
 from defensive_distillation.models import build
-
-TENSORS = "tensors.safetensors"
+from defensive_distillation.stopwatch import timed
+from defensive_distillation.tensor_file import TENSORS, expected
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -39,11 +38,9 @@ def unpack(content: bytes, what: str) -> dict[str, Tensor]:
     Raises:
         ArtifactError: if they are not that.
     """
-    try:
+    with expected(what):
         tensors: dict[str, Tensor] = load(content)
         return tensors
-    except SafetensorError as error:
-        raise ArtifactError(f"{what}: expected safetensors, got something else: {error}") from error
 
 
 def _tensors(artifact: Artifact, names: Sequence[str]) -> dict[str, Tensor]:
@@ -74,6 +71,7 @@ def dataset_tensors(dataset: Dataset) -> dict[str, Tensor]:
     return {name: getattr(dataset, name) for name in names}
 
 
+@timed("reading")
 def read_dataset(artifact: Artifact) -> Dataset:
     """The dataset in an artifact, checked: shapes, labels in range, no class without images."""
     names = ("train_images", "train_labels", "test_images", "test_labels")
@@ -86,6 +84,7 @@ def read_dataset(artifact: Artifact) -> Dataset:
 # model
 
 
+@timed("reading")
 def read_model(artifact: Artifact, dataset: Dataset | None = None) -> nn.Module:
     """The network in an artifact, in evaluation mode.
 
@@ -104,12 +103,13 @@ def read_model(artifact: Artifact, dataset: Dataset | None = None) -> nn.Module:
         model.load_state_dict(unpack(artifact.file(TENSORS).read_bytes(), artifact.location))
     except RuntimeError as error:
         raise ArtifactError(f"{artifact.location}: the weights do not fit {facts['architecture']}: {error}") from error
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 # soft labels
 
 
+@timed("reading")
 def read_soft_labels(artifact: Artifact, dataset: Artifact, temperature: float) -> Tensor:
     """The soft labels (N, K) in an artifact.
 

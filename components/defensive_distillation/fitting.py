@@ -21,6 +21,7 @@ from defensive_distillation.models import build, predict, scale_output_layer
 from defensive_distillation.recording import Recorder
 from defensive_distillation.records import curve
 from defensive_distillation.stage_run import Result, Task
+from defensive_distillation.stopwatch import timed
 from defensive_distillation.training import EpochResult, train
 
 C = TypeVar("C", bound=TrainConfig)
@@ -161,6 +162,7 @@ class EpochLog:
         self._logged: int | None = None  # epochs, from the last of an earlier start on
         self._at = 0.0
 
+    @timed("recording")
     def add(self, history: list[dict[str, Any]]) -> None:
         """Logs what `history` has that is not logged yet, unless that was done a moment ago."""
         if self._recorder is None or time.monotonic() - self._at < LOG_INTERVAL:

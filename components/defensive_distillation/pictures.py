@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import io
 
-from torch import Tensor
-
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.codecs import TENSORS, unpack
 from defensive_distillation.reporting import Examples, Grid
 from defensive_distillation.reporting.figures_samples import example_sheet, sample_grid
+from defensive_distillation.tensor_file import arrays
 
 _EXAMPLES = "examples"  # what stands before the dot in the names of their tensors; no output of JSMA
 
 
 def grids(artifact: Artifact) -> dict[str, Grid]:
     """The grids of JSMA in an evaluation, by output."""
-    tensors = _tensors(artifact)
+    tensors = arrays(artifact)
     classes = tuple(artifact.facts["evaluation"]["dataset"]["classes"])
     outputs = dict.fromkeys(name.partition(".")[0] for name in tensors)
     return {
         output: Grid(
-            images=tensors[f"{output}.images"].numpy(),
-            success=tensors[f"{output}.success"].numpy(),
-            present=tensors[f"{output}.present"].numpy(),
+            images=tensors[f"{output}.images"],
+            success=tensors[f"{output}.success"],
+            present=tensors[f"{output}.present"],
             classes=classes[: len(tensors[f"{output}.images"])],
         )
         for output in outputs
@@ -36,11 +34,11 @@ def examples(artifact: Artifact) -> Examples | None:
     facts = artifact.facts.get(_EXAMPLES)
     if not facts or not facts["attacks"] or not facts["labels"]:
         return None
-    tensors = _tensors(artifact)
+    tensors = arrays(artifact)
     return Examples(
-        originals=tensors[f"{_EXAMPLES}.originals"].numpy(),
-        images=tensors[f"{_EXAMPLES}.images"].numpy(),
-        success=tensors[f"{_EXAMPLES}.success"].numpy(),
+        originals=tensors[f"{_EXAMPLES}.originals"],
+        images=tensors[f"{_EXAMPLES}.images"],
+        success=tensors[f"{_EXAMPLES}.success"],
         attacks=tuple(facts["attacks"]),
         labels=tuple(facts["labels"]),
     )
@@ -57,7 +55,3 @@ def pictures(artifact: Artifact) -> dict[str, bytes]:
         figure.savefig(buffer, format="png", dpi=100)
         files[path] = buffer.getvalue()
     return files
-
-
-def _tensors(artifact: Artifact) -> dict[str, Tensor]:
-    return unpack(artifact.file(TENSORS).read_bytes(), artifact.location)

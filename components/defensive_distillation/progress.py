@@ -10,7 +10,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+
+from defensive_distillation.stopwatch import Phase
 
 RUN_DIR = "DEFDISTILL_RUN_DIR"
 INTERVAL = 0.25  # seconds between two updates
@@ -40,9 +43,12 @@ class Progress:
         """The stage begins."""
         self._write("running")
 
-    def finished(self, artifact: str) -> None:
-        """The stage is done, and its artifact lies there."""
-        self._write("done", artifact=artifact)
+    def finished(self, artifact: str, seconds: Mapping[Phase, float]) -> None:
+        """The stage is done, its artifact lies there, and it took CPU seconds by phase."""
+        self._write("done", artifact=artifact, seconds=seconds)
+        if self._file:
+            parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+            print(f"{self.task}: {sum(seconds.values()):.1f} CPU s: {parts}", flush=True)
 
     def failed(self, message: str, exit_code: int) -> None:
         """The stage failed."""
@@ -58,6 +64,7 @@ class Progress:
         message: str = "",
         exit_code: int = 0,
         artifact: str = "",
+        seconds: Mapping[Phase, float] | None = None,
     ) -> None:
         self._written = time.monotonic()
         if self._terminal:
@@ -77,6 +84,7 @@ class Progress:
                 "message": message,
                 "exit_code": exit_code,
                 "artifact": artifact,
+                "seconds": dict(seconds or {}),
                 "log": self.log,
                 "pid": os.getpid(),
             }

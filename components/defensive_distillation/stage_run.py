@@ -25,6 +25,7 @@ from defensive_distillation.errors import (
 )
 from defensive_distillation.progress import Progress
 from defensive_distillation.recording import Recorder
+from defensive_distillation.stopwatch import running, timed
 
 C = TypeVar("C", bound=StageConfig)
 
@@ -35,11 +36,13 @@ class Work:
 
     location: str
 
+    @timed("reading")
     def read(self, name: str) -> bytes | None:
         """The content of a file, or None."""
         path = storage.join(self.location, name)
         return storage.read_bytes(path) if storage.exists(path) else None
 
+    @timed("writing")
     def write(self, name: str, content: bytes) -> None:
         """Puts a file there, whole or not at all."""
         storage.write_bytes(storage.join(self.location, name), content)
@@ -108,10 +111,12 @@ class Stage(Generic[C]):
         if code and code != self.code:
             raise ConfigurationError(f"{name}: expected code version {code}, this installation has {self.code}")
         with ExitStack() as stack:
-            opened = {
-                key: [stack.enter_context(artifacts.opened(place, config.reads[key])) for place in places]
-                for key, places in inputs.items()
-            }
+            watch = stack.enter_context(running())
+            with watch.phase("reading"):
+                opened = {
+                    key: [stack.enter_context(artifacts.opened(place, config.reads[key])) for place in places]
+                    for key, places in inputs.items()
+                }
             _require_different(opened)
             # Kubeflow collects in any order: the order of several inputs means nothing
             digests = {key: sorted(artifact.digest for artifact in found) for key, found in opened.items()}
@@ -127,27 +132,29 @@ class Stage(Generic[C]):
                 if artifact is None:
                     artifacts.writable(output)
                     result = self.compute(task)
-                    artifact = artifacts.write(
-                        output,
-                        kind=config.writes,
-                        stage=name,
-                        code=self.code,
-                        config=settings,
-                        inputs=digests,
-                        facts=result.facts,
-                        write_files=result.write_files,
-                    )
+                    with watch.phase("writing"):
+                        artifact = artifacts.write(
+                            output,
+                            kind=config.writes,
+                            stage=name,
+                            code=self.code,
+                            config=settings,
+                            inputs=digests,
+                            facts=result.facts,
+                            write_files=result.write_files,
+                        )
                 if not work:
                     storage.remove(unfinished)
                 if tracker is not None:
-                    with artifacts.opened(artifact.location, config.writes) as here:  # one on S3 is fetched for it
+                    # one on S3 is fetched for it
+                    with watch.phase("recording"), artifacts.opened(artifact.location, config.writes) as here:
                         self._record(task, here, tracker)
             except Exception as error:
                 task.progress.failed(first_line(error), getattr(error, "exit_code", 1))
                 if isinstance(error, MemoryError):
                     raise DefensiveDistillationError(f"{name}: out of memory; try a smaller batch_size") from error
                 raise
-            task.progress.finished(artifact.location)
+            task.progress.finished(artifact.location, watch.seconds)
             return artifact
 
     def _record(self, task: Task[C], artifact: Artifact, tracker: Recorder) -> None:

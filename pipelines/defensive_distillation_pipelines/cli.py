@@ -52,6 +52,7 @@ def _parser() -> Parser:
     _add_rerun(commands)
     _add_stage(commands)
     _add_report(commands)
+    _add_times(commands)
     _add_ui(commands)
     return parser
 
@@ -184,7 +185,7 @@ def _add_rerun(commands: Any) -> None:
         "  defdistill rerun attack --run digits-1a2b3c --temperature control:20 --set attacks=cw_l2",
     )
     parser.add_argument("stage", metavar="STAGE", help=f"one of {', '.join(STAGES)}")
-    parser.add_argument("--run", required=True, metavar="RUN", help="the earlier run")
+    parser.add_argument("--run", required=True, metavar="RUN", help="the earlier run; 'latest' is the last one")
     parser.add_argument(
         "--temperature", metavar="T", help="the model: a temperature of the sweep, control:T, or baseline"
     )
@@ -241,6 +242,25 @@ def _report(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.workspace import Workspace
 
     print(show_report(Workspace(Path(arguments.workspace)), arguments.run, arguments.output))
+
+
+def _add_times(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "times",
+        _times,
+        "Show where the time of a run went, step by step: imports, reading, computing, writing, MLflow.",
+        "  defdistill times latest\n  defdistill times digits-1a2b3c",
+    )
+    parser.add_argument("run", metavar="RUN", help="the run; 'latest' is the last one")
+    _add_workspace(parser)
+
+
+def _times(arguments: argparse.Namespace) -> None:
+    from defensive_distillation_pipelines.times import times
+    from defensive_distillation_pipelines.workspace import Workspace
+
+    print(times(Workspace(Path(arguments.workspace)).existing_run(arguments.run)))
 
 
 def _add_ui(commands: Any) -> None:

@@ -77,8 +77,6 @@ def show_report(workspace: Workspace, run_name: str, output: str | None) -> str:
     from defensive_distillation.config import ReportConfig
     from defensive_distillation.stages import report
 
-    if run_name == "latest" and workspace.runs():
-        run_name = workspace.runs()[-1]
     run = workspace.existing_run(run_name)
     evaluations = [stored.location for stored in run.evaluations()]
     fresh = run.path / ".report"

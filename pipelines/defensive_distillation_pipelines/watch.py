@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from defensive_distillation.config import ExperimentConfig
@@ -54,6 +54,15 @@ class Status:
     artifact: str
     log: str
     pid: int
+    seconds: Mapping[str, float] = field(default_factory=dict)  # of a processor, by phase; of a step that is done
+
+    @property
+    def step(self) -> str:
+        """The step for people: stage, model, and the first of its attacks."""
+        attacks, _, shard = self.part.partition(" ")
+        first, *others = attacks.split("+")
+        more = f"{first} +{len(others)}" if others else first
+        return " ".join(filter(None, (self.stage, self.label, more, shard)))
 
 
 Step = tuple[str, str, str]  # stage, label of the model, and what tells apart several steps of one stage on it
@@ -141,15 +150,11 @@ class Board:
 
 
 def _line(status: Status) -> str:
-    attacks, _, shard = status.part.partition(" ")
-    first, *others = attacks.split("+")
-    more = f"{first} +{len(others)}" if others else first
-    name = " ".join(filter(None, (status.stage, status.label, more, shard)))
     if not status.total:
-        return name
+        return status.step
     filled = round(16 * status.done / status.total)
     bar = "█" * filled + "░" * (16 - filled)
-    return f"{name:<36} {bar} {status.done}/{status.total} {status.unit}"
+    return f"{status.step:<36} {bar} {status.done}/{status.total} {status.unit}"
 
 
 def execute(run: RunFolder, job: Job, expected: list[Step]) -> dict[str, Status]:

@@ -70,13 +70,16 @@ class Workspace:
         return [folder.name for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime)]
 
     def existing_run(self, name: str) -> RunFolder:
-        """The folder of a run that was started here.
+        """The folder of a run that was started here; 'latest' is the last one.
 
         Raises:
             InputError: if there is none of that name.
         """
-        if name not in self.runs():
-            known = ", ".join(self.runs()) or "none; start one with defdistill run"
+        runs = self.runs()
+        if name == "latest" and runs:
+            return self.run(runs[-1])
+        if name not in runs:
+            known = ", ".join(runs) or "none; start one with defdistill run"
             raise InputError(f"run: expected a run of {self.root}, which has {known}; got {name!r}")
         return self.run(name)
 

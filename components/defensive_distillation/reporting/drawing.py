@@ -112,7 +112,7 @@ def png(drawn: Figure, *, dpi: float = DPI, colours: int = 96) -> bytes:
         image = Image.frombytes("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba())).convert("RGB")
     data = BytesIO()
     image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        data, format="PNG", optimize=True
+        data, format="PNG", compress_level=6
     )
     return data.getvalue()
 

@@ -36,9 +36,7 @@ def sample_grid(grid: Grid) -> Figure:
         part = (slice(shown), slice(shown))
         mosaic = _mosaic(grid.images[part], (grid.attacked & ~grid.success)[part], grid.present[part])
         axes.imshow(mosaic, extent=(0, shown, shown, 0), aspect="equal")
-        for source in range(shown):
-            for target in range(shown):
-                _sample_marks(axes, grid, source, target)
+        _sample_marks(axes, grid, shown)
         axes.set_xlim(-0.04, shown + 0.04)
         axes.set_ylim(shown + 0.04, -0.04)
         _class_names(axes, grid.classes[:shown])
@@ -67,8 +65,7 @@ def example_sheet(examples: Examples) -> Figure:
         axes = drawn.subplots()
         axes.grid(visible=False)
         axes.imshow(_mosaic(sheet, failed), extent=(0, shown, rows, 0), aspect=height / width)
-        for row, source in zip(*np.nonzero(failed), strict=True):
-            _cross(axes, int(row), int(source))
+        _crosses(axes, failed)
         axes.axhline(1, color=INK, linewidth=1.2)
         _class_names(axes, examples.labels[:shown], rows=False)
         names = ["original", *(attack_name(attack) for attack in examples.attacks)]
@@ -103,19 +100,23 @@ def _mosaic(
     )
 
 
-def _cross(axes: Axes, row: int, column: int) -> None:
-    for ends in ([row + 0.12, row + 0.88], [row + 0.88, row + 0.12]):
-        axes.plot([column + 0.12, column + 0.88], ends, color=MUTED, linewidth=0.9)
+def _crosses(axes: Axes, cells: NDArray[np.bool_]) -> None:
+    """A cross over each marked cell of (rows, columns), all in one line with gaps."""
+    corner = np.argwhere(cells)[:, None, ::-1]  # (M, 1, 2), x first
+    stroke = np.array([[0.12, 0.12], [0.88, 0.88], [np.nan, np.nan], [0.12, 0.88], [0.88, 0.12], [np.nan, np.nan]])
+    axes.plot(*(corner + stroke).reshape(-1, 2).T, color=MUTED, linewidth=0.9)
 
 
-def _sample_marks(axes: Axes, grid: Grid, source: int, target: int) -> None:
+def _sample_marks(axes: Axes, grid: Grid, shown: int) -> None:
     """A frame for the original, a cross for a failure, a dash for what was not attacked."""
-    if source == target and grid.present[source, target]:
-        axes.add_patch(Rectangle((target + 0.02, source + 0.02), 0.96, 0.96, fill=False, edgecolor="#d55e00", lw=2.2))
-    elif not grid.present[source, target]:
+    part = (slice(shown), slice(shown))
+    diagonal, present = np.eye(shown, dtype=bool), grid.present[part]
+    for source in np.flatnonzero((diagonal & present).any(axis=1)):
+        corner = (source + 0.02, source + 0.02)
+        axes.add_patch(Rectangle(corner, 0.96, 0.96, fill=False, edgecolor="#d55e00", lw=2.2))
+    for source, target in np.argwhere(~present):
         axes.text(target + 0.5, source + 0.5, "–", ha="center", va="center", color=MUTED, fontsize=10)
-    elif not grid.success[source, target]:
-        _cross(axes, source, target)
+    _crosses(axes, present & ~grid.success[part] & ~diagonal)
 
 
 def _class_names(axes: Axes, classes: Sequence[str], *, rows: bool = True) -> None:

@@ -14,6 +14,7 @@ from defensive_distillation.reporting.first_screen import header
 from defensive_distillation.reporting.grid import Examples
 from defensive_distillation.reporting.markup import Html, image, join, table, tag, text
 from defensive_distillation.reporting.paper import CARLINI_WAGNER, CITATION
+from defensive_distillation.reporting.parallel import on_all_cores
 from defensive_distillation.reporting.samples import Samples, sample_sections
 from defensive_distillation.reporting.settings import settings
 
@@ -42,7 +43,8 @@ _SECTIONS = {
 
 def figures_as_png(evaluations: Sequence[Evaluation]) -> dict[str, bytes]:
     """Every figure of the sweep by its name."""
-    return {exhibit.name: png(exhibit.draw(evaluations)) for exhibit in EXHIBITS}
+    drawn = on_all_cores(lambda exhibit: png(exhibit.draw(evaluations)), EXHIBITS)
+    return {exhibit.name: content for exhibit, content in zip(EXHIBITS, drawn, strict=True)}
 
 
 def page(

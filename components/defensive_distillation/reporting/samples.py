@@ -13,6 +13,7 @@ from defensive_distillation.reporting.figures_samples import MAX_CLASSES, exampl
 from defensive_distillation.reporting.grid import Examples, Grid
 from defensive_distillation.reporting.markup import Html, fold, image, join, tag
 from defensive_distillation.reporting.networks import chosen, models
+from defensive_distillation.reporting.parallel import on_all_cores
 from defensive_distillation.reporting.words import OUTPUTS, count, label
 
 _GRID_DPI = 150.0
@@ -71,11 +72,15 @@ def sample_sections(
 
 def _fitting(wanted: Sequence[_Picture], room: int) -> list[Html]:
     """The pictures, smaller if they must be, and without the last if that is not enough."""
+
+    def drawn(dpi: float) -> list[Html]:
+        return on_all_cores(lambda picture: picture.drawn(dpi), wanted)
+
     dpi = _GRID_DPI
-    images = [picture.drawn(dpi) for picture in wanted]
+    images = drawn(dpi)
     while (size := sum(map(len, images))) > room and dpi > _MIN_DPI:
         dpi = max(_MIN_DPI, dpi * min(0.85, 0.88 * sqrt(max(0, room) / size)))
-        images = [picture.drawn(dpi) for picture in wanted]
+        images = drawn(dpi)
     while sum(map(len, images)) > room:
         images.pop()
     return images

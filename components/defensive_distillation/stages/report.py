@@ -16,6 +16,7 @@ from defensive_distillation.records import record_evaluation
 from defensive_distillation.reporting import write_report
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.stopwatch import phase
 
 
 def run(
@@ -49,14 +50,15 @@ def _compute(task: Task[ReportConfig]) -> Result:
     sheets = {name: found for name, artifact in artifacts.items() if (found := examples(artifact)) is not None}
 
     def write_files(folder: Path) -> None:
-        write_report(
-            evaluations,
-            samples,
-            examples=sheets,
-            title=task.config.title,
-            code_version=f"{__version__} ({STAGE.code})",
-            folder=folder,
-        )
+        with phase("computing"):
+            write_report(
+                evaluations,
+                samples,
+                examples=sheets,
+                title=task.config.title,
+                code_version=f"{__version__} ({STAGE.code})",
+                folder=folder,
+            )
 
     return Result({"models": [evaluation.name for evaluation in evaluations]}, write_files)
 
