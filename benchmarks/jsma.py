@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.work import CLASSES, MAX_FEATURES, SHAPES, network, pairs
+from benchmarks.work import CLASSES, MAX_FEATURES, SHAPES, network, pairs, plain_network
 
 # A softmax at T = 1 would saturate under the bias that keeps class 0 predicted, and its gradient vanish.
 FLAT = 1e4
@@ -65,7 +65,7 @@ def _art(architecture: str, batch: int) -> Callable[[Tensor, Tensor], Tensor]:
 
     shape = SHAPES[architecture]
     classifier = PyTorchClassifier(
-        network(architecture),
+        plain_network(architecture),
         torch.nn.CrossEntropyLoss(),
         shape,
         CLASSES,
@@ -86,7 +86,7 @@ def _torchattacks(architecture: str) -> Callable[[Tensor, Tensor], Tensor]:
     import torchattacks
 
     features = np.prod(SHAPES[architecture])
-    made = torchattacks.JSMA(network(architecture), theta=1.0, gamma=(MAX_FEATURES - 0.5) / features)
+    made = torchattacks.JSMA(plain_network(architecture), theta=1.0, gamma=(MAX_FEATURES - 0.5) / features)
     made.set_mode_targeted_by_label(quiet=True)
 
     def attack(images: Tensor, targets: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def _cleverhans(architecture: str, batch: int) -> Callable[[Tensor, Tensor], Ten
     sample = pairs(architecture, 2)[0]
     found = session.run(logits, {x: sample.permute(0, 2, 3, 1).numpy()})
     with torch.no_grad():
-        np.testing.assert_allclose(found, network(architecture)(sample).numpy(), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(found, plain_network(architecture)(sample).numpy(), rtol=1e-3, atol=1e-3)
 
     def attack(images: Tensor, targets: Tensor) -> Tensor:
         parts = []
@@ -141,7 +141,7 @@ def _cleverhans(architecture: str, batch: int) -> Callable[[Tensor, Tensor], Ten
 def _as_numpy(architecture: str) -> list[tuple[str, Any, Any]]:
     """Layers as (kind, weights, biases), convolutions as TensorFlow has them."""
     layers: list[tuple[str, Any, Any]] = []
-    for layer in network(architecture).children():
+    for layer in plain_network(architecture).children():
         if isinstance(layer, torch.nn.Conv2d):
             assert layer.bias is not None
             layers.append(("conv", layer.weight.detach().permute(2, 3, 1, 0).numpy(), layer.bias.detach().numpy()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -48,26 +49,30 @@ class Outcome:
 def race(entries: Sequence[Entry], rounds: int) -> list[Outcome]:
     """Runs all entries `rounds` times in turn; those that cannot start are told with their reason."""
     with ExitStack() as stack:
-        runners = [stack.enter_context(_Runner(entry)) for entry in entries]
+        runners = [stack.enter_context(Runner(entry)) for entry in entries]
         for _ in range(rounds):
             for runner in runners:
                 runner.run()
         return [runner.outcome() for runner in runners]
 
 
-def ratio(ours: Outcome, other: Outcome) -> float:
-    """How many times as much work a processor second, round by round; the median."""
-    pairs = zip(ours.rounds, other.rounds, strict=True)
-    return statistics.median((a["work"] / a["processor"]) / (b["work"] / b["processor"]) for a, b in pairs)
+def ratio(ours: Outcome, other: Outcome, time: str = "processor") -> float:
+    """How many times as much work a processor second, or a second, round by round; the median, NaN without any."""
+    pairs = list(zip(ours.rounds, other.rounds, strict=False))
+    if not pairs:
+        return math.nan
+    return statistics.median((a["work"] / a[time]) / (b["work"] / b[time]) for a, b in pairs)
 
 
-class _Runner:
+class Runner:
+    """A contender in its process; a context that ends it."""
+
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
         self._rounds: list[dict[str, float]] = []
         self._reason = ""
 
-    def __enter__(self) -> _Runner:
+    def __enter__(self) -> Runner:
         entry = self._entry
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.contender", entry.module, entry.name, json.dumps(dict(entry.settings))],
@@ -86,15 +91,25 @@ class _Runner:
         self._process.communicate()
 
     def run(self) -> None:
+        """One round, if it can run at all."""
         if self._reason:
             return
+        self.start()
+        if found := self.finish():
+            print(f"  {self._entry.title}: {found['seconds']:.2f} s", file=sys.stderr, flush=True)
+
+    def start(self) -> None:
+        """Begins a round."""
         assert self._process.stdin is not None
         self._process.stdin.write("run\n")
         self._process.stdin.flush()
+
+    def finish(self) -> dict[str, float]:
+        """Waits for the round's end; what came of it, nothing if the process ended."""
         found = self._answer()
         if found:
             self._rounds.append(found)
-            print(f"  {self._entry.title}: {found['processor']:.2f} s", file=sys.stderr, flush=True)
+        return found
 
     def _answer(self) -> dict[str, float]:
         assert self._process.stdout is not None
@@ -109,6 +124,7 @@ class _Runner:
         return {}
 
     def outcome(self) -> Outcome:
+        """All rounds."""
         keys = self._rounds[0] if self._rounds else ()
         figures = {key: statistics.median(found[key] for found in self._rounds) for key in keys}
         return Outcome(self._entry, figures, tuple(self._rounds), self._reason)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from benchmarks.work import CLASSES, SHAPES
+from benchmarks.work import CLASSES, SHAPES, plain
 from defensive_distillation import compute
 from defensive_distillation.distillation import soft_cross_entropy
 from defensive_distillation.models import as_input, build
@@ -24,12 +26,31 @@ def prepare(name: str, *, architecture: str, count: int) -> Callable[[], dict[st
     labels = torch.eye(CLASSES)[torch.arange(count) % CLASSES]
     loop = {"ours": _ours, "bare": _bare, "plain": _plain, "lightning": _lightning}[name](architecture)
     loop(images[: 2 * BATCH], labels[: 2 * BATCH])
+    steps = _Steps()
 
     def run() -> dict[str, float]:
+        steps.seconds, start = 0.0, time.process_time()
         loop(images, labels)
-        return {"work": float(count)}
+        return {"work": float(count), "outside": 1 - steps.seconds / (time.process_time() - start)}
 
     return run
+
+
+class _Steps:
+    """Processor seconds from the begin of each forward pass to the end of the optimiser's step after it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._start = 0.0
+        nn.modules.module.register_module_forward_pre_hook(self._forward)
+        register_optimizer_step_post_hook(self._stepped)
+
+    def _forward(self, module: nn.Module, _: object) -> None:
+        if isinstance(module, nn.Sequential):  # the network, not its layers
+            self._start = time.process_time()
+
+    def _stepped(self, *_: object) -> None:
+        self.seconds += time.process_time() - self._start
 
 
 def _ours(architecture: str) -> Callable[[Tensor, Tensor], None]:
@@ -60,8 +81,8 @@ def _bare(architecture: str) -> Callable[[Tensor, Tensor], None]:
 
 
 def _plain(architecture: str) -> Callable[[Tensor, Tensor], None]:
-    """The loop of PyTorch's tutorials: DataLoader, as the network comes."""
-    model = build(architecture, CLASSES, SHAPES[architecture])
+    """The loop of PyTorch's tutorials: DataLoader, its own layers, as they come."""
+    model = plain(build(architecture, CLASSES, SHAPES[architecture]))
     optimiser = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
 
     def loop(images: Tensor, labels: Tensor) -> None:
@@ -82,7 +103,7 @@ def _lightning(architecture: str) -> Callable[[Tensor, Tensor], None]:
     class Module(lightning.LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.model = build(architecture, CLASSES, SHAPES[architecture])
+            self.model = plain(build(architecture, CLASSES, SHAPES[architecture]))
 
         def training_step(self, batch: Any, _: int) -> Tensor:
             x, y = batch

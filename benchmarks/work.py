@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.convolution import InputConvolution
 from defensive_distillation.models import build
 
 SHAPES = {"papernot_mnist": (1, 28, 28), "papernot_cifar10": (3, 32, 32)}
@@ -24,12 +26,33 @@ def network(architecture: str) -> nn.Module:
     So every attack on another class takes all of its steps, and nobody wins by being lucky. The bias of class 0 is a
     constant: it changes no gradient of a logit.
     """
-    model = build(architecture, CLASSES, SHAPES[architecture], seed=0).eval()
-    with torch.no_grad():
-        last = list(model.children())[-1]
-        assert isinstance(last, nn.Linear)
-        last.bias[0] = _NEVER
+    model = build(architecture, CLASSES, SHAPES[architecture], seed=0).eval().requires_grad_(False)
+    last = list(model.children())[-1]
+    assert isinstance(last, nn.Linear)
+    last.bias[0] = _NEVER
     return model
+
+
+def plain_network(architecture: str) -> nn.Module:
+    """The same network of PyTorch's own layers in the order of Table I, as a peer's user would write it."""
+    return plain(network(architecture)).eval().requires_grad_(False)
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """One of the paper's networks with the same weights, rectified before pooling, of PyTorch's own layers."""
+    layers: list[nn.Module] = []
+    for layer in copy.deepcopy(model).children():
+        if isinstance(layer, InputConvolution):
+            first = nn.Conv2d(layer.in_channels, layer.out_channels, 3)
+            first.load_state_dict(layer.state_dict())
+            layers.append(first)
+        elif isinstance(layer, nn.MaxPool2d):
+            layers.append(layer)
+        elif isinstance(layer, nn.ReLU) and isinstance(layers[-1], nn.MaxPool2d):
+            layers.insert(-1, nn.ReLU())
+        else:
+            layers.append(nn.ReLU() if isinstance(layer, nn.ReLU) else layer)
+    return nn.Sequential(*layers)
 
 
 def pairs(architecture: str, count: int) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,30 @@ def test_every_pair_takes_all_steps_and_no_gradient_is_changed_by_what_makes_it_
         torch.testing.assert_close(*gradients)
 
 
+def test_peers_get_the_same_network_of_pytorchs_own_layers_in_the_order_of_table_1() -> None:
+    for architecture in work.SHAPES:
+        ours, peers = work.network(architecture), work.plain_network(architecture)
+        half = ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"]
+        names = [type(layer).__name__ for layer in peers.children()]
+        assert names == [*half, *half, "Flatten", *["Linear", "ReLU", "Dropout"] * 2, "Linear"]
+        assert not any(parameter.requires_grad for network in (ours, peers) for parameter in network.parameters())
+        images = work.pairs(architecture, 3)[0]
+        torch.testing.assert_close(peers(images), ours(images))
+
+
+def test_two_processes_share_no_work() -> None:
+    one, two = race([Entry(name, "workers", name, {}) for name in ("1", "2")], 1)
+    assert (one.figures["work"], two.figures["work"]) == (64, 128)
+    assert ratio(two, one, "seconds") > 1, "not one after the other"
+
+
+def test_the_attack_stage_needs_no_more_memory_for_ten_times_the_pairs() -> None:
+    few, many = race([Entry(name, "memory", name, {}) for name in ("100", "1000")], 1)
+    assert (few.figures["work"], many.figures["work"]) == (900, 9000)
+    assert many.figures["memory"] < few.figures["memory"] + 100 * 2**20, "what is kept of 8,100 pairs is far less"
+    assert many.figures["memory"] < 1.5 * 2**30
+
+
 def test_the_machines_operations_are_those_of_table_1() -> None:
     conv = 26 * 26 * 32 * 9 + 24 * 24 * 32 * 288 + 10 * 10 * 64 * 288 + 8 * 8 * 64 * 576
     assert machine.operations("papernot_mnist") == 2 * (conv + 1024 * 200 + 200 * 200 + 200 * 10)

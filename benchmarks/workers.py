@@ -1,0 +1,25 @@
+"""Several processes that attack at once, as shards of an attack do on one machine: each of one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from benchmarks.race import Entry, Runner
+
+PAIRS = 64
+
+
+def prepare(name: str) -> Callable[[], dict[str, float]]:
+    """JSMA on logits by `name` processes at once, `PAIRS` pairs each."""
+    settings = {"architecture": "papernot_mnist", "count": PAIRS, "batch": PAIRS}
+    stack = ExitStack()
+    workers = [stack.enter_context(Runner(Entry(f"process {n}", "jsma", "ours", settings))) for n in range(int(name))]
+
+    def run() -> dict[str, float]:
+        for worker in workers:
+            worker.start()
+        found = [worker.finish() for worker in workers]
+        return {"work": sum(one["work"] for one in found)}
+
+    return run
