@@ -39,7 +39,7 @@ def _dataset(place: Path, sources: int) -> str:
     images = torch.randint(0, 256, (sources, *SHAPES[ARCHITECTURE]), dtype=torch.uint8, generator=generator)
     labels = torch.arange(sources) % CLASSES
     classes = tuple(str(number) for number in range(CLASSES))
-    made = Dataset("random", classes, images[:CLASSES], labels[:CLASSES], images, labels)
+    made = Dataset("random", classes, images[:CLASSES].clone(), labels[:CLASSES].clone(), images, labels)
     return _stored(place, "dataset", codecs.dataset_facts(made), codecs.dataset_tensors(made))
 
 
