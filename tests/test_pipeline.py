@@ -96,7 +96,7 @@ def test_each_attack_is_a_task_of_its_own_on_every_model(documents: list[dict[st
 def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
     config = settings.load("mnist")
     tasks = {task["attacks"][0]: set(task) for task in config.attack_tasks(config.attacks)}
-    common = {"attacks", "seed", "device", "threads", "batch_size", "part_size", "shards", "shard"}
+    common = {"attacks", "seed", "device", "threads", "tf32", "batch_size", "part_size", "shards", "shard"}
     assert tasks["fgsm"] - common == {"samples", "epsilons"}
     assert tasks["pgd"] - common == {"samples", "epsilons", "pgd_steps", "pgd_restarts"}
     assert tasks["jsma"] - common == {"outputs", "sources", "max_features", "theta"}

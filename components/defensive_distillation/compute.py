@@ -8,12 +8,14 @@ from torch import nn
 from defensive_distillation.errors import ConfigurationError
 
 
-def device(name: str, threads: int) -> torch.device:
-    """The device called `name`, with `threads` CPU threads and deterministic convolutions.
+def device(name: str, threads: int, *, tf32: bool = False) -> torch.device:
+    """The device called `name`, with `threads` CPU threads, deterministic convolutions and float32 as it is.
 
     Args:
         name: auto (a GPU if there is one), cpu, cuda, cuda:N or mps.
         threads: CPU threads; two processes with more threads than cores slow each other down many times over.
+        tf32: lets a GPU round the factors of products and convolutions to 10 bits after the point, where PyTorch by
+            itself does so in convolutions.
 
     Raises:
         ConfigurationError: if there is no such device.
@@ -21,6 +23,7 @@ def device(name: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda"):

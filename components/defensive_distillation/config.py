@@ -64,6 +64,13 @@ class ComputeConfig(StageConfig):
         ge=1,
         description="CPU threads. Results are the same bytes only for the same number.",
     )
+    tf32: bool = Field(
+        False,
+        description=(
+            "On a GPU, products and convolutions with 10 bits after the point (TF32): faster, other results. Elsewhere "
+            "nothing."
+        ),
+    )
 
 
 class PrepareDataConfig(StageConfig):
@@ -120,6 +127,9 @@ class TrainConfig(ComputeConfig):
         ge=0,
         le=1,
         description="The initial weights of the last layer are multiplied by T to this power; 0 leaves them.",
+    )
+    mixed_precision: bool = Field(
+        False, description="Passes in bfloat16, weights and loss in float32: faster where the hardware has it."
     )
     minimum_progress: float = Field(
         0.1,

@@ -39,7 +39,7 @@ def fit(
         TrainingError: if the loss is no longer finite, or the accuracy stayed near chance.
     """
     config = task.config
-    device = compute.device(config.device, config.threads)
+    device = compute.device(config.device, config.threads, tf32=config.tf32)
     seed = seeds.derive(config.seed, config.stage, config.temperature)
     model = build(
         config.architecture, dataset.num_classes, dataset.image_shape, dropout=config.dropout, seed=seed % 2**31
@@ -62,6 +62,7 @@ def fit(
         decay=config.decay,
         decay_epochs=config.decay_epochs,
         seed=seed,
+        mixed_precision=config.mixed_precision,
         finished_epochs=len(history),
         velocity=velocity,
     ):

@@ -39,6 +39,7 @@ def train(
     decay: float = 1.0,
     decay_epochs: int = 10,
     seed: int = 0,
+    mixed_precision: bool = False,
     finished_epochs: int = 0,
     velocity: Mapping[str, Tensor] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
@@ -60,6 +61,7 @@ def train(
         decay: factor on learning rate and momentum.
         decay_epochs: epochs between two decays.
         seed: of order and dropout.
+        mixed_precision: computes the passes in bfloat16; weights, momentum and loss stay as they are.
         finished_epochs: epochs that the weights have behind them.
         velocity: the momentum's buffers after them, by parameter name.
         on_batch: called with (batches done, batches in an epoch).
@@ -68,7 +70,7 @@ def train(
         After each epoch its result and the momentum's buffers by parameter name, which belong to the trainer.
     """
     parameters = dict(model.named_parameters())
-    optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
+    optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum, fused=True)
     for name, parameter in parameters.items():
         if velocity and name in velocity:
             optimiser.state[parameter]["momentum_buffer"] = velocity[name].to(parameter.device, copy=True)
@@ -78,7 +80,9 @@ def train(
             group["momentum"] = schedule(momentum, decay, decay_epochs, epoch)
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             torch.manual_seed(seed + epoch)
-            loss, accuracy = _train_epoch(model, optimiser, images, targets, temperature, batch_size, on_batch)
+            loss, accuracy = _train_epoch(
+                model, optimiser, images, targets, temperature, batch_size, mixed_precision, on_batch
+            )
         buffers = {name: optimiser.state[p].get("momentum_buffer") for name, p in parameters.items()}
         yield EpochResult(epoch, loss, accuracy), {name: b for name, b in buffers.items() if b is not None}
 
@@ -90,6 +94,7 @@ def _train_epoch(
     targets: Tensor,
     temperature: float,
     batch_size: int,
+    mixed_precision: bool,
     on_batch: Callable[[int, int], None] | None,
 ) -> tuple[float, float]:
     """One pass; the mean loss and the accuracy of the batches as they were met."""
@@ -101,7 +106,9 @@ def _train_epoch(
     total_loss = torch.zeros((), device=images.device)
     correct = torch.zeros((), dtype=torch.int64, device=images.device)
     for number, batch in enumerate(batches, start=1):
-        logits, labels = model(as_input(images[batch])), targets[batch]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed_precision):
+            logits = model(as_input(images[batch]))
+        logits, labels = logits.to(targets.dtype), targets[batch]
         loss = soft_cross_entropy(logits, labels, temperature)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

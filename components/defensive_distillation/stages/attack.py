@@ -44,7 +44,7 @@ def run(
 
 def _compute(task: Task[AttackConfig]) -> Result:
     config = task.config
-    device = compute.device(config.device, config.threads)
+    device = compute.device(config.device, config.threads, tf32=config.tf32)
     dataset = codecs.read_dataset(task.input("dataset"))
     features = dataset.test_images[0].numel()
     if config.max_features > features and any(name.startswith("jsma") for name in config.attacks):

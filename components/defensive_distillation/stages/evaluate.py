@@ -50,7 +50,7 @@ def run(
 
 def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
-    device = compute.device(config.device, config.threads)
+    device = compute.device(config.device, config.threads, tf32=config.tf32)
     dataset = codecs.read_dataset(task.input("dataset"))
     model, temperature = compute.on(device, codecs.read_model(task.input("model"), dataset)), facts["temperature"]
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)

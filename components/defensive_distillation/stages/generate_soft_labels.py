@@ -38,7 +38,7 @@ def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
             f"{teacher.location}: expected a teacher trained at T = {config.temperature:g}, "
             f"got T = {teacher.facts['temperature']:g}"
         )
-    device = compute.device(config.device, config.threads)
+    device = compute.device(config.device, config.threads, tf32=config.tf32)
     dataset = read_dataset(task.input("dataset"))
     model = compute.on(device, read_model(teacher, dataset))
     labels, count = [], len(dataset.train_images)
