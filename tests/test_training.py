@@ -82,10 +82,10 @@ def test_two_epochs_equal_a_literal_loop(count: int) -> None:
 
     for name, value in literal.state_dict().items():  # the same steps; sums of some ten terms in another order
         torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-11, atol=1e-13)
-    for result, (epoch, loss, accuracy) in zip(found, expected, strict=True):
+    for result, (epoch, loss, share) in zip(found, expected, strict=True):
         assert result.epoch == epoch
         assert result.loss == pytest.approx(loss, rel=1e-6)  # the mean is kept in float32
-        assert result.train_accuracy == pytest.approx(accuracy, rel=1e-6)
+        assert result.train_accuracy == pytest.approx(share, rel=1e-6)
 
 
 def test_a_schedule_multiplies_once_for_every_full_delay() -> None:
