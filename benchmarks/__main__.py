@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import machine
+from benchmarks.changes import BATCH as PROFILED_BATCH
+from benchmarks.changes import PAIRS as PROFILED_PAIRS
+from benchmarks.changes import STEPS as CHANGES
 from benchmarks.jsma import FLAT
 from benchmarks.memory import FEATURES as STEP_FEATURES
-from benchmarks.page import head, race_table, table
+from benchmarks.page import head, profile_table, race_table, table
 from benchmarks.pair_search import CORRELATIONS, FEATURES
 from benchmarks.photograph import CLASSES, SIDE
 from benchmarks.race import Entry, Outcome, race, ratio
@@ -19,14 +22,21 @@ from benchmarks.work import MAX_FEATURES, STEPS
 TITLES = {"papernot_mnist": "MNIST", "papernot_cifar10": "CIFAR-10"}
 # pairs for a round: some seconds for each, on a core that does 50 GFLOP/s
 PAIRS = {
-    "papernot_mnist": {"ours": 64, "ours_probabilities": 64, "cleverhans": 16, "torchattacks": 2, "art": 32},
-    "papernot_cifar10": {"ours": 16, "ours_probabilities": 16, "cleverhans": 4, "torchattacks": 1, "art": 8},
+    "papernot_mnist": {
+        **{"ours": 64, "ours_probabilities": 64, "cleverhans": 16},
+        **{"torchattacks": 2, "torchattacks_frozen": 2, "art": 32},
+    },
+    "papernot_cifar10": {
+        **{"ours": 16, "ours_probabilities": 16, "cleverhans": 4},
+        **{"torchattacks": 1, "torchattacks_frozen": 1, "art": 8},
+    },
 }
 SOURCES = (100, 1_000, 10_000)  # images of the attack stage, each towards nine classes
 BATCH = {"papernot_mnist": 64, "papernot_cifar10": 16}
 PEERS = {
     "cleverhans": "CleverHans 3.1, TensorFlow's graph",
     "torchattacks": "torchattacks",
+    "torchattacks_frozen": "torchattacks, weights frozen by hand",
     "art": "ART (target's gradient alone, no β)",
 }
 
@@ -59,7 +69,8 @@ def _jsma(limits: machine.Limits, rounds: int) -> str:
         "is 110/D, of torchattacks 111.5/D, of CleverHans 112.5/D: so each takes 56 steps, as the changed features",
         "show. Batches of 64 on MNIST and 16 on CIFAR-10 for all that have batches; torchattacks takes one",
         "image at a time. Peers are given the network of PyTorch's own layers in the order of Table I, as their user",
-        "would write it; for nobody do the weights ask for gradients.",
+        "would write it. All get it as it is after loading, in evaluation mode, with weights that ask for gradients;",
+        "torchattacks computes those too, unless its user turns them off.",
     ]
     for architecture, title in TITLES.items():
         outcomes = race([_jsma_entry(architecture, name) for name in PAIRS[architecture]], rounds)
@@ -172,6 +183,30 @@ def _memory(limits: machine.Limits, rounds: int) -> str:
     )
 
 
+def _changes(limits: machine.Limits, rounds: int) -> str:
+    parts = [
+        "## What each change brought",
+        "",
+        "The MNIST architecture from PyTorch's own layers to ours; each line keeps the changes before it, and computes",
+        f"the same. JSMA on logits, {PROFILED_PAIRS} pairs at once, {STEPS} steps each; training at batch",
+        f"{PROFILED_BATCH}, where weights need their gradients. Below, the operators that take longest, from PyTorch's",
+        "profiler, before and after all changes.",
+    ]
+    for kind, unit in {"jsma": "pairs", "training": "images"}.items():
+        names = [name for name in CHANGES if (kind, name) != ("training", "frozen")]
+        outcomes = race([Entry(CHANGES[name], "changes", name, {"kind": kind}) for name in names], rounds)
+        first, *_ = outcomes
+        rows = [
+            [one.entry.title, *([one.reason, ""] if one.reason else [f"{one.rate:.3g}", f"{ratio(one, first):.2f} ×"])]
+            for one in outcomes
+        ]
+        title = {"jsma": "JSMA", "training": "Training"}[kind]
+        parts += ["", f"### {title}", "", table(["", f"{unit} / CPU s", "of the first"], rows)]
+        ends = [Entry(name, "changes", name, {"kind": kind, "profiled": True}) for name in (names[0], names[-1])]
+        parts += ["", profile_table(*race(ends, 1))]
+    return "\n".join(parts)
+
+
 def _carlini_wagner(limits: machine.Limits, rounds: int) -> str:
     names = {"ours": "ours", "foolbox": "foolbox"}
     entries = [Entry(title, "carlini_wagner", name, {"sources": 1}) for name, title in names.items()]
@@ -197,6 +232,7 @@ PARTS = {
     "pair_search": _pair_search,
     "photograph": _photograph,
     "training": _training,
+    "changes": _changes,
     "workers": _workers,
     "memory": _memory,
     "carlini_wagner": _carlini_wagner,

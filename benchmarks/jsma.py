@@ -23,7 +23,10 @@ def prepare(name: str, *, architecture: str, count: int, batch: int) -> Callable
         "ours": lambda: _ours(architecture, batch, "logits"),
         "ours_probabilities": lambda: _ours(architecture, batch, "probabilities"),
         "art": lambda: _art(architecture, batch),
-        "torchattacks": lambda: _torchattacks(architecture),
+        "torchattacks": lambda: _torchattacks(plain_network(architecture), SHAPES[architecture]),
+        "torchattacks_frozen": lambda: _torchattacks(
+            plain_network(architecture).requires_grad_(False), SHAPES[architecture]
+        ),
         "cleverhans": lambda: _cleverhans(architecture, batch),
     }[name]()
     images, targets = pairs(architecture, count)
@@ -41,7 +44,7 @@ def _ours(architecture: str, batch: int, output: Any) -> Callable[[Tensor, Tenso
     from defensive_distillation import compute
     from defensive_distillation.attacks import jsma
 
-    model = compute.on(torch.device("cpu"), network(architecture))
+    model = compute.on(compute.device("cpu", 1), network(architecture))
 
     def attack(images: Tensor, targets: Tensor) -> Tensor:
         found = jsma(
@@ -81,12 +84,11 @@ def _art(architecture: str, batch: int) -> Callable[[Tensor, Tensor], Tensor]:
     return attack
 
 
-def _torchattacks(architecture: str) -> Callable[[Tensor, Tensor], Tensor]:
+def _torchattacks(model: torch.nn.Module, shape: tuple[int, int, int]) -> Callable[[Tensor, Tensor], Tensor]:
     """One image at a time; half of gamma D, rounded up, are its steps."""
     import torchattacks
 
-    features = np.prod(SHAPES[architecture])
-    made = torchattacks.JSMA(plain_network(architecture), theta=1.0, gamma=(MAX_FEATURES - 0.5) / features)
+    made = torchattacks.JSMA(model, theta=1.0, gamma=(MAX_FEATURES - 0.5) / float(np.prod(shape)))
     made.set_mode_targeted_by_label(quiet=True)
 
     def attack(images: Tensor, targets: Tensor) -> Tensor:

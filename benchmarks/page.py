@@ -37,6 +37,20 @@ def race_table(outcomes: Sequence[Outcome], unit: str, extra: Sequence[tuple[str
     return table(head, rows)
 
 
+def profile_table(before: Outcome, after: Outcome, rows: int = 10) -> str:
+    """The operators that take longest, before and after, in milliseconds of their own for each unit of work."""
+    if before.reason or after.reason:
+        return before.reason or after.reason
+    spent = [
+        {key[3:]: value / one.figures["work"] for key, value in one.figures.items() if key.startswith("op ")}
+        for one in (before, after)
+    ]
+    order = sorted({*spent[0], *spent[1]}, key=lambda key: -max(one.get(key, 0.0) for one in spent))
+    lines = [[f"`{key}`", *(f"{one.get(key, 0.0):.2f}" for one in spent)] for key in order[:rows]]
+    lines.append(["all operators", *(f"{sum(one.values()):.2f}" for one in spent)])
+    return table(["operator", "before, ms", "after, ms"], lines)
+
+
 def head(limits: machine.Limits, rounds: int) -> str:
     """What was measured with, and the machine's limits."""
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())

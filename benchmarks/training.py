@@ -54,7 +54,7 @@ class _Steps:
 
 
 def _ours(architecture: str) -> Callable[[Tensor, Tensor], None]:
-    model = compute.on(torch.device("cpu"), build(architecture, CLASSES, SHAPES[architecture]))
+    model = compute.on(compute.device("cpu", 1), build(architecture, CLASSES, SHAPES[architecture]))
 
     def loop(images: Tensor, labels: Tensor) -> None:
         options: dict[str, Any] = {"batch_size": BATCH, "learning_rate": RATE, "momentum": MOMENTUM}
@@ -66,7 +66,7 @@ def _ours(architecture: str) -> Callable[[Tensor, Tensor], None]:
 
 def _bare(architecture: str) -> Callable[[Tensor, Tensor], None]:
     """Forward, backward and step on one batch that is there already: what no loop can beat with the same kernels."""
-    model = compute.on(torch.device("cpu"), build(architecture, CLASSES, SHAPES[architecture]))
+    model = compute.on(compute.device("cpu", 1), build(architecture, CLASSES, SHAPES[architecture]))
     optimiser = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
 
     def loop(images: Tensor, labels: Tensor) -> None:

@@ -26,16 +26,17 @@ def network(architecture: str) -> nn.Module:
     So every attack on another class takes all of its steps, and nobody wins by being lucky. The bias of class 0 is a
     constant: it changes no gradient of a logit.
     """
-    model = build(architecture, CLASSES, SHAPES[architecture], seed=0).eval().requires_grad_(False)
-    last = list(model.children())[-1]
-    assert isinstance(last, nn.Linear)
-    last.bias[0] = _NEVER
+    model = build(architecture, CLASSES, SHAPES[architecture], seed=0).eval()
+    with torch.no_grad():
+        last = list(model.children())[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias[0] = _NEVER
     return model
 
 
 def plain_network(architecture: str) -> nn.Module:
     """The same network of PyTorch's own layers in the order of Table I, as a peer's user would write it."""
-    return plain(network(architecture)).eval().requires_grad_(False)
+    return plain(network(architecture)).eval()
 
 
 def plain(model: nn.Module) -> nn.Module:
