@@ -46,23 +46,30 @@ def test_a_network_is_laid_out_for_the_cpus_convolutions() -> None:
     torch.testing.assert_close(laid_out(images), before)
 
 
+HEAP = """
+import ctypes, re, sys
+from pathlib import Path
+from defensive_distillation import compute
+
+if sys.argv[1] == "kept":
+    compute.keep_memory()
+library = ctypes.CDLL(None)
+library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+
+def heap():
+    first, last = re.search(r"(\\w+)-(\\w+) .*\\[heap\\]", Path("/proc/self/maps").read_text()).groups()
+    return range(int(first, 16), int(last, 16))
+
+before = len(heap())
+piece = library.malloc(100 * 2**20)
+inside = piece in heap()
+library.free(piece)
+print(inside, len(heap()) > before)
+"""
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of the GNU C library")
-def test_freed_memory_is_kept_for_the_next_operator() -> None:
-    code = (
-        "import resource, sys, torch\n"
-        "from defensive_distillation import compute\n"
-        "torch.set_num_threads(1)\n"
-        "if sys.argv[1] == 'kept': compute.keep_memory()\n"
-        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "layers = torch.nn.Sequential(torch.nn.Conv2d(8, 32, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2))\n"
-        "images = torch.rand(64, 8, 28, 28)\n"
-        "layers(images).sum().backward()\n"
-        "before = faults()\n"
-        "for _ in range(10): layers(images).sum().backward()\n"
-        "print(faults() - before)"
-    )
-    found = {
-        name: int(subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True).stdout)
-        for name in ("given back", "kept")
-    }
-    assert found["kept"] < 0.3 * found["given back"]
+@pytest.mark.parametrize(("name", "expected"), [("given back", "False False"), ("kept", "True True")])
+def test_large_pieces_of_memory_stay_with_the_process(name: str, expected: str) -> None:
+    ended = subprocess.run([sys.executable, "-c", HEAP, name], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == expected
