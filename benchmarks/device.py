@@ -50,6 +50,7 @@ class Plan:
     sources: int
     temperatures: tuple[float, ...]
     tf32: bool
+    mixed_precision: bool
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,16 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--small", action="store_true", help="everything at a small size")
     parser.add_argument("--tf32", action="store_true", help="matrix products and convolutions in TensorFloat-32")
+    parser.add_argument("--mixed-precision", action="store_true", help="the trainings' passes in bfloat16")
     options = parser.parse_args(arguments)
-    device = compute.device(options.device, 1 if options.small else torch.get_num_threads())
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32
+    threads = 1 if options.small else torch.get_num_threads()
+    device = compute.device(options.device, threads, tf32=options.tf32)
     sizes: dict[str, Any] = {"pairs": 90_000, "batch": 8192, "epochs": 50, "train_images": 60_000}
     sizes |= {"test_images": 10_000, "sources": 10_000, "temperatures": TEMPERATURES}
     if options.small:
         sizes = {"pairs": 60, "batch": 32, "epochs": 3, "train_images": 2_000, "test_images": 500, "sources": 5}
         sizes["temperatures"] = (20.0, 100.0)
-    plan = Plan(device=device, tf32=options.tf32, **sizes)
+    plan = Plan(device=device, tf32=options.tf32, mixed_precision=options.mixed_precision, **sizes)
     data = _mnist(options.mnist, plan)
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
@@ -86,6 +88,7 @@ def main(arguments: Sequence[str]) -> None:
         "commit": commit(),
         "date": time.strftime("%Y-%m-%d"),
         "tf32": plan.tf32,
+        "mixed_precision": plan.mixed_precision,
         "sizes": {**sizes, "temperatures": list(plan.temperatures)},
     }
     options.output.mkdir(parents=True, exist_ok=True)
@@ -199,6 +202,7 @@ def _trained(plan: Plan, data: Mnist, targets: Tensor, temperature: float) -> nn
     scale_output_layer(model, 10, temperature**GAIN_EXPONENT)
     compute.on(plan.device, model)
     options: dict[str, Any] = {"batch_size": 128, "learning_rate": 0.1, "momentum": 0.5}
+    options["mixed_precision"] = plan.mixed_precision
     for _ in train(model, data.train_images, targets, temperature=temperature, epochs=plan.epochs, **options):
         pass
     return model.eval()
