@@ -11,11 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.jsma_slots import Climb, climb_in_slots
 from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, logits_of, require_attackable
 from defensive_distillation.attacks.network import reached as goal_reached
 from defensive_distillation.attacks.pair_search import best_pair, largest_pair
-from defensive_distillation.attacks.result import AttackResult, StopReason
-from defensive_distillation.distillation import require_temperature, softmax_at
+from defensive_distillation.attacks.result import AttackResult
+from defensive_distillation.attacks.saliency import MOVES, moved, saliency, search_domain, verdicts
+from defensive_distillation.distillation import require_temperature
 from defensive_distillation.errors import InputError
 
 
@@ -37,7 +39,8 @@ def jsma(
 
     One backward pass a step on probabilities (there β = -α), two on logits; never the full Jacobian. A sample that
     is finished leaves the batch and the next takes its place. Only gradients with respect to the images are taken;
-    the model, its parameters and their gradients are left as they were.
+    the model, its parameters and their gradients are left as they were. A device other than the CPU is given work
+    without a wait for its results (`jsma_slots`); they are the same.
 
     Untargeted, a sample is led towards each other class in turn until it is classified as any but its own, and the
     attempt that changed fewest features stands.
@@ -65,16 +68,8 @@ def jsma(
     require_attackable(model, images, target_classes, clip, batch_size, least_features=2)  # it changes pairs
     _require(theta, max_features, output, temperature)
     size = batch_size or DEFAULT_BATCH_SIZE
-    climb = functools.partial(
-        _climb,
-        model,
-        theta=theta,
-        max_features=max_features,
-        output=output,
-        temperature=temperature,
-        clip=clip,
-        size=size,
-    )
+    settings = Climb(theta, max_features, output, temperature, clip)
+    climb = functools.partial(_climb, model, climb=settings, size=size)
     if targeted:
         return climb(images, target_classes, None, on_finished)
     with torch.no_grad():
@@ -105,82 +100,48 @@ def _fewest(found: AttackResult, samples: int) -> AttackResult:
 def _climb(
     model: nn.Module,
     images: Tensor,
-    target_classes: Tensor,
+    targets: Tensor,
     labels: Tensor | None,
     on_finished: Callable[[int], None] | None,
     *,
-    theta: float,
-    max_features: int,
-    output: str,
-    temperature: float,
-    clip: tuple[float, float],
+    climb: Climb,
     size: int,
 ) -> AttackResult:
-    """Towards `target_classes`, until they are reached, or `labels`, if given, are left."""
+    """Towards `targets`, until they are reached, or `labels`, if given, are left."""
+    if images.device.type != "cpu":
+        return climb_in_slots(model, images, targets, labels, on_finished, climb=climb, size=size)
     count, shape = len(images), images.shape[1:]
     adversarial = images.detach().clone().flatten(1)
-    success = torch.zeros(count, dtype=torch.bool, device=images.device)
-    stop_reason = torch.zeros(count, dtype=torch.int8, device=images.device)
-    spent = torch.zeros(count, dtype=torch.int64, device=images.device)
-    active = torch.arange(min(size, count), device=images.device)  # samples in the network, by their place above
+    success = torch.zeros(count, dtype=torch.bool)
+    stop_reason = torch.zeros(count, dtype=torch.int8)
+    spent = torch.zeros(count, dtype=torch.int64)
+    active = torch.arange(min(size, count))  # samples in the network, by their place above
     waiting = len(active)
     while len(active):
-        x, target = adversarial[active], target_classes[active]
-        goal = target if labels is None else labels[active]
-        reached, alpha, beta = _saliency(model, x.view(-1, *shape), target, goal, labels is None, output, temperature)
+        x, target = adversarial[active], targets[active]
+        forward = functools.partial(logits_of, model, classes=target)
+        logits, alpha, beta = saliency(forward, x.view(-1, *shape), target, climb.output, climb.temperature)
+        reached = goal_reached(logits, target if labels is None else labels[active], targeted=labels is None)
         spent[active] += 1 if beta is None else 2
-        allowed = (x + theta).clamp(*clip) != x  # Γ: a saturated feature cannot move, nor by a theta lost in rounding
+        allowed = search_domain(x, climb.theta, climb.clip)
         if beta is None:
-            p, q, valid = largest_pair(alpha, allowed, increase=theta > 0)
+            p, q, valid = largest_pair(alpha, allowed, increase=climb.theta > 0)
         else:
-            p, q, valid = best_pair(alpha, beta, allowed, increase=theta > 0)
-        source = images[active].flatten(1)
-        changed = x != source
-        pair = torch.stack((p, q), dim=1)
-        would_change = changed.sum(1) + (~changed.gather(1, pair)).sum(1)
-        reason = torch.full_like(active, -1, dtype=torch.int8)
-        reason[would_change > max_features] = StopReason.BUDGET
-        reason[~valid] = StopReason.NO_PAIR
-        flat = ((alpha == 0) if beta is None else (alpha == 0) & (beta == 0)) | ~allowed
-        reason[~valid & flat.all(1) & allowed.any(1)] = StopReason.ZERO_GRADIENT
-        reason[reached] = StopReason.SUCCESS
-        moving = reason < 0
-        step = x[moving].gather(1, pair[moving]).add_(theta).clamp_(*clip)
-        x[moving] = x[moving].scatter(1, pair[moving], step)
-        adversarial[active] = x
+            p, q, valid = best_pair(alpha, beta, allowed, increase=climb.theta > 0)
+        pair, source = torch.stack((p, q), dim=1), images[active].flatten(1)
+        reason = verdicts(x, source, pair, valid, reached, alpha, beta, allowed, climb.max_features)
+        moving = reason == MOVES
+        adversarial[active[moving]] = moved(x[moving], pair[moving], climb.theta, climb.clip)
         ended = active[~moving]
         if len(ended):
             stop_reason[ended] = reason[~moving]
             success[ended] = reached[~moving]
-            following = torch.arange(waiting, min(waiting + len(ended), count), device=images.device)
+            following = torch.arange(waiting, min(waiting + len(ended), count))
             waiting += len(following)
             active = torch.cat((active[moving], following))
             if on_finished:
                 on_finished(waiting - len(active))
     return AttackResult.of(images, adversarial.view_as(images), success, stop_reason, spent)
-
-
-def _saliency(
-    model: nn.Module,
-    images: Tensor,
-    target: Tensor,
-    goal: Tensor,
-    targeted: bool,
-    output: str,
-    temperature: float,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Whether the goal is reached (N,), α (N, D), and β (N, D), which is None where it is -α."""
-    images = images.detach().requires_grad_()
-    with torch.enable_grad():
-        logits = logits_of(model, images, target)
-        reached = goal_reached(logits.detach(), goal, targeted=targeted)
-        outputs = logits if output == "logits" else softmax_at(logits, temperature)
-        wanted = outputs.gather(1, target[:, None]).sum()
-        (alpha,) = torch.autograd.grad(wanted, images, retain_graph=output == "logits")
-        if output != "logits":
-            return reached, alpha.flatten(1), None
-        (total,) = torch.autograd.grad(outputs.sum(), images)
-    return reached, alpha.flatten(1), (total - alpha).flatten(1)
 
 
 def _require(theta: float, max_features: int, output: str, temperature: float) -> None:

@@ -49,6 +49,26 @@ def best_pair(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = 
     return p, q, value >= 0
 
 
+def best_pair_of_few(
+    alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = True, few: int = _FEW
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`best_pair` by shapes that do not depend on the values, so that no device is waited for.
+
+    Returns:
+        p, q, valid: as of `best_pair`.
+        known: (N,) bool; False where more than `few` features come into question, and nothing is said of the pair.
+    """
+    gain, drop = (alpha, -beta) if increase else (-alpha, beta)
+    promising = _promising(gain, drop, allowed)
+    places = torch.arange(promising.shape[1], device=promising.device, dtype=gain.dtype)
+    # the first of them, in their order; as few as there are features at most
+    earliest = torch.where(promising, -places, -torch.inf).topk(min(few, len(places)), dim=1)
+    present, features = earliest.values.isfinite(), earliest.indices
+    p, q, value = _best_of_all(gain.gather(1, features), drop.gather(1, features), present)
+    p, q = features.gather(1, p[:, None]).squeeze(1), features.gather(1, q[:, None]).squeeze(1)
+    return p, q, value >= 0, promising.sum(dim=1) <= few
+
+
 def largest_pair(alpha: Tensor, allowed: Tensor, *, increase: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """`best_pair` where β = -α, as on probabilities, which sum to 1: simply the two largest α."""
     gain = torch.where(allowed, alpha if increase else -alpha, -torch.inf)
@@ -148,14 +168,16 @@ def _best_of_all(gain: Tensor, drop: Tensor, present: Tensor) -> tuple[Tensor, T
     count, width = gain.shape
     value = torch.full((count,), -1.0, dtype=gain.dtype, device=gain.device)
     p, q = torch.zeros((2, count), dtype=torch.int64, device=gain.device)
-    for rows in torch.arange(width, device=gain.device).split(max(1, MOST_PAIRS // (count * width))):
+    height = max(1, MOST_PAIRS // (count * width))
+    for start in range(0, width, height):
+        rows = slice(start, start + height)
         gains = gain[:, rows, None] + gain[:, None, :]  # (N, R, M)
         drops = drop[:, rows, None] + drop[:, None, :]
-        pairs = (present[:, rows, None] & present[:, None, :]).triu(1 + int(rows[0])) & (gains > 0) & (drops > 0)
+        pairs = (present[:, rows, None] & present[:, None, :]).triu(1 + start) & (gains > 0) & (drops > 0)
         # a product of two tiny sums may underflow to 0, which is still better than no pair
         score, position = torch.where(pairs, gains * drops, -1.0).flatten(1).max(dim=1)
         better = score > value
         value = torch.where(better, score, value)
-        p = torch.where(better, rows[0] + position // width, p)
+        p = torch.where(better, start + position // width, p)
         q = torch.where(better, position % width, q)
     return p, q, value

@@ -1,0 +1,75 @@
+"""One step of JSMA: the gradients of the saliency map, and whether a sample may move by the pair that it prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from defensive_distillation.attacks.result import StopReason
+from defensive_distillation.distillation import softmax_at
+
+MOVES = -1  # instead of a StopReason, of a sample that goes on
+
+
+def saliency(
+    forward: Callable[[Tensor], Tensor], images: Tensor, target: Tensor, output: str, temperature: float
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The logits (N, K), detached; α (N, D); and β (N, D), which is None where it is -α, as on probabilities.
+
+    One backward pass on probabilities, two on logits: the sum of all outputs less the target's is the others'.
+    """
+    images = images.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = forward(images)
+        outputs = logits if output == "logits" else softmax_at(logits, temperature)
+        wanted = outputs.gather(1, target[:, None]).sum()
+        (alpha,) = torch.autograd.grad(wanted, images, retain_graph=output == "logits")
+        if output != "logits":
+            return logits.detach(), alpha.flatten(1), None
+        (total,) = torch.autograd.grad(outputs.sum(), images)
+    return logits.detach(), alpha.flatten(1), (total - alpha).flatten(1)
+
+
+def search_domain(x: Tensor, theta: float, clip: tuple[float, float]) -> Tensor:
+    """Γ, (N, D) bool: a saturated feature cannot move, nor one by a theta that is lost in rounding."""
+    return (x + theta).clamp(*clip) != x
+
+
+def verdicts(
+    x: Tensor,
+    source: Tensor,
+    pair: Tensor,
+    valid: Tensor,
+    reached: Tensor,
+    alpha: Tensor,
+    beta: Tensor | None,
+    allowed: Tensor,
+    max_features: int,
+) -> Tensor:
+    """Why each sample ends, as a StopReason, or `MOVES`. (N,) int8.
+
+    Args:
+        x: (N, D), the samples as they are.
+        source: (N, D), as they began.
+        pair: (N, 2), the features that the saliency map prefers.
+        valid: (N,) bool, whether there is such a pair.
+        reached: (N,) bool, whether the goal is reached.
+        alpha: (N, D).
+        beta: (N, D), or None where it is -α.
+        allowed: (N, D) bool, Γ.
+        max_features: the most features that may differ from the source.
+    """
+    changed = x != source
+    would_change = changed.sum(1) + (~changed.gather(1, pair)).sum(1)
+    flat = ((alpha == 0) if beta is None else (alpha == 0) & (beta == 0)) | ~allowed
+    reason = torch.where(would_change > max_features, int(StopReason.BUDGET), MOVES)
+    reason = torch.where(valid, reason, int(StopReason.NO_PAIR))
+    reason = torch.where(~valid & flat.all(1) & allowed.any(1), int(StopReason.ZERO_GRADIENT), reason)
+    return torch.where(reached, int(StopReason.SUCCESS), reason).to(torch.int8)
+
+
+def moved(x: Tensor, pair: Tensor, theta: float, clip: tuple[float, float]) -> Tensor:
+    """`x` with both features of each pair changed by theta, within the box; a new tensor."""
+    return x.scatter(1, pair, x.gather(1, pair).add_(theta).clamp_(*clip))
