@@ -291,6 +291,8 @@ ROWS = [
         "report unfinished {ws}",
         "run unfinished: expected a finished run, it has no rep",
     ),
+    Row("times of no run", "times no {ws}", "run: expected a run of .*workspace, which has .*; got 'no'"),
+    Row("times of a run without end", "times unfinished {ws}", "run: expected one with a step that has ended, got unf"),
     Row("report of no run", "report no {ws}", "run: expected a run of .*workspace, which has .*; got 'no'"),
     Row(
         "report of the last of none",

@@ -229,6 +229,27 @@ def test_a_continued_training_gives_the_same_bytes_as_an_undisturbed_one(
     assert all(torch.equal(second.state_dict()[name], value) for name, value in whole.state_dict().items())
 
 
+def test_a_continued_training_of_convolutions_takes_velocity_of_any_memory_layout(
+    digits: tuple[Tensor, Tensor],
+) -> None:
+    images, targets = digits[0][:64], one_hot(digits[1][:64])
+    found = []
+    for layout in (None, torch.contiguous_format, torch.channels_last):
+        fast, _ = pair(4, torch.float32)
+        _, buffers = next(trainer := train(fast, images, targets, **PLAIN, epochs=2))
+        if layout is None:
+            list(trainer)
+        else:
+            velocity = {
+                name: buffer.clone(memory_format=layout if buffer.dim() == 4 else torch.contiguous_format)
+                for name, buffer in buffers.items()
+            }
+            run(fast, images, targets, **PLAIN, epochs=2, finished_epochs=1, velocity=velocity)
+        found.append(weights(fast))
+    for name, value in found[0].items():
+        assert all(torch.equal(other[name], value) for other in found[1:]), name
+
+
 def test_continuing_leaves_the_given_velocity_as_it_was() -> None:
     images, targets = samples(16)
     model = network()

@@ -73,7 +73,9 @@ def train(
     optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum, fused=True)
     for name, parameter in parameters.items():
         if velocity and name in velocity:
-            optimiser.state[parameter]["momentum_buffer"] = velocity[name].to(parameter.device, copy=True)
+            # laid out in memory as the parameter is: the fused step goes through both from end to end
+            buffer = torch.empty_like(parameter, requires_grad=False).copy_(velocity[name])
+            optimiser.state[parameter]["momentum_buffer"] = buffer
     for epoch in range(finished_epochs + 1, epochs + 1):
         for group in optimiser.param_groups:
             group["lr"] = schedule(learning_rate, decay, decay_epochs, epoch)
