@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent
 # they decide how a stage is called, reported and stored, not what it computes
 INCIDENTAL = frozenset(
     {"artifacts", "code_version", "config", "errors", "pictures", "progress"}
-    | {"outbox", "recording", "records", "settings", "stage_command", "stage_run", "storage", "tracking"}
+    | {"outbox", "recording", "records", "settings", "stage_command", "stage_run", "stopwatch", "storage", "tracking"}
 )
 
 
