@@ -16,6 +16,7 @@ from pathlib import Path
 from defensive_distillation.stopwatch import Phase
 
 RUN_DIR = "DEFDISTILL_RUN_DIR"
+RUN_ID = "KFP_RUN_ID"  # every step of a pipeline has it, here and on a cluster; its log ends with its times
 INTERVAL = 0.25  # seconds between two updates
 
 
@@ -46,7 +47,7 @@ class Progress:
     def finished(self, artifact: str, seconds: Mapping[Phase, float]) -> None:
         """The stage is done, its artifact lies there, and it took CPU seconds by phase."""
         self._write("done", artifact=artifact, seconds=seconds)
-        if self._file:
+        if RUN_ID in os.environ:
             parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
             print(f"{self.task}: {sum(seconds.values()):.1f} CPU s: {parts}", flush=True)
 
