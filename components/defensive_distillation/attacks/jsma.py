@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from defensive_distillation.attacks.jsma_slots import Climb, climb_in_slots
 from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, logits_of, require_attackable
 from defensive_distillation.attacks.network import reached as goal_reached
-from defensive_distillation.attacks.pair_search import best_pair, largest_pair
 from defensive_distillation.attacks.result import AttackResult
-from defensive_distillation.attacks.saliency import MOVES, moved, saliency, search_domain, verdicts
+from defensive_distillation.attacks.saliency import MOVES, moved, preferred_pair, saliency, search_domain, verdicts
 from defensive_distillation.distillation import require_temperature
 from defensive_distillation.errors import InputError
 
@@ -69,7 +68,8 @@ def jsma(
     _require(theta, max_features, output, temperature)
     size = batch_size or DEFAULT_BATCH_SIZE
     settings = Climb(theta, max_features, output, temperature, clip)
-    climb = functools.partial(_climb, model, climb=settings, size=size)
+    way = _climb if images.device.type == "cpu" else climb_in_slots
+    climb = functools.partial(way, model, climb=settings, size=size)
     if targeted:
         return climb(images, target_classes, None, on_finished)
     with torch.no_grad():
@@ -108,8 +108,6 @@ def _climb(
     size: int,
 ) -> AttackResult:
     """Towards `targets`, until they are reached, or `labels`, if given, are left."""
-    if images.device.type != "cpu":
-        return climb_in_slots(model, images, targets, labels, on_finished, climb=climb, size=size)
     count, shape = len(images), images.shape[1:]
     adversarial = images.detach().clone().flatten(1)
     success = torch.zeros(count, dtype=torch.bool)
@@ -124,11 +122,8 @@ def _climb(
         reached = goal_reached(logits, target if labels is None else labels[active], targeted=labels is None)
         spent[active] += 1 if beta is None else 2
         allowed = search_domain(x, climb.theta, climb.clip)
-        if beta is None:
-            p, q, valid = largest_pair(alpha, allowed, increase=climb.theta > 0)
-        else:
-            p, q, valid = best_pair(alpha, beta, allowed, increase=climb.theta > 0)
-        pair, source = torch.stack((p, q), dim=1), images[active].flatten(1)
+        pair, valid = preferred_pair(alpha, beta, allowed, climb.theta)
+        source = images[active].flatten(1)
         reason = verdicts(x, source, pair, valid, reached, alpha, beta, allowed, climb.max_features)
         moving = reason == MOVES
         adversarial[active[moving]] = moved(x[moving], pair[moving], climb.theta, climb.clip)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from defensive_distillation.attacks.network import logits_of
 from defensive_distillation.attacks.network import reached as goal_reached
-from defensive_distillation.attacks.pair_search import best_pair, best_pair_of_few, largest_pair
+from defensive_distillation.attacks.pair_search import best_pair_of_few
 from defensive_distillation.attacks.result import AttackResult
-from defensive_distillation.attacks.saliency import MOVES, moved, saliency, search_domain, verdicts
+from defensive_distillation.attacks.saliency import MOVES, moved, preferred_pair, saliency, search_domain, verdicts
 
 INTERVAL = 8  # steps between two looks
 
@@ -66,13 +66,11 @@ class Slots:
         reached = goal_reached(logits, self.goals[rows], targeted=self.labels is None)
         allowed = search_domain(x, climb.theta, climb.clip)
         known = torch.ones_like(reached)
-        if beta is None:
-            p, q, valid = largest_pair(alpha, allowed, increase=climb.theta > 0)
-        elif looked_at:
-            p, q, valid = best_pair(alpha, beta, allowed, increase=climb.theta > 0)
+        if beta is None or looked_at:
+            pair, valid = preferred_pair(alpha, beta, allowed, climb.theta)
         else:
             p, q, valid, known = best_pair_of_few(alpha, beta, allowed, increase=climb.theta > 0)
-        pair = torch.stack((p, q), dim=1)
+            pair = torch.stack((p, q), dim=1)
         reason = verdicts(x, self.source[rows], pair, valid, reached, alpha, beta, allowed, climb.max_features)
         # a logit that is not finite ends nothing: the next step that is looked at says so
         known = (known | reached) & logits.isfinite().all(dim=1)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from defensive_distillation.attacks.pair_search import best_pair, largest_pair
 from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.distillation import softmax_at
 
@@ -35,6 +36,15 @@ def saliency(
 def search_domain(x: Tensor, theta: float, clip: tuple[float, float]) -> Tensor:
     """Γ, (N, D) bool: a saturated feature cannot move, nor one by a theta that is lost in rounding."""
     return (x + theta).clamp(*clip) != x
+
+
+def preferred_pair(alpha: Tensor, beta: Tensor | None, allowed: Tensor, theta: float) -> tuple[Tensor, Tensor]:
+    """The pair of each sample that the saliency map prefers (N, 2), and whether there is one (N,) bool."""
+    if beta is None:
+        p, q, valid = largest_pair(alpha, allowed, increase=theta > 0)
+    else:
+        p, q, valid = best_pair(alpha, beta, allowed, increase=theta > 0)
+    return torch.stack((p, q), dim=1), valid
 
 
 def verdicts(
