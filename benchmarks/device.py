@@ -1,13 +1,15 @@
 """The speed of one device, and the paper's MNIST grid on it: `python -m benchmarks.device --mnist FOLDER`.
 
-It needs torch and numpy alone, and writes what is finished after each part: one JSON file and one page of Markdown. On
-a machine without a GPU `--small` runs all of it in minutes, with 60 pairs and two temperatures.
+Writes what is finished after each part, into a JSON file and a page of Markdown; `--only` runs parts of it and keeps
+the others. It asks for neither Kubeflow nor MLflow, and names the peers that are not installed. On a machine without a
+GPU `--small` runs all of it in minutes, with 60 pairs and two temperatures.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,22 +21,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks import grid, jsma, training
 from benchmarks.machine import commit, operations, seconds
 from benchmarks.work import MAX_FEATURES, STEPS, network, pairs
 from defensive_distillation import compute
-from defensive_distillation.attacks import AttackResult, jsma
-from defensive_distillation.distillation import soft_labels
-from defensive_distillation.gradients import log10_mean_amplitude, logit_jacobian
-from defensive_distillation.metrics import accuracy, amplitude_counts
-from defensive_distillation.models import as_input, build, predict, scale_output_layer
+from defensive_distillation.attacks import AttackResult
+from defensive_distillation.attacks import jsma as attack
+from defensive_distillation.config import PRESETS, ExperimentConfig, experiment
+from defensive_distillation.metrics import accuracy
+from defensive_distillation.models import as_input, build, predict
 from defensive_distillation.training import train
 
-TEMPERATURES = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 100.0)
-GAIN_EXPONENT = 0.75  # the pipeline's default, see docs/decisions.md
-# Figure 7, share of targeted attacks that succeed, by temperature; 0 is 'no distillation'
-PUBLISHED = {0: 0.9589, 1: 0.91, 2: 0.8223, 5: 0.2467, 10: 0.0678, 20: 0.0134, 30: 0.0144, 40: 0.0045, 50: 0.0145}
-PUBLISHED[100] = 0.0045
 EVALUATED = 500  # images in a forward pass
+TRAINING: dict[str, Any] = {"temperature": 1.0, "batch_size": 128, "learning_rate": 0.1, "momentum": 0.5}  # Table II
+OUTPUTS = {"papernot_mnist": {"probabilities": 2, "logits": 3}, "papernot_cifar10": {"logits": 3}}  # and their passes
+KINDS = {  # of arithmetic: TF32 in products and convolutions, passes in bfloat16
+    "float32": (False, False),
+    "TF32": (True, False),
+    "mixed precision": (False, True),
+}
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,20 @@ class Plan:
     """How much of it."""
 
     device: torch.device
+    threads: int
     pairs: int
-    batch: int
     epochs: int
     train_images: int
     test_images: int
     sources: int
     temperatures: tuple[float, ...]
-    tf32: bool
-    mixed_precision: bool
+    kinds: list[str]  # of arithmetic, float32 first
+    peer_pairs: dict[str, int]
+    peer_images: int
+    workers: int
+    limit: float  # seconds for the grid
+    work: Path
+    data_root: Path
 
 
 @dataclass(frozen=True)
@@ -63,149 +73,229 @@ class Mnist:
     test_labels: Tensor
 
 
+FULL: dict[str, Any] = {
+    "pairs": {
+        "papernot_mnist/probabilities": 90_000,
+        "papernot_mnist/logits": 90_000,
+        "papernot_cifar10/logits": 90_000,
+    },
+    **{"epochs": 50, "train_images": 60_000, "test_images": 10_000, "sources": 10_000},
+    "temperatures": (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 100.0),
+    "peer_pairs": {"torchattacks": 2, "art": 64},
+    "peer_images": 12_800,
+    "workers": 3,
+}
+SMALL: dict[str, Any] = {
+    **{"pairs": 36, "epochs": 3, "train_images": 2_000, "test_images": 500, "sources": 5},
+    "temperatures": (1.0, 20.0),
+    "peer_pairs": {"torchattacks": 1, "art": 4},
+    "peer_images": 640,
+    "workers": 2,
+}
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.device", description=__doc__)
     parser.add_argument("--mnist", type=Path, required=True, help="folder that holds MNIST/raw as torchvision has it")
     parser.add_argument("--output", type=Path, default=Path("docs/results"), help="folder (default docs/results)")
+    parser.add_argument("--work", type=Path, default=Path("workspace/device"), help="folder for the grid's artifacts")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--small", action="store_true", help="everything at a small size")
-    parser.add_argument("--tf32", action="store_true", help="matrix products and convolutions in TensorFloat-32")
-    parser.add_argument("--mixed-precision", action="store_true", help="the trainings' passes in bfloat16")
+    parser.add_argument("--only", choices=PARTS, action="append", help="a part of it; may be repeated")
+    parser.add_argument("--pairs", type=int, help="pairs of each attack (default 90000)")
+    parser.add_argument("--arithmetic", choices=KINDS, action="append", help="of the trainings; may be repeated")
+    parser.add_argument("--limit", type=float, default=3600.0, help="seconds for the grid (default 3600)")
+    parser.add_argument("--commit", default=commit(), help="what is measured, where git cannot say")
     options = parser.parse_args(arguments)
-    threads = 1 if options.small else torch.get_num_threads()
-    device = compute.device(options.device, threads, tf32=options.tf32)
-    sizes: dict[str, Any] = {"pairs": 90_000, "batch": 8192, "epochs": 50, "train_images": 60_000}
-    sizes |= {"test_images": 10_000, "sources": 10_000, "temperatures": TEMPERATURES}
-    if options.small:
-        sizes = {"pairs": 60, "batch": 32, "epochs": 3, "train_images": 2_000, "test_images": 500, "sources": 5}
-        sizes["temperatures"] = (20.0, 100.0)
-    plan = Plan(device=device, tf32=options.tf32, mixed_precision=options.mixed_precision, **sizes)
-    data = _mnist(options.mnist, plan)
-    found: dict[str, Any] = {
+    threads = 1 if options.small else 4
+    device = compute.device(options.device, threads)
+    sizes = {**(SMALL if options.small else FULL), **({"pairs": options.pairs} if options.pairs else {})}
+    kinds = options.arithmetic or (list(KINDS) if device.type == "cuda" else ["float32"])
+    where = {"work": options.work, "data_root": options.mnist}
+    plan = Plan(device=device, threads=threads, limit=options.limit, kinds=kinds, **sizes, **where)
+    data = _mnist(plan)
+    options.output.mkdir(parents=True, exist_ok=True)
+    kept = options.output / "device.json"
+    found: dict[str, Any] = json.loads(kept.read_text()) if options.only and kept.exists() else {}
+    found |= {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         "torch": torch.__version__,
-        "commit": commit(),
+        "commit": options.commit,
         "date": time.strftime("%Y-%m-%d"),
-        "tf32": plan.tf32,
-        "mixed_precision": plan.mixed_precision,
-        "sizes": {**sizes, "temperatures": list(plan.temperatures)},
+        "sizes": sizes,
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    for name, part in (("limits", _limits), ("speed", _speed), ("training", _training), ("grid", _grid)):
+    for name in options.only or PARTS:
         print(f"{name} …", file=sys.stderr, flush=True)
-        found[name] = part(plan, data)
-        (options.output / "device.json").write_text(json.dumps(found, indent=1) + "\n")
-        (options.output / "device.md").write_text(_page(found))
-    print(_page(found))
+        found[name] = PARTS[name](plan, data)
+        compute.device(options.device, threads)  # as it was
+        kept.write_text(json.dumps(found, indent=1) + "\n")
+        (options.output / "device.md").write_text(page(found))
+    if "grid" in (options.only or PARTS):
+        shutil.copytree(found["grid"]["report"], options.output / "mnist", dirs_exist_ok=True)
+    print(page(found))
 
 
 def _limits(plan: Plan, _: Mnist) -> dict[str, float]:
-    """Rates of a matrix product, of MNIST's second convolution and of a copy."""
+    """Rates of a matrix product, of the second convolutions of both networks, and of a copy."""
     side, batch = (8192, 4096) if plan.device.type == "cuda" else (1024, 64)
     a = torch.rand(side, side, device=plan.device)
-    layer = compute.on(plan.device, nn.Conv2d(32, 32, 3)).requires_grad_(False)
-    images = torch.rand(batch, 32, 26, 26, device=plan.device)
-    source = torch.rand(2**25, device=plan.device)
+    source = torch.rand(2**28 if plan.device.type == "cuda" else 2**25, device=plan.device)
     target = torch.empty_like(source)
 
     def rate(run: Callable[[], object], amount: float) -> float:
         return amount / seconds(run, lambda: _wait(plan.device))
 
+    def convolution(channels: int, pixels: int) -> float:
+        layer = compute.on(plan.device, nn.Conv2d(channels, channels, 3)).requires_grad_(False)
+        images = torch.rand(batch, channels, pixels, pixels, device=plan.device)
+        return rate(lambda: layer(images), 2 * (pixels - 2) ** 2 * channels**2 * 9 * batch)
+
     return {
         "matrix_product": rate(lambda: a @ a, 2 * side**3),
-        "convolution": rate(lambda: layer(images), 2 * 24 * 24 * 32 * 32 * 9 * batch),
+        "papernot_mnist": convolution(32, 26),
+        "papernot_cifar10": convolution(64, 30),
         "bandwidth": rate(lambda: target.copy_(source), 2 * source.nbytes),
     }
 
 
-def _speed(plan: Plan, _: Mnist) -> dict[str, Any]:
-    """JSMA on both architectures: all steps of every pair, see `work.network`."""
-    found: dict[str, Any] = {}
-    for architecture in ("papernot_mnist", "papernot_cifar10"):
+def _worst_case(architecture: str) -> Callable[[Plan, Mnist], dict[str, Any]]:
+    """JSMA on an architecture, all steps of every pair, see `work.network`."""
+
+    def part(plan: Plan, _: Mnist) -> dict[str, Any]:
+        found: dict[str, Any] = {}
         model = compute.on(plan.device, network(architecture)).requires_grad_(False)
         images, targets = (each.to(plan.device) for each in pairs(architecture, plan.pairs))
-        for output, passes in (("probabilities", 2), ("logits", 3)):
-            run = _attack(model, output, 1e4 if output == "probabilities" else 1.0, plan)
-            run(images[: plan.batch], targets[: plan.batch])
-            start = time.perf_counter()
-            result = run(images, targets)
-            _wait(plan.device)
-            taken = time.perf_counter() - start
-            found[f"{architecture}/{output}"] = {
-                "pairs": plan.pairs,
-                "seconds": taken,
-                "operations": passes * operations(architecture) * (STEPS + 1) * plan.pairs / taken,
-                "mean_changed": float(result.changed_features.double().mean()),
-            }
-    return found
+        for output, passes in OUTPUTS[architecture].items():
+            one = _jsma(plan, model, images, targets, output, jsma.FLAT if output == "probabilities" else 1.0)
+            rate = passes * operations(architecture) * (STEPS + 1) * plan.pairs / one["seconds"]
+            found[output] = {**_figures(one), "operations": rate}
+        return found
+
+    return part
 
 
-def _training(plan: Plan, data: Mnist) -> dict[str, float]:
-    start = time.perf_counter()
-    model = _trained(plan, data, _hard(data.train_labels), 1.0)
-    _wait(plan.device)
-    taken = time.perf_counter() - start
-    return {"epochs": plan.epochs, "seconds": taken, "accuracy": _accuracy(model, data)}
-
-
-def _grid(plan: Plan, data: Mnist) -> list[dict[str, Any]]:
-    """The baseline, and a student at each temperature: Figures 7 (success), 8 (accuracy) and 9 (amplitudes)."""
-    rows: list[dict[str, Any]] = []
-    baseline = _trained(plan, data, _hard(data.train_labels), 1.0)
-    rows.append(_row(plan, data, baseline, 0.0))
-    for temperature in plan.temperatures:
-        teacher = _trained(plan, data, _hard(data.train_labels), temperature)
-        batches = data.train_images.split(EVALUATED)
-        soft = torch.cat([soft_labels(teacher, as_input(batch), temperature) for batch in batches])
-        student = _trained(plan, data, soft, temperature)
-        rows.append(_row(plan, data, student, temperature))
-        print(f"  T = {temperature:g}: {rows[-1]}", file=sys.stderr, flush=True)
-    return rows
-
-
-def _row(plan: Plan, data: Mnist, model: nn.Module, temperature: float) -> dict[str, Any]:
-    model.requires_grad_(False)
+def _training(plan: Plan, data: Mnist) -> dict[str, Any]:
+    """The baseline by each kind of arithmetic, and JSMA on it: what TF32 changes."""
+    found: dict[str, Any] = {}
     images = as_input(data.test_images[: plan.sources])
     labels = data.test_labels[: plan.sources]
     targets = torch.arange(10, device=plan.device).expand(len(labels), -1)
     others = targets != labels[:, None]
-    chosen, target = images.repeat_interleave(9, dim=0), targets[others]
-    row: dict[str, Any] = {"temperature": temperature, "accuracy": _accuracy(model, data)}
-    for name, output, divided in (
-        ("probabilities", "probabilities", 1.0),
-        ("logits", "logits", 1.0),
-        ("scaled", "probabilities", temperature or 1.0),
-    ):
-        result = _attack(model, output, divided, plan)(chosen, target)
-        row[f"success/{name}"] = float(result.success.double().mean())
-        row[f"changed/{name}"] = float(result.changed_features[result.success].double().mean())
-    amplitudes = []
-    for batch in as_input(data.test_images).split(100):
-        logits, jacobian = logit_jacobian(model, batch)
-        amplitudes.append(log10_mean_amplitude(logits, jacobian, 1.0).cpu())
-    row["amplitudes"] = amplitude_counts(torch.cat(amplitudes))
-    return row
+    shown, wanted = images.repeat_interleave(9, dim=0), targets[others]
+    for kind in plan.kinds:
+        tf32, mixed = KINDS[kind]
+        compute.device(str(plan.device), plan.threads, tf32=tf32)
+        start = time.perf_counter()
+        model = _trained(plan, data, mixed_precision=mixed)
+        _wait(plan.device)
+        found[kind] = {"seconds": time.perf_counter() - start}
+        compute.device(str(plan.device), plan.threads)
+        found[kind]["accuracy"] = _accuracy(model, data)
+        if kind != "float32":
+            continue
+        for output in ("probabilities", "logits"):
+            results = {}
+            for name in ("float32", "TF32"):
+                compute.device(str(plan.device), plan.threads, tf32=name == "TF32")
+                results[name] = _jsma(plan, model, shown, wanted, output, 1.0)
+                found[kind][f"{output}/{name}"] = _figures(results[name])
+            exact, rough = (results[name]["result"] for name in ("float32", "TF32"))
+            same = (exact.adversarial == rough.adversarial).flatten(1).all(1)
+            found[kind][f"{output}/agree"] = {
+                "samples": float(same.double().mean()),
+                "success": float((exact.success == rough.success).double().mean()),
+            }
+    return found
 
 
-def _attack(model: nn.Module, output: Any, temperature: float, plan: Plan) -> Callable[[Tensor, Tensor], AttackResult]:
-    def run(images: Tensor, targets: Tensor) -> AttackResult:
-        options: dict[str, Any] = {"output": output, "temperature": temperature, "batch_size": plan.batch}
-        return jsma(model, images, targets, max_features=MAX_FEATURES, **options)
+def _jsma(plan: Plan, model: nn.Module, images: Tensor, targets: Tensor, output: Any, t: float) -> dict[str, Any]:
+    """Seconds and result, after a first run on few pairs."""
 
-    return run
+    def run(count: int) -> AttackResult:
+        shown, wanted = images[:count], targets[:count]
+        return attack(model, shown, wanted, max_features=MAX_FEATURES, output=output, temperature=t)
+
+    run(64)
+    _wait(plan.device)
+    start = time.perf_counter()
+    result = run(len(images))
+    _wait(plan.device)
+    return {"seconds": time.perf_counter() - start, "result": result}
 
 
-def _trained(plan: Plan, data: Mnist, targets: Tensor, temperature: float) -> nn.Module:
-    """Table II: batches of 128, learning rate 0.1, momentum 0.5."""
-    model = build("papernot_mnist", 10, (1, 28, 28), seed=0)
-    scale_output_layer(model, 10, temperature**GAIN_EXPONENT)
-    compute.on(plan.device, model)
-    options: dict[str, Any] = {"batch_size": 128, "learning_rate": 0.1, "momentum": 0.5}
-    options["mixed_precision"] = plan.mixed_precision
-    for _ in train(model, data.train_images, targets, temperature=temperature, epochs=plan.epochs, **options):
+def _figures(one: dict[str, Any]) -> dict[str, Any]:
+    result: AttackResult = one["result"]
+    changed = result.changed_features.double()
+    return {
+        "pairs": len(result.success),
+        "seconds": one["seconds"],
+        "success": float(result.success.double().mean()),
+        "changed": float(changed.mean()),
+        "evaluations": float(result.gradient_evaluations.double().mean()),
+    }
+
+
+def _peers(plan: Plan, _: Mnist) -> dict[str, Any]:
+    """JSMA's pairs and training's images a second; why not, where one does not run."""
+    name = str(plan.device)
+    found: dict[str, Any] = {}
+    for architecture in ("papernot_mnist", "papernot_cifar10"):
+        for peer, count in plan.peer_pairs.items():
+            settings = {"architecture": architecture, "count": count, "batch": count, "device": name}
+            found[f"{architecture}/{peer}"] = _peer(plan, jsma.prepare, peer, settings)
+    for peer in ("plain", "lightning"):
+        settings = {"architecture": "papernot_mnist", "count": plan.peer_images, "device": name}
+        found[f"training/{peer}"] = _peer(plan, training.prepare, peer, settings)
+    return found
+
+
+def _peer(plan: Plan, prepare: Callable[..., Any], name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    try:
+        run = prepare(name, **settings)
+    except ImportError as error:
+        return {"reason": str(error)}
+    _wait(plan.device)
+    start = time.perf_counter()
+    figures: dict[str, float] = run()
+    _wait(plan.device)
+    taken = time.perf_counter() - start
+    return {"rate": figures["work"] / taken, "changed": figures.get("changed"), "work": figures["work"]}
+
+
+def paper_grid(plan: Plan) -> ExperimentConfig:
+    """The preset's sweep, JSMA alone, its trainings in TF32 on a GPU; attacks and gradients in float32."""
+    on = {"device": str(plan.device), "threads": plan.threads}
+    epochs = {"epochs": plan.epochs, "tf32": True, "minimum_progress": 0.0 if plan.epochs < 10 else 0.1, **on}
+    limits = {"train_limit": plan.train_images, "test_limit": plan.test_images}
+    return experiment(
+        {
+            **PRESETS["mnist"],
+            "temperatures": plan.temperatures,
+            "attacks": ["jsma"],
+            "prepare_data": {"source": "mnist", "data_root": str(plan.data_root), **limits},
+            "train_teacher": epochs,
+            "generate_soft_labels": on,
+            "train_student": epochs,
+            "attack": {"sources": plan.sources, "outputs": ["probabilities", "scaled"], **on},
+            "evaluate": {"gradient_samples": plan.sources, **on},
+            "report": {"title": "Defensive distillation on MNIST: the paper's grid"},
+        }
+    )
+
+
+def _grid(plan: Plan, _: Mnist) -> dict[str, Any]:
+    """The baseline, and a student at each temperature: the report has Figures 7, 8 and 9."""
+    return grid.run(paper_grid(plan), plan.work, workers=plan.workers, limit=plan.limit)
+
+
+def _trained(plan: Plan, data: Mnist, *, mixed_precision: bool) -> nn.Module:
+    model = compute.on(plan.device, build("papernot_mnist", 10, (1, 28, 28), seed=0))
+    labels = nn.functional.one_hot(data.train_labels, 10).float()
+    options = {**TRAINING, "epochs": plan.epochs, "mixed_precision": mixed_precision}
+    for _ in train(model, data.train_images, labels, **options):
         pass
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
 def _accuracy(model: nn.Module, data: Mnist) -> float:
@@ -213,17 +303,13 @@ def _accuracy(model: nn.Module, data: Mnist) -> float:
     return accuracy(logits, data.test_labels.cpu())
 
 
-def _hard(labels: Tensor) -> Tensor:
-    return nn.functional.one_hot(labels, 10).float()
-
-
-def _mnist(folder: Path, plan: Plan) -> Mnist:
+def _mnist(plan: Plan) -> Mnist:
     """The first images of each side."""
 
     def read(name: str, header: int, count: int) -> Tensor:
-        content = np.fromfile(folder / "MNIST" / "raw" / name, dtype=np.uint8)[header:]
+        content = np.fromfile(plan.data_root / "MNIST" / "raw" / name, dtype=np.uint8)[header:]
         shape = (-1, 1, 28, 28) if "images" in name else (-1,)
-        return torch.from_numpy(content.reshape(shape)[:count]).to(plan.device)
+        return torch.from_numpy(content.reshape(shape)[:count].copy()).to(plan.device)
 
     return Mnist(
         read("train-images-idx3-ubyte", 16, plan.train_images),
@@ -238,55 +324,114 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _page(found: dict[str, Any]) -> str:
-    sizes = found["sizes"]
+PARTS: dict[str, Callable[[Plan, Mnist], dict[str, Any]]] = {
+    "limits": _limits,
+    "papernot_mnist": _worst_case("papernot_mnist"),
+    "papernot_cifar10": _worst_case("papernot_cifar10"),
+    "training": _training,
+    "peers": _peers,
+    "grid": _grid,
+}
+
+
+def page(found: dict[str, Any]) -> str:
+    """What was found, as Markdown."""
     lines = [
         "# One device",
         "",
-        f"{found['device']}, torch {found['torch']}, TF32 {'on' if found['tf32'] else 'off'}, commit "
-        f"{found['commit']}, {found['date']}; {sizes['train_images']:,} training images, {sizes['epochs']} epochs, "
-        f"{sizes['sources']:,} sources.",
+        f"{found['device']}, torch {found['torch']}, commit {found['commit']}, {found['date']}.",
     ]
-    if "limits" in found:
-        rates = {name: rate / 1e9 for name, rate in found["limits"].items()}
-        lines += [
-            "",
-            f"Limits: matrix product {rates['matrix_product']:,.0f} GFLOP/s, MNIST's second convolution forwards "
-            f"{rates['convolution']:,.0f} GFLOP/s, copying {rates['bandwidth']:,.0f} GB/s.",
-        ]
-    if "speed" in found:
-        lines += [
-            "",
-            "| JSMA, 56 steps a pair | pairs | seconds | of the convolution's rate |",
-            "| --- | --- | --- | --- |",
-        ]
-        for name, one in found["speed"].items():
-            share = one["operations"] / found["limits"]["convolution"]
-            lines.append(f"| {name} | {one['pairs']:,} | {one['seconds']:.2f} | {share:.0%} |")
-    if "training" in found:
-        one = found["training"]
-        lines += ["", f"Training: {one['epochs']} epochs in {one['seconds']:.1f} s, accuracy {one['accuracy']:.2%}."]
-    if "grid" in found:
-        lines += [
-            "",
-            "| T | accuracy (Fig. 8) | JSMA on probabilities (Fig. 7) | the paper | on logits | on z/T "
-            "| mean gradient below 1e-40, above 1e-3 (Fig. 9) |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
-        ]
-        for row in found["grid"]:
-            published = PUBLISHED.get(row["temperature"])
-            counts = row["amplitudes"]
-            cells = [
-                f"{row['temperature']:g}" if row["temperature"] else "none",
-                f"{row['accuracy']:.1%}",
-                f"{row['success/probabilities']:.1%}",
-                f"{published:.2%}" if published is not None else "",
-                f"{row['success/logits']:.1%}",
-                f"{row['success/scaled']:.1%}",
-                f"{counts[0]:,}, {counts[-1]:,} of {sum(counts):,}",
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
+    parts = {"limits": _limits_page, "papernot_mnist": _worst_case_page, "training": _training_page}
+    for name, write in {**parts, "peers": _peers_page, "grid": _grid_page}.items():
+        if name in found:
+            lines += ["", *write(found)]
     return "\n".join(lines) + "\n"
+
+
+def _limits_page(found: dict[str, Any]) -> list[str]:
+    rates = {name: rate / 1e12 for name, rate in found["limits"].items()}
+    return [
+        f"Limits in float32: matrix product {rates['matrix_product']:.1f} TFLOP/s; the second convolution forwards "
+        f"{rates['papernot_mnist']:.1f} (MNIST's) and {rates['papernot_cifar10']:.1f} TFLOP/s (CIFAR-10's); copying "
+        f"{rates['bandwidth']:.2f} TB/s."
+    ]
+
+
+def _worst_case_page(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "## JSMA, all 56 steps of every pair",
+        "",
+        "| architecture, output | pairs | seconds | pairs / s | features changed | of the convolution's rate |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for architecture in OUTPUTS:
+        for output, one in found.get(architecture, {}).items():
+            cells = [f"{architecture}, {output}", f"{one['pairs']:,}", f"{one['seconds']:.1f}"]
+            cells += [f"{one['pairs'] / one['seconds']:,.0f}", f"{one['changed']:.1f}"]
+            cells.append(f"{one['operations'] / found['limits'][architecture]:.0%}" if "limits" in found else "")
+            lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _training_page(found: dict[str, Any]) -> list[str]:
+    epochs, kinds = found["sizes"]["epochs"], found["training"]
+    lines = [
+        f"## A training of {epochs} epochs on MNIST, batches of 128",
+        "",
+        "| arithmetic | seconds | accuracy |",
+        "| --- | --- | --- |",
+        *(f"| {kind} | {one['seconds']:.1f} | {one['accuracy']:.2%} |" for kind, one in kinds.items()),
+        "",
+        "JSMA on the network that was trained in float32:",
+        "",
+        "| output, arithmetic | pairs | seconds | success | features changed |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    exact = kinds["float32"]
+    for output in ("probabilities", "logits"):
+        for kind in ("float32", "TF32"):
+            one = exact[f"{output}/{kind}"]
+            cells = [f"{output}, {kind}", f"{one['pairs']:,}", f"{one['seconds']:.1f}", f"{one['success']:.2%}"]
+            lines.append("| " + " | ".join([*cells, f"{one['changed']:.1f}"]) + " |")
+    agreed = [exact[f"{output}/agree"] for output in ("probabilities", "logits")]
+    lines += [
+        "",
+        f"TF32 gives the same sample for {agreed[0]['samples']:.1%} of the pairs on probabilities and "
+        f"{agreed[1]['samples']:.1%} on logits, the same success for {agreed[0]['success']:.2%} and "
+        f"{agreed[1]['success']:.2%}.",
+    ]
+    return lines
+
+
+def _peers_page(found: dict[str, Any]) -> list[str]:
+    lines = [
+        "## Peers on the same device",
+        "",
+        "| what | a second | work | features changed |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, one in found["peers"].items():
+        if "reason" in one:
+            lines.append(f"| {name} | {one['reason']} | | |")
+            continue
+        changed = f"{one['changed']:.1f}" if one["changed"] is not None else ""
+        lines.append(f"| {name} | {one['rate']:,.2f} | {one['work']:,.0f} | {changed} |")
+    return lines
+
+
+def _grid_page(found: dict[str, Any]) -> list[str]:
+    one, sizes = found["grid"], found["sizes"]
+    lines = [
+        "## The paper's grid",
+        "",
+        f"{len(sizes['temperatures'])} temperatures and the baseline, {sizes['epochs']} epochs, "
+        f"{9 * sizes['sources']:,} pairs twice for each network, in {one['seconds']['all']:.0f} s with "
+        f"{sizes['workers']} networks at once: [report](mnist/report.html), [table](mnist/sweep.csv).",
+    ]
+    for name in ("figure_7", "figure_8", "figure_9"):
+        lines += ["", f"![{name.replace('_', ' ')}](mnist/figures/{name}.png)"]
+    lines += [f"\nMissing: {name}, {reason}." for name, reason in one["missing"].items()]
+    return lines
 
 
 if __name__ == "__main__":

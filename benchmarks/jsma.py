@@ -17,19 +17,21 @@ from benchmarks.work import CLASSES, MAX_FEATURES, SHAPES, network, pairs, plain
 FLAT = 1e4
 
 
-def prepare(name: str, *, architecture: str, count: int, batch: int) -> Callable[[], dict[str, float]]:
+def prepare(
+    name: str, *, architecture: str, count: int, batch: int, device: str = "cpu"
+) -> Callable[[], dict[str, float]]:
     """The program `name` on `count` pairs, warmed up on a few of them."""
     attack = {
         "ours": lambda: _ours(architecture, batch, "logits"),
         "ours_probabilities": lambda: _ours(architecture, batch, "probabilities"),
-        "art": lambda: _art(architecture, batch),
-        "torchattacks": lambda: _torchattacks(plain_network(architecture), SHAPES[architecture]),
+        "art": lambda: _art(architecture, batch, device),
+        "torchattacks": lambda: _torchattacks(plain_network(architecture).to(device), SHAPES[architecture]),
         "torchattacks_frozen": lambda: _torchattacks(
-            plain_network(architecture).requires_grad_(False), SHAPES[architecture]
+            plain_network(architecture).to(device).requires_grad_(False), SHAPES[architecture]
         ),
         "cleverhans": lambda: _cleverhans(architecture, batch),
     }[name]()
-    images, targets = pairs(architecture, count)
+    images, targets = (each.to(device) for each in pairs(architecture, count))
     attack(images[:1], targets[:1])
 
     def run() -> dict[str, float]:
@@ -61,25 +63,26 @@ def _ours(architecture: str, batch: int, output: Any) -> Callable[[Tensor, Tenso
     return attack
 
 
-def _art(architecture: str, batch: int) -> Callable[[Tensor, Tensor], Tensor]:
+def _art(architecture: str, batch: int, device: str) -> Callable[[Tensor, Tensor], Tensor]:
     """It stops once more features than gamma D have changed: two fewer make 56 steps."""
     from art.attacks.evasion import SaliencyMapMethod
     from art.estimators.classification import PyTorchClassifier
 
     shape = SHAPES[architecture]
     classifier = PyTorchClassifier(
-        plain_network(architecture),
+        plain_network(architecture).to(device),
         torch.nn.CrossEntropyLoss(),
         shape,
         CLASSES,
         clip_values=(0.0, 1.0),
-        device_type="cpu",
+        device_type="cpu" if device == "cpu" else "gpu",
     )
     gamma = (MAX_FEATURES - 2) / np.prod(shape)
     made = SaliencyMapMethod(classifier, theta=1.0, gamma=gamma, batch_size=batch, verbose=False)
 
     def attack(images: Tensor, targets: Tensor) -> Tensor:
-        return torch.from_numpy(made.generate(images.numpy(), np.eye(CLASSES)[targets.numpy()]))
+        shown, wanted = images.cpu().numpy(), np.eye(CLASSES)[targets.cpu().numpy()]
+        return torch.from_numpy(made.generate(shown, wanted)).to(images.device)
 
     return attack
 

@@ -19,12 +19,17 @@ from defensive_distillation.training import train
 BATCH, RATE, MOMENTUM = 128, 0.1, 0.5
 
 
-def prepare(name: str, *, architecture: str, count: int) -> Callable[[], dict[str, float]]:
+def prepare(name: str, *, architecture: str, count: int, device: str = "cpu") -> Callable[[], dict[str, float]]:
     """The loop `name` over `count` random images, warmed up on two batches."""
     generator = torch.Generator().manual_seed(2)
     images = torch.randint(0, 256, (count, *SHAPES[architecture]), dtype=torch.uint8, generator=generator)
     labels = torch.eye(CLASSES)[torch.arange(count) % CLASSES]
-    loop = {"ours": _ours, "bare": _bare, "plain": _plain, "lightning": _lightning}[name](architecture)
+    loop = {
+        "ours": lambda: _ours(architecture),
+        "bare": lambda: _bare(architecture),
+        "plain": lambda: _plain(architecture, device),
+        "lightning": lambda: _lightning(architecture, device),
+    }[name]()
     loop(images[: 2 * BATCH], labels[: 2 * BATCH])
     steps = _Steps()
 
@@ -80,13 +85,14 @@ def _bare(architecture: str) -> Callable[[Tensor, Tensor], None]:
     return loop
 
 
-def _plain(architecture: str) -> Callable[[Tensor, Tensor], None]:
+def _plain(architecture: str, device: str) -> Callable[[Tensor, Tensor], None]:
     """The loop of PyTorch's tutorials: DataLoader, its own layers, as they come."""
-    model = plain(build(architecture, CLASSES, SHAPES[architecture]))
+    model = plain(build(architecture, CLASSES, SHAPES[architecture])).to(device)
     optimiser = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM)
 
     def loop(images: Tensor, labels: Tensor) -> None:
-        for x, y in _loader(images, labels):
+        for batch in _loader(images, labels):
+            x, y = (each.to(device) for each in batch)
             optimiser.zero_grad()
             loss = nn.functional.cross_entropy(model(x) / 20.0, y)
             loss.backward()
@@ -95,7 +101,7 @@ def _plain(architecture: str) -> Callable[[Tensor, Tensor], None]:
     return loop
 
 
-def _lightning(architecture: str) -> Callable[[Tensor, Tensor], None]:
+def _lightning(architecture: str, device: str) -> Callable[[Tensor, Tensor], None]:
     import logging
 
     import lightning
@@ -122,7 +128,9 @@ def _lightning(architecture: str) -> Callable[[Tensor, Tensor], None]:
     module = Module()
 
     def loop(images: Tensor, labels: Tensor) -> None:
-        lightning.Trainer(max_epochs=1, accelerator="cpu", **quiet).fit(module, _loader(images, labels))
+        lightning.Trainer(max_epochs=1, accelerator="cpu" if device == "cpu" else "gpu", **quiet).fit(
+            module, _loader(images, labels)
+        )
 
     return loop
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,6 +106,7 @@ class Watch(TorchDispatchMode):
     """Refuses every operator whose result the host would have to wait for, and keeps the shapes of all others."""
 
     WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal", "_to_copy")
+    WAITING += ("scalar_tensor",)  # a number given to where, which is copied to the device
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +149,9 @@ def test_steps_between_two_looks_ask_for_no_result_and_change_no_shape(options: 
 
 def test_the_watch_notices_what_makes_the_host_wait() -> None:
     x = torch.rand(4)
-    for ask in (lambda: bool((x > 0).any()), lambda: x[x > 0.5], lambda: x.nonzero(), lambda: float(x.sum())):
+    asked: list[Callable[[], object]] = [lambda: bool((x > 0).any()), lambda: x[x > 0.5], lambda: x.nonzero()]
+    asked += [lambda: float(x.sum()), lambda: torch.where(x > 0.5, x, 0.0)]
+    for ask in asked:
         with pytest.raises(AssertionError, match="makes the host wait"), Watch():
             ask()
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from defensive_distillation.errors import ConfigurationError
+from defensive_distillation.fused import fused
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -54,10 +55,12 @@ def keep_memory() -> None:
 
 
 def on(device: torch.device, model: nn.Module) -> nn.Module:
-    """`model`, moved to the device and laid out in memory as its convolutions run fastest there.
+    """`model`, moved to the device, in the form that runs fastest there; parameters keep their names.
 
-    On a CPU that is channels last: the same arithmetic in a quarter less time. On a GPU it stays as it is.
+    On a CPU its tensors lie channels last: the same arithmetic in a quarter less time. On an NVIDIA GPU convolutions
+    and what follows them are fused.
     """
     if device.type == "cpu":
         return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-    return model.to(device)
+    model = model.to(device)
+    return fused(model) if device.type == "cuda" else model

@@ -243,8 +243,16 @@ class AttackConfig(ComputeConfig):
         min_length=1,
         description="Confidences κ, rising, at which transfer crafts its samples on the undistilled model.",
     )
-    batch_size: int = Field(128, ge=1, description="Samples attacked at once.")
-    part_size: int = Field(2_000, ge=1, description="Samples between two saves; a killed attack goes on from the last.")
+    batch_size: int | None = Field(
+        None, ge=1, description="Samples attacked at once; none: 128 on a CPU, on a GPU as many as keep it busy."
+    )
+    part_size: int | None = Field(
+        None,
+        ge=1,
+        description=(
+            "Samples between two saves; a killed attack goes on from the last. None: 2,000 on a CPU, 100,000 on a GPU."
+        ),
+    )
     shards: int = Field(
         1, ge=1, description="Equal shares of the samples, each attacked by a task of its own; they change no result."
     )

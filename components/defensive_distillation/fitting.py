@@ -46,7 +46,7 @@ def fit(
     )
     scale_output_layer(model, dataset.num_classes, config.temperature**config.output_gain_exponent)
     history, velocity = _restore(task, model)
-    compute.on(device, model)
+    model = compute.on(device, model)
     images, labels = dataset.train_images.to(device), targets.to(device)
     task.progress.update(len(history), config.epochs, "epochs")
     log = EpochLog(task.tracker, task.label, prefix(task))

@@ -151,7 +151,7 @@ class Stage(Generic[C]):
                         self._record(task, here, tracker)
             except Exception as error:
                 task.progress.failed(first_line(error), getattr(error, "exit_code", 1))
-                if isinstance(error, MemoryError):
+                if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
                     raise DefensiveDistillationError(f"{name}: out of memory; try a smaller batch_size") from error
                 raise
             task.progress.finished(artifact.location, watch.seconds)

@@ -52,7 +52,7 @@ class Run:
         classes: Tensor,
         *,
         seeds: Tensor,
-        batch_size: int,
+        batch_size: int | None,
         on_finished: Callable[[int], None],
     ) -> list[AttackResult]:
         """The result at each level, or the one that there is.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.cuda_graph import repeated
 from defensive_distillation.distillation import soft_cross_entropy
 from defensive_distillation.models import as_input
 
@@ -76,47 +77,71 @@ def train(
             # laid out in memory as the parameter is: the fused step goes through both from end to end
             buffer = torch.empty_like(parameter, requires_grad=False).copy_(velocity[name])
             optimiser.state[parameter]["momentum_buffer"] = buffer
+    step = _Step(model, optimiser, images, targets, temperature, mixed_precision)
+    rates: tuple[float, float] | None = None
     for epoch in range(finished_epochs + 1, epochs + 1):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule(learning_rate, decay, decay_epochs, epoch)
-            group["momentum"] = schedule(momentum, decay, decay_epochs, epoch)
+        now = schedule(learning_rate, decay, decay_epochs, epoch), schedule(momentum, decay, decay_epochs, epoch)
+        if now != rates:
+            rates = now
+            for group in optimiser.param_groups:
+                group["lr"], group["momentum"] = rates
+            descend = repeated(step, model, images.device)  # which holds the rates
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             torch.manual_seed(seed + epoch)
-            loss, accuracy = _train_epoch(
-                model, optimiser, images, targets, temperature, batch_size, mixed_precision, on_batch
-            )
+            order = torch.randperm(len(images)).to(images.device)
+            model.train()
+            loss, accuracy = _epoch(step, descend, order, batch_size, on_batch)
         buffers = {name: optimiser.state[p].get("momentum_buffer") for name, p in parameters.items()}
         yield EpochResult(epoch, loss, accuracy), {name: b for name, b in buffers.items() if b is not None}
 
 
-def _train_epoch(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    images: Tensor,
-    targets: Tensor,
-    temperature: float,
+class _Step:
+    """A step of descent on the images of a batch, and on the device the sums of what came of all steps."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        images: Tensor,
+        targets: Tensor,
+        temperature: float,
+        mixed_precision: bool,
+    ) -> None:
+        self.loss = torch.zeros((), device=images.device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=images.device)
+        self._model, self._optimiser, self._images, self._targets = model, optimiser, images, targets
+        self._temperature, self._mixed_precision = temperature, mixed_precision
+
+    def __call__(self, batch: Tensor) -> None:
+        """`batch`: indices of images (B,), on the device."""
+        images, targets = as_input(self._images[batch]), self._targets[batch]
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self._mixed_precision):
+            logits = self._model(images)
+        logits = logits.to(targets.dtype)
+        loss = soft_cross_entropy(logits, targets, self._temperature)
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimiser.step()
+        self.loss += loss.detach() * len(batch)
+        self.correct += (logits.detach().argmax(1) == targets.argmax(1)).sum()
+
+
+def _epoch(
+    step: _Step,
+    descend: Callable[[Tensor], None],
+    order: Tensor,
     batch_size: int,
-    mixed_precision: bool,
     on_batch: Callable[[int, int], None] | None,
 ) -> tuple[float, float]:
-    """One pass; the mean loss and the accuracy of the batches as they were met."""
-    model.train()
-    batches = torch.randperm(len(images)).to(images.device).split(batch_size)
+    """One pass in `order`; the mean loss and the accuracy of the batches as they were met."""
+    batches = order.split(batch_size)
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         batches = batches[:-1]  # batch normalisation cannot train on a single image
-    count = sum(len(batch) for batch in batches)
-    total_loss = torch.zeros((), device=images.device)
-    correct = torch.zeros((), dtype=torch.int64, device=images.device)
+    step.loss.zero_()
+    step.correct.zero_()
     for number, batch in enumerate(batches, start=1):
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed_precision):
-            logits = model(as_input(images[batch]))
-        logits, labels = logits.to(targets.dtype), targets[batch]
-        loss = soft_cross_entropy(logits, labels, temperature)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        total_loss += loss.detach() * len(batch)
-        correct += (logits.detach().argmax(1) == labels.argmax(1)).sum()
+        descend(batch)
         if on_batch:
             on_batch(number, len(batches))
-    return float(total_loss / count), float(correct / count)
+    count = sum(len(batch) for batch in batches)
+    return float(step.loss / count), float(step.correct / count)

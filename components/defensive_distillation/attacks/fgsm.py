@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, logits_of, reached, require_attackable
+from defensive_distillation.attacks.network import logits_of, reached, require_attackable, samples_at_once
 from defensive_distillation.attacks.objective import Loss, descent, require_ball
 from defensive_distillation.attacks.result import AttackResult, StopReason
 
@@ -36,7 +36,7 @@ def fgsm(
         loss: cross_entropy of the softmax at `temperature`, or the margin of the logits.
         temperature: T of the softmax; without meaning for the margin.
         clip: the box (lo, hi).
-        batch_size: samples in the network at once; None means 128.
+        batch_size: samples in the network at once; None means 128 on a CPU, and elsewhere up to 4,096.
         on_finished: called with the number of samples that have ended, whenever it grows.
 
     Returns:
@@ -49,8 +49,8 @@ def fgsm(
     require_ball(epsilon, loss, temperature)
     parts: list[AttackResult] = []
     for batch, classes in zip(
-        images.detach().split(batch_size or DEFAULT_BATCH_SIZE),
-        labels.split(batch_size or DEFAULT_BATCH_SIZE),
+        images.detach().split(samples_at_once(batch_size, images)),
+        labels.split(samples_at_once(batch_size, images)),
         strict=True,
     ):
         at_start, gradient = descent(model, batch, classes, targeted=targeted, loss=loss, temperature=temperature)

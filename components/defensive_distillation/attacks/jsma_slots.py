@@ -2,11 +2,12 @@
 
 A GPU is told what to do long before it does it, as long as nobody asks for a result. So every slot takes its step
 whether it ends or not, and one that has ended takes the next sample by an index that is computed on the device. The
-host looks only at every `INTERVAL`-th step.
+host looks only at every `INTERVAL`-th step. The steps in between are recorded once and replayed.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from defensive_distillation.attacks.network import reached as goal_reached
 from defensive_distillation.attacks.pair_search import best_pair_of_few
 from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.attacks.saliency import MOVES, moved, preferred_pair, saliency, search_domain, verdicts
+from defensive_distillation.cuda_graph import repeated
 
 INTERVAL = 8  # steps between two looks
 
@@ -74,19 +76,23 @@ class Slots:
         reason = verdicts(x, self.source[rows], pair, valid, reached, alpha, beta, allowed, climb.max_features)
         # a logit that is not finite ends nothing: the next step that is looked at says so
         known = (known | reached) & logits.isfinite().all(dim=1)
-        self.spent[rows] += torch.where(known, 1 if beta is None else 2, 0)
+        self.spent[rows] += known * (1 if beta is None else 2)
         moving = known & (reason == MOVES)
         self.x[rows] = torch.where(moving[:, None], moved(x, pair, climb.theta, climb.clip), x)
         ended = known & (reason != MOVES) & (rows < self.count)
         self.reason[rows] = torch.where(ended, reason, self.reason[rows])
         following = (self.waiting + ended.cumsum(0) - 1).clamp(max=self.count)
-        self.rows = torch.where(ended, following, rows)
-        self.waiting = self.waiting + ended.sum()
+        # in place, as everything above: a recorded step knows its tensors by their addresses
+        rows.copy_(torch.where(ended, following, rows))
+        self.waiting += ended.sum()
 
     def look(self) -> int:
-        """How many samples have ended; slots that are idle for good are given up."""
+        """How many samples have ended."""
+        return min(int(self.waiting), self.count) - int((self.rows < self.count).sum())
+
+    def give_up_idle(self) -> None:
+        """Leaves the slots that are idle for good, in another shape."""
         self.rows = self.rows[self.rows < self.count]
-        return min(int(self.waiting), self.count) - len(self.rows)
 
     def result(self) -> AttackResult:
         """Of all samples, once all have ended."""
@@ -107,12 +113,20 @@ def climb_in_slots(
     interval: int = INTERVAL,
 ) -> AttackResult:
     """Towards `targets`, until they are reached, or `labels`, if given, are left."""
-    slots, before = Slots(model, images, targets, labels, climb, size), 0
-    while before < len(images):
-        for number in range(interval):
-            slots.step(looked_at=number == 0)
-        ended = slots.look()
+    slots, ended = Slots(model, images, targets, labels, climb, size), 0
+    step = _between_looks(slots)
+    while ended < len(images):
+        slots.step(looked_at=True)
+        for _ in range(interval - 1):
+            step()
+        before, ended = ended, slots.look()
         if on_finished and ended > before:
             on_finished(ended)
-        before = ended
+        if 2 * (len(images) - ended) <= len(slots.rows):  # half of them idle
+            slots.give_up_idle()
+            step = _between_looks(slots)
     return slots.result()
+
+
+def _between_looks(slots: Slots) -> Callable[[], None]:
+    return repeated(functools.partial(slots.step, looked_at=False), slots.model, slots.images.device)

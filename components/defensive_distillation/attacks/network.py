@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from defensive_distillation.errors import InputError
 
-DEFAULT_BATCH_SIZE = 128
+_SAMPLES_ON_CPU = 128
+_SAMPLES, _FEATURES = 4096, 2**23  # at most, elsewhere: they fill a large GPU with the paper's networks
 _ROUNDING = 1e-5  # by which the probabilities of a sample may miss a sum of 1
 
 
@@ -46,8 +47,15 @@ def require_attackable(
         raise InputError(f"images: expected values within [{low}, {high}], got {images.min():g} to {images.max():g}")
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size: expected at least 1, got {batch_size}")
-    first = slice(0, batch_size or DEFAULT_BATCH_SIZE)
+    first = slice(0, samples_at_once(batch_size, images))
     _require_logits(model, images[first], classes[first])
+
+
+def samples_at_once(batch_size: int | None, images: Tensor) -> int:
+    """`batch_size`, or without it as many of the images (N, C, H, W) as keep their device busy."""
+    if batch_size is not None:
+        return batch_size
+    return _SAMPLES_ON_CPU if images.device.type == "cpu" else min(_SAMPLES, max(1, _FEATURES // images[0].numel()))
 
 
 def logits_of(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ def best_pair_of_few(
     promising = _promising(gain, drop, allowed)
     places = torch.arange(promising.shape[1], device=promising.device, dtype=gain.dtype)
     # the first of them, in their order; as few as there are features at most
-    earliest = torch.where(promising, -places, -torch.inf).topk(min(few, len(places)), dim=1)
+    earliest = _only(promising, -places).topk(min(few, len(places)), dim=1)
     present, features = earliest.values.isfinite(), earliest.indices
     p, q, value = _best_of_all(gain.gather(1, features), drop.gather(1, features), present)
     p, q = features.gather(1, p[:, None]).squeeze(1), features.gather(1, q[:, None]).squeeze(1)
@@ -71,7 +71,7 @@ def best_pair_of_few(
 
 def largest_pair(alpha: Tensor, allowed: Tensor, *, increase: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """`best_pair` where β = -α, as on probabilities, which sum to 1: simply the two largest α."""
-    gain = torch.where(allowed, alpha if increase else -alpha, -torch.inf)
+    gain = _only(allowed, alpha if increase else -alpha)
     top, features = gain.topk(2, dim=1)
     p, q = features.min(dim=1).values, features.max(dim=1).values
     return p, q, top.sum(dim=1) > 0
@@ -82,7 +82,7 @@ def _promising(gain: Tensor, drop: Tensor, allowed: Tensor) -> Tensor:
     most_gain, most_drop = _most(gain, allowed), _most(drop, allowed)
     gains, drops = gain + most_gain, drop + most_drop  # the most that a pair with this feature can have
     keep = allowed & (gains > 0) & (drops > 0)
-    most = torch.where(keep, gains * drops, -1.0)
+    most = _only(keep, gains * drops, -1.0)
     slope = _slope(most_drop, most_gain)
     weight = _weight(gain, drop, keep, slope)
     good = min(_GOOD, gain.shape[1])
@@ -95,25 +95,30 @@ def _heavy(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
     """The same of features whose gain and drop oppose each other, so that hardly a pair has both: from more of them."""
     # what no feature has alone no pair has: a sum's sign survives its rounding
     present = present & (_most(gain + drop, present) > 0)
-    spread = [torch.where(present, part, 0.0).square().sum(dim=1, keepdim=True).sqrt() for part in (drop, gain)]
+    spread = [_only(present, part, 0.0).square().sum(dim=1, keepdim=True).sqrt() for part in (drop, gain)]
     slope = _slope(*spread)
     weight = _weight(gain, drop, present, slope)
     value, better_slope = _best_of_some(gain, drop, present, weight.topk(min(_MANY, gain.shape[1]), dim=1).indices)
     return _without_light(gain, drop, present, value, slope, better_slope)
 
 
+def _only(mask: Tensor, values: Tensor, otherwise: float = -torch.inf) -> Tensor:
+    """`values` under the mask. A number given to torch.where would be copied to the device, which waits for it."""
+    return torch.where(mask, values, values.new_full((), otherwise))
+
+
 def _most(values: Tensor, present: Tensor) -> Tensor:
-    return torch.where(present, values, -torch.inf).amax(dim=1, keepdim=True)
+    return _only(present, values).amax(dim=1, keepdim=True)
 
 
 def _weight(gain: Tensor, drop: Tensor, present: Tensor, slope: Tensor) -> Tensor:
-    return torch.where(present, slope * gain + drop / slope, -torch.inf)
+    return _only(present, slope * gain + drop / slope)
 
 
 def _slope(drop: Tensor, gain: Tensor) -> Tensor:
     """The λ at which the bound is tight for a pair with these sums; 1 where there is no such pair."""
     slope = (drop / gain).sqrt()
-    return torch.where((drop > 0) & (gain > 0) & slope.isfinite() & (slope > 0), slope, 1.0)
+    return _only((drop > 0) & (gain > 0) & slope.isfinite() & (slope > 0), slope, 1.0)
 
 
 def _best_of_some(gain: Tensor, drop: Tensor, present: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,8 +147,8 @@ def _without_light(gain: Tensor, drop: Tensor, present: Tensor, value: Tensor, *
 
 def _undominated(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
     """Features of the first two Pareto layers of those present, (N, M) bool."""
-    order = torch.where(present, gain, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    height = torch.where(present, drop, -torch.inf).gather(1, order)
+    order = _only(present, gain).argsort(dim=1, descending=True, stable=True)
+    height = _only(present, drop).gather(1, order)
     highest = height.cummax(dim=1).values
     # the second highest so far: the old one, or the lesser of the newcomer and the old highest
     before = torch.nn.functional.pad(highest, (1, 0), value=-torch.inf)[:, :-1]
@@ -175,7 +180,7 @@ def _best_of_all(gain: Tensor, drop: Tensor, present: Tensor) -> tuple[Tensor, T
         drops = drop[:, rows, None] + drop[:, None, :]
         pairs = (present[:, rows, None] & present[:, None, :]).triu(1 + start) & (gains > 0) & (drops > 0)
         # a product of two tiny sums may underflow to 0, which is still better than no pair
-        score, position = torch.where(pairs, gains * drops, -1.0).flatten(1).max(dim=1)
+        score, position = _only(pairs, gains * drops, -1.0).flatten(1).max(dim=1)
         better = score > value
         value = torch.where(better, score, value)
         p = torch.where(better, start + position // width, p)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, logits_of, reached, require_attackable
+from defensive_distillation.attacks.network import logits_of, reached, require_attackable, samples_at_once
 from defensive_distillation.attacks.objective import Loss, descent, require_ball
 from defensive_distillation.attacks.randomness import require_seeds, uniform
 from defensive_distillation.attacks.result import AttackResult, StopReason
@@ -50,7 +50,7 @@ def pgd(
         temperature: T of the softmax; without meaning for the margin.
         clip: the box (lo, hi).
         seeds: (N,) int64, of the random starts, one a sample; None means 0, 1, ….
-        batch_size: samples in the network at once; None means 128.
+        batch_size: samples in the network at once; None means 128 on a CPU, and elsewhere up to 4,096.
         on_finished: called with the number of samples that have ended, whenever it grows.
 
     Returns:
@@ -66,7 +66,7 @@ def pgd(
             raise InputError(f"{name}: expected at least 1, got {value}")
     if step_size is not None and not step_size > 0:
         raise InputError(f"step_size: expected a number above 0, got {step_size}")
-    size = batch_size or DEFAULT_BATCH_SIZE
+    size = samples_at_once(batch_size, images)
     seeds = require_seeds(seeds, len(images))
     parts: list[AttackResult] = []
     for batch, classes, own in zip(images.detach().split(size), labels.split(size), seeds.split(size), strict=True):

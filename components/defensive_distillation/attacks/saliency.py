@@ -74,10 +74,12 @@ def verdicts(
     changed = x != source
     would_change = changed.sum(1) + (~changed.gather(1, pair)).sum(1)
     flat = ((alpha == 0) if beta is None else (alpha == 0) & (beta == 0)) | ~allowed
-    reason = torch.where(would_change > max_features, int(StopReason.BUDGET), MOVES)
-    reason = torch.where(valid, reason, int(StopReason.NO_PAIR))
-    reason = torch.where(~valid & flat.all(1) & allowed.any(1), int(StopReason.ZERO_GRADIENT), reason)
-    return torch.where(reached, int(StopReason.SUCCESS), reason).to(torch.int8)
+    # not by torch.where: a number given to it is copied to the device, which waits for it
+    reason = torch.full_like(would_change, MOVES, dtype=torch.int8)
+    reason.masked_fill_(would_change > max_features, int(StopReason.BUDGET))
+    reason.masked_fill_(~valid, int(StopReason.NO_PAIR))
+    reason.masked_fill_(~valid & flat.all(1) & allowed.any(1), int(StopReason.ZERO_GRADIENT))
+    return reason.masked_fill_(reached, int(StopReason.SUCCESS))
 
 
 def moved(x: Tensor, pair: Tensor, theta: float, clip: tuple[float, float]) -> Tensor:

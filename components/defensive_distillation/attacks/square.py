@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation.attacks.network import (
-    DEFAULT_BATCH_SIZE,
     logits_of,
     margin,
     reached,
     require_attackable,
+    samples_at_once,
 )
 from defensive_distillation.attacks.objective import require_ball
 from defensive_distillation.attacks.randomness import random_signs, require_seeds, uniform
@@ -55,7 +55,7 @@ def square(
         targeted: whether `labels` are to be reached, or left.
         clip: the box (lo, hi).
         seeds: (N,) int64, one a sample; None means 0, 1, ….
-        batch_size: samples in the network at once; None means 128.
+        batch_size: samples in the network at once; None means 128 on a CPU, and elsewhere up to 4,096.
         on_finished: called with the number of samples that have ended, whenever it grows.
 
     Returns:
@@ -70,7 +70,7 @@ def square(
         raise InputError(f"queries: expected at least 1, got {queries}")
     if not 0 < initial_share <= 1:
         raise InputError(f"initial_share: expected above 0 and at most 1, got {initial_share}")
-    size = batch_size or DEFAULT_BATCH_SIZE
+    size = samples_at_once(batch_size, images)
     seeds = require_seeds(seeds, len(images))
     parts: list[AttackResult] = []
     for batch, classes, own in zip(images.detach().split(size), labels.split(size), seeds.split(size), strict=True):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation.attacks.carlini_wagner import carlini_wagner
-from defensive_distillation.attacks.network import DEFAULT_BATCH_SIZE, logits_of, reached, require_attackable
+from defensive_distillation.attacks.network import logits_of, reached, require_attackable, samples_at_once
 from defensive_distillation.attacks.result import AttackResult, StopReason
 
 
@@ -44,7 +44,7 @@ def transfer(
         constant_factor: what it is multiplied by.
         targeted: whether `labels` are to be reached, or left.
         clip: the box (lo, hi).
-        batch_size: samples in the network at once; None means 128.
+        batch_size: samples in the network at once; None means 128 on a CPU, and elsewhere up to 4,096.
         on_finished: called with the number of samples that have ended, whenever it grows.
 
     Returns:
@@ -57,7 +57,7 @@ def transfer(
     """
     for network in (model, surrogate):
         require_attackable(network, images, labels, clip, batch_size)
-    size = batch_size or DEFAULT_BATCH_SIZE
+    size = samples_at_once(batch_size, images)
     images = images.detach()
     success = _fooled(model, images, labels, size, targeted=targeted)
     adversarial, spent = images.clone(), torch.zeros_like(labels)

@@ -20,6 +20,9 @@ from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
 from defensive_distillation.suite import Run, pairs, runs
 
+# samples between two saves: minutes of work on a core, seconds on a GPU, where they must be held at once
+PART_ON_CPU, PART, PART_FEATURES = 2_000, 100_000, 2**28
+
 
 def run(
     config: AttackConfig,
@@ -99,10 +102,12 @@ def _attack(
     config, parts = task.config, []
     seed = seeds.derive(config.seed, "attack")
     sources, targets = _pairs(task, run, dataset)
-    for start in range(0, len(sources), config.part_size):
-        rows = slice(start, start + config.part_size)
+    size = config.part_size or _part_size(device, dataset)
+    for start in range(0, len(sources), size):
+        rows = slice(start, start + size)
         source, target = sources[rows], targets[rows]
-        name = f"{run.name.replace('/', '-')}-{start:08d}.safetensors"
+        # named by both ends: it may go on elsewhere, in parts of another size
+        name = f"{run.name.replace('/', '-')}-{start:08d}-{start + len(source):08d}.safetensors"
         saved = task.work.read(name)
         if saved is None:
             done = before + start
@@ -121,6 +126,10 @@ def _attack(
         parts.append(part)
         task.progress.update(before + start + len(source), total, "samples")
     return codecs.join_attacks(parts)
+
+
+def _part_size(device: torch.device, dataset: Dataset) -> int:
+    return PART_ON_CPU if device.type == "cpu" else min(PART, max(1, PART_FEATURES // dataset.test_images[0].numel()))
 
 
 def _summary(run: Run, found: StoredAttack) -> dict[str, Any]:
