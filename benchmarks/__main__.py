@@ -145,7 +145,7 @@ def _training(limits: machine.Limits, rounds: int) -> str:
         outcomes = race([Entry(title, "training", name, settings) for name, title in names.items()], rounds)
         extra = [("outside", "outside the passes and the step", ".1%")]
         parts += ["", f"### {TITLES[architecture]} architecture", "", race_table(outcomes, "images", extra), ""]
-        parts.append(f"Ours reaches {ratio(*outcomes[:2]):.0%} of the bare loop's rate.")
+        parts.append(f"Ours reaches {ratio(outcomes[0], outcomes[1]):.0%} of the bare loop's rate.")
     return "\n".join(parts)
 
 
@@ -203,7 +203,8 @@ def _changes(limits: machine.Limits, rounds: int) -> str:
         title = {"jsma": "JSMA", "training": "Training"}[kind]
         parts += ["", f"### {title}", "", table(["", f"{unit} / CPU s", "of the first"], rows)]
         ends = [Entry(name, "changes", name, {"kind": kind, "profiled": True}) for name in (names[0], names[-1])]
-        parts += ["", profile_table(*race(ends, 1))]
+        before, after = race(ends, 1)
+        parts += ["", profile_table(before, after)]
     return "\n".join(parts)
 
 

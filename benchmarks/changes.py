@@ -52,8 +52,10 @@ def _model(name: str) -> nn.Module:
     made = plain(ours)
     assert isinstance(made, nn.Sequential)
     if name == "first":
-        first = InputConvolution(SHAPES[ARCHITECTURE][0], made[0].out_channels, 3)
-        first.load_state_dict(made[0].state_dict())
+        library = made[0]
+        assert isinstance(library, nn.Conv2d)
+        first = InputConvolution(SHAPES[ARCHITECTURE][0], library.out_channels, 3)
+        first.load_state_dict(library.state_dict())
         made[0] = first
     return made if name == "own" else compute.on(torch.device("cpu"), made)
 

@@ -12,8 +12,9 @@ import json
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,21 +44,52 @@ KINDS = {  # of arithmetic: TF32 in products and convolutions, passes in bfloat1
 
 
 @dataclass(frozen=True)
-class Plan:
+class Sizes:
     """How much of it."""
 
-    device: torch.device
-    threads: int
     pairs: int
     epochs: int
     train_images: int
     test_images: int
     sources: int
     temperatures: tuple[float, ...]
-    kinds: list[str]  # of arithmetic, float32 first
-    peer_pairs: dict[str, int]
+    peer_pairs: dict[str, int]  # by peer
     peer_images: int
-    workers: int
+    workers: int  # networks of the grid at once
+
+
+FULL = Sizes(
+    pairs=90_000,
+    epochs=50,
+    train_images=60_000,
+    test_images=10_000,
+    sources=10_000,
+    temperatures=(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 100.0),
+    peer_pairs={"torchattacks": 2, "art": 64},
+    peer_images=12_800,
+    workers=3,
+)
+SMALL = Sizes(
+    pairs=36,
+    epochs=3,
+    train_images=2_000,
+    test_images=500,
+    sources=5,
+    temperatures=(1.0, 20.0),
+    peer_pairs={"torchattacks": 1, "art": 4},
+    peer_images=640,
+    workers=2,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and where."""
+
+    sizes: Sizes
+    device: torch.device
+    threads: int
+    kinds: list[str]  # of arithmetic, float32 first
     limit: float  # seconds for the grid
     work: Path
     data_root: Path
@@ -73,29 +105,8 @@ class Mnist:
     test_labels: Tensor
 
 
-FULL: dict[str, Any] = {
-    "pairs": {
-        "papernot_mnist/probabilities": 90_000,
-        "papernot_mnist/logits": 90_000,
-        "papernot_cifar10/logits": 90_000,
-    },
-    **{"epochs": 50, "train_images": 60_000, "test_images": 10_000, "sources": 10_000},
-    "temperatures": (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 100.0),
-    "peer_pairs": {"torchattacks": 2, "art": 64},
-    "peer_images": 12_800,
-    "workers": 3,
-}
-SMALL: dict[str, Any] = {
-    **{"pairs": 36, "epochs": 3, "train_images": 2_000, "test_images": 500, "sources": 5},
-    "temperatures": (1.0, 20.0),
-    "peer_pairs": {"torchattacks": 1, "art": 4},
-    "peer_images": 640,
-    "workers": 2,
-}
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Measures and writes."""
+def main(arguments: Sequence[str]) -> int:
+    """Measures and writes; 1 if a part failed, which does not keep the others from being measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.device", description=__doc__)
     parser.add_argument("--mnist", type=Path, required=True, help="folder that holds MNIST/raw as torchvision has it")
     parser.add_argument("--output", type=Path, default=Path("docs/results"), help="folder (default docs/results)")
@@ -110,11 +121,14 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     threads = 1 if options.small else 4
     device = compute.device(options.device, threads)
-    sizes = {**(SMALL if options.small else FULL), **({"pairs": options.pairs} if options.pairs else {})}
+    sizes = SMALL if options.small else FULL
+    sizes = replace(sizes, pairs=options.pairs or sizes.pairs)
     kinds = options.arithmetic or (list(KINDS) if device.type == "cuda" else ["float32"])
-    where = {"work": options.work, "data_root": options.mnist}
-    plan = Plan(device=device, threads=threads, limit=options.limit, kinds=kinds, **sizes, **where)
-    data = _mnist(plan)
+    plan = Plan(sizes, device, threads, kinds, options.limit, options.work, options.mnist)
+    try:
+        data = _mnist(plan)
+    except OSError as error:
+        parser.error(f"--mnist: expected a folder with the files of MNIST in MNIST/raw, got {error}")
     options.output.mkdir(parents=True, exist_ok=True)
     kept = options.output / "device.json"
     found: dict[str, Any] = json.loads(kept.read_text()) if options.only and kept.exists() else {}
@@ -123,17 +137,25 @@ def main(arguments: Sequence[str]) -> None:
         "torch": torch.__version__,
         "commit": options.commit,
         "date": time.strftime("%Y-%m-%d"),
-        "sizes": sizes,
+        "sizes": asdict(sizes),
     }
+    failed = False
     for name in options.only or PARTS:
         print(f"{name} …", file=sys.stderr, flush=True)
-        found[name] = PARTS[name](plan, data)
-        compute.device(options.device, threads)  # as it was
+        try:
+            found[name] = PARTS[name](plan, data)
+        except Exception:
+            failed = True
+            traceback.print_exc()
+            continue
+        finally:
+            compute.device(options.device, threads)  # as it was
+        if name == "grid":
+            shutil.copytree(found[name].pop("report"), options.output / "mnist", dirs_exist_ok=True)
         kept.write_text(json.dumps(found, indent=1) + "\n")
         (options.output / "device.md").write_text(page(found))
-    if "grid" in (options.only or PARTS):
-        shutil.copytree(found["grid"]["report"], options.output / "mnist", dirs_exist_ok=True)
     print(page(found))
+    return int(failed)
 
 
 def _limits(plan: Plan, _: Mnist) -> dict[str, float]:
@@ -165,10 +187,10 @@ def _worst_case(architecture: str) -> Callable[[Plan, Mnist], dict[str, Any]]:
     def part(plan: Plan, _: Mnist) -> dict[str, Any]:
         found: dict[str, Any] = {}
         model = compute.on(plan.device, network(architecture)).requires_grad_(False)
-        images, targets = (each.to(plan.device) for each in pairs(architecture, plan.pairs))
+        images, targets = (each.to(plan.device) for each in pairs(architecture, plan.sizes.pairs))
         for output, passes in OUTPUTS[architecture].items():
             one = _jsma(plan, model, images, targets, output, jsma.FLAT if output == "probabilities" else 1.0)
-            rate = passes * operations(architecture) * (STEPS + 1) * plan.pairs / one["seconds"]
+            rate = passes * operations(architecture) * (STEPS + 1) * plan.sizes.pairs / one["seconds"]
             found[output] = {**_figures(one), "operations": rate}
         return found
 
@@ -178,8 +200,8 @@ def _worst_case(architecture: str) -> Callable[[Plan, Mnist], dict[str, Any]]:
 def _training(plan: Plan, data: Mnist) -> dict[str, Any]:
     """The baseline by each kind of arithmetic, and JSMA on it: what TF32 changes."""
     found: dict[str, Any] = {}
-    images = as_input(data.test_images[: plan.sources])
-    labels = data.test_labels[: plan.sources]
+    images = as_input(data.test_images[: plan.sizes.sources])
+    labels = data.test_labels[: plan.sizes.sources]
     targets = torch.arange(10, device=plan.device).expand(len(labels), -1)
     others = targets != labels[:, None]
     shown, wanted = images.repeat_interleave(9, dim=0), targets[others]
@@ -241,11 +263,11 @@ def _peers(plan: Plan, _: Mnist) -> dict[str, Any]:
     name = str(plan.device)
     found: dict[str, Any] = {}
     for architecture in ("papernot_mnist", "papernot_cifar10"):
-        for peer, count in plan.peer_pairs.items():
+        for peer, count in plan.sizes.peer_pairs.items():
             settings = {"architecture": architecture, "count": count, "batch": count, "device": name}
             found[f"{architecture}/{peer}"] = _peer(plan, jsma.prepare, peer, settings)
     for peer in ("plain", "lightning"):
-        settings = {"architecture": "papernot_mnist", "count": plan.peer_images, "device": name}
+        settings = {"architecture": "papernot_mnist", "count": plan.sizes.peer_images, "device": name}
         found[f"training/{peer}"] = _peer(plan, training.prepare, peer, settings)
     return found
 
@@ -266,19 +288,24 @@ def _peer(plan: Plan, prepare: Callable[..., Any], name: str, settings: dict[str
 def paper_grid(plan: Plan) -> ExperimentConfig:
     """The preset's sweep, JSMA alone, its trainings in TF32 on a GPU; attacks and gradients in float32."""
     on = {"device": str(plan.device), "threads": plan.threads}
-    epochs = {"epochs": plan.epochs, "tf32": True, "minimum_progress": 0.0 if plan.epochs < 10 else 0.1, **on}
-    limits = {"train_limit": plan.train_images, "test_limit": plan.test_images}
+    epochs = {
+        "epochs": plan.sizes.epochs,
+        "tf32": True,
+        "minimum_progress": 0.0 if plan.sizes.epochs < 10 else 0.1,
+        **on,
+    }
+    limits = {"train_limit": plan.sizes.train_images, "test_limit": plan.sizes.test_images}
     return experiment(
         {
             **PRESETS["mnist"],
-            "temperatures": plan.temperatures,
+            "temperatures": plan.sizes.temperatures,
             "attacks": ["jsma"],
             "prepare_data": {"source": "mnist", "data_root": str(plan.data_root), **limits},
             "train_teacher": epochs,
             "generate_soft_labels": on,
             "train_student": epochs,
-            "attack": {"sources": plan.sources, "outputs": ["probabilities", "scaled"], **on},
-            "evaluate": {"gradient_samples": plan.sources, **on},
+            "attack": {"sources": plan.sizes.sources, "outputs": ["probabilities", "scaled"], **on},
+            "evaluate": {"gradient_samples": plan.sizes.sources, **on},
             "report": {"title": "Defensive distillation on MNIST: the paper's grid"},
         }
     )
@@ -286,13 +313,13 @@ def paper_grid(plan: Plan) -> ExperimentConfig:
 
 def _grid(plan: Plan, _: Mnist) -> dict[str, Any]:
     """The baseline, and a student at each temperature: the report has Figures 7, 8 and 9."""
-    return grid.run(paper_grid(plan), plan.work, workers=plan.workers, limit=plan.limit)
+    return grid.run(paper_grid(plan), plan.work, workers=plan.sizes.workers, limit=plan.limit)
 
 
 def _trained(plan: Plan, data: Mnist, *, mixed_precision: bool) -> nn.Module:
     model = compute.on(plan.device, build("papernot_mnist", 10, (1, 28, 28), seed=0))
     labels = nn.functional.one_hot(data.train_labels, 10).float()
-    options = {**TRAINING, "epochs": plan.epochs, "mixed_precision": mixed_precision}
+    options = {**TRAINING, "epochs": plan.sizes.epochs, "mixed_precision": mixed_precision}
     for _ in train(model, data.train_images, labels, **options):
         pass
     return model.eval().requires_grad_(False)
@@ -312,10 +339,10 @@ def _mnist(plan: Plan) -> Mnist:
         return torch.from_numpy(content.reshape(shape)[:count].copy()).to(plan.device)
 
     return Mnist(
-        read("train-images-idx3-ubyte", 16, plan.train_images),
-        read("train-labels-idx1-ubyte", 8, plan.train_images).long(),
-        read("t10k-images-idx3-ubyte", 16, plan.test_images),
-        read("t10k-labels-idx1-ubyte", 8, plan.test_images).long(),
+        read("train-images-idx3-ubyte", 16, plan.sizes.train_images),
+        read("train-labels-idx1-ubyte", 8, plan.sizes.train_images).long(),
+        read("t10k-images-idx3-ubyte", 16, plan.sizes.test_images),
+        read("t10k-labels-idx1-ubyte", 8, plan.sizes.test_images).long(),
     )
 
 
@@ -435,4 +462,4 @@ def _grid_page(found: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

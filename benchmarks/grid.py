@@ -23,10 +23,10 @@ class Grid:
     def __init__(self, experiment: ExperimentConfig, folder: Path) -> None:
         self.experiment, self.folder = experiment, folder
 
-    def stage(self, stage: str, output: str, temperature: float | None = None, **inputs: Any) -> str:
-        """Runs it, or finds that it has been run; returns where its result lies."""
+    def stage(self, stage: str, output: str, temperature: float = 0.0, **inputs: Any) -> str:
+        """Runs it, at a temperature if that is above 0, or finds that it has been run; where its result lies."""
         values = self.experiment.settings(stage)
-        if temperature is not None:
+        if temperature:
             values["temperature"] = temperature
         run = import_module(f"defensive_distillation.stages.{stage}").run
         run(stage_config(stage, values), output=self.at(output), work=self.at("unfinished"), **inputs)
@@ -51,7 +51,7 @@ class Grid:
 
     def evaluation(self, name: str) -> str:
         """Of the network at `name`, attacked."""
-        inputs = {"dataset": self.at("dataset"), "model": self.at(name)}
+        inputs: dict[str, Any] = {"dataset": self.at("dataset"), "model": self.at(name)}
         attacks = self.stage("attack", f"attack-{name}", **inputs)
         return self.stage("evaluate", f"evaluation-{name}", attacks=[attacks], **inputs)
 

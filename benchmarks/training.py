@@ -106,7 +106,7 @@ def _lightning(architecture: str, device: str) -> Callable[[Tensor, Tensor], Non
 
     import lightning
 
-    class Module(lightning.LightningModule):
+    class Module(lightning.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.model = plain(build(architecture, CLASSES, SHAPES[architecture]))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
 
 from benchmarks import device, machine, page, work
@@ -13,6 +18,7 @@ from defensive_distillation import settings
 from defensive_distillation.attacks import StopReason, jsma
 from defensive_distillation.models import build
 from defensive_distillation.reporting import paper
+from fixtures_datasets import shared_datasets as shared_datasets
 
 
 def test_every_pair_takes_all_steps_and_no_gradient_is_changed_by_what_makes_it_so() -> None:
@@ -77,15 +83,71 @@ def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
     assert rows[3].split("|")[4].strip().endswith("×")
 
 
-def test_the_script_for_a_device_needs_torch_alone() -> None:
-    missing = ("pydantic", "mlflow", "kfp", "boto3", "sklearn", "matplotlib", "safetensors", "torchvision")
+def test_the_script_for_a_device_needs_neither_kubeflow_nor_mlflow() -> None:
+    missing = ("mlflow", "kfp", "boto3", "foolbox")
     code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import benchmarks.device"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_the_papers_numbers_and_the_grid_are_those_of_the_pipeline() -> None:
-    expected = {0: paper.MNIST.baseline_success, **paper.MNIST.success}
-    assert expected == device.PUBLISHED
-    preset = settings.load("mnist")
-    assert preset.temperatures == device.TEMPERATURES
-    assert preset.train_teacher.output_gain_exponent == device.GAIN_EXPONENT
+def test_the_full_size_is_the_papers() -> None:
+    plan = device.Plan(device.FULL, torch.device("cpu"), 1, ["float32"], 1.0, ROOT, ROOT)
+    grid, preset = device.paper_grid(plan), settings.load("mnist")
+    assert grid.temperatures == preset.temperatures == tuple(t for t in paper.MNIST.success)
+    assert (grid.attack.sources, grid.attack.max_features) == (10_000, 112)
+    assert (grid.evaluate.gradient_samples, device.FULL.pairs) == (10_000, 90_000)
+    for training in (grid.train_teacher, grid.train_student):
+        ours, its = (
+            one.model_dump(exclude={"device", "threads", "tf32", "baseline_threads"})
+            for one in (training, preset.train_teacher)
+        )
+        assert ours == its
+    assert (grid.prepare_data.train_limit, grid.prepare_data.test_limit) == (60_000, 10_000)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = replace(device.SMALL, pairs=4, epochs=1, train_images=300, test_images=60, sources=2, peer_images=128)
+    monkeypatch.setattr(device, "SMALL", sizes)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_all_parts_are_measured_and_written(
+    tmp_path: Path, shared_datasets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--mnist", str(shared_datasets), "--output", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    assert device.main([*where, "--small", "--device", "cpu"]) == 0
+    found = json.loads((tmp_path / "out" / "device.json").read_text())
+    assert set(device.PARTS) <= set(found)
+    assert (found["papernot_mnist"]["logits"]["pairs"], found["papernot_mnist"]["logits"]["changed"]) == (4, 112)
+    assert found["training"]["float32"]["logits/float32"]["pairs"] == 18
+    assert found["grid"]["missing"] == {}
+    written = (tmp_path / "out" / "device.md").read_text()
+    assert written in capsys.readouterr().out
+    for _, target in re.findall(r"\[(.*?)\]\((.*?)\)", written):
+        assert (tmp_path / "out" / target).stat().st_size > 0
+    assert "torchattacks" in written
+
+
+@pytest.mark.usefixtures("small")
+def test_a_part_that_fails_keeps_no_other_from_being_measured(
+    tmp_path: Path, shared_datasets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> dict[str, object]:
+        raise RuntimeError("the device fell off the bus")
+
+    monkeypatch.setitem(device.PARTS, "papernot_mnist", broken)
+    where = ["--mnist", str(shared_datasets), "--output", str(tmp_path), "--small", "--device", "cpu"]
+    assert device.main([*where, "--only", "papernot_mnist", "--only", "limits"]) == 1
+    assert "the device fell off the bus" in capsys.readouterr().err
+    found = json.loads((tmp_path / "device.json").read_text())
+    assert found["limits"]["matrix_product"] > 0
+    assert "papernot_mnist" not in found
+
+
+def test_a_folder_without_mnist_is_refused_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        device.main(["--mnist", str(tmp_path / "nowhere"), "--output", str(tmp_path / "out"), "--small"])
+    assert ended.value.code == 2
+    assert "--mnist: expected a folder with the files of MNIST in MNIST/raw" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -174,7 +174,7 @@ def test_a_scaled_output_layer_at_t_gives_the_logits_over_t_of_an_unscaled_one(
 ) -> None:
     model, images = build(architecture, 10, image_shape, seed=2).eval(), torch.rand(4, *image_shape)
     with torch.no_grad():
-        output_layer(model, 10).bias.copy_(torch.arange(10))  # which is 0 at first
+        model.get_submodule(output_layer(model, 10)).bias.copy_(torch.arange(10))  # which is 0 at first
         plain = model(images)
         scale_output_layer(model, 10, 64.0)
         assert torch.equal(model(images) / 64, plain)  # a power of 2 rounds nothing
@@ -205,7 +205,7 @@ def test_a_network_without_a_layer_of_k_outputs_cannot_be_scaled() -> None:
 
 def test_the_output_layer_is_the_last_of_that_width() -> None:
     model = build("papernot_mnist", 200, (1, 28, 28))  # as wide as the hidden layers
-    assert output_layer(model, 200) is list(model.children())[-1]
+    assert model.get_submodule(output_layer(model, 200)) is list(model.children())[-1]
 
 
 @pytest.mark.parametrize(("name", "size"), TORCHVISION)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import io
 import pickle
 import shutil
@@ -20,6 +21,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from defensive_distillation import sources
 from defensive_distillation.config import PrepareDataConfig
@@ -93,6 +95,16 @@ def test_digits_are_split_by_class_and_have_the_form_of_mnist() -> None:
     assert (held_out - exact).abs().max() <= 0.5  # whole images are held out
     assert dataset.train_images.min() == 0
     assert dataset.train_images.max() == 255
+
+
+def test_digits_are_scikit_learns_whether_from_its_file_or_by_its_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = load_digits()
+    from_file = sources._handwritten()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for images, classes in (from_file, sources._handwritten()):
+        assert (images.dtype, classes.dtype) == (np.int64, np.int64)
+        assert (images == expected.images).all()
+        assert (classes == expected.target).all()
 
 
 def test_digits_are_enlarged_bilinearly() -> None:

@@ -356,6 +356,35 @@ def test_a_control_is_made_of_an_undistilled_model(chain: Chain, tmp_path: Path)
     assert not (tmp_path / "control").exists()
 
 
+def test_the_control_is_the_baseline_but_for_its_last_layer_times_t(chain: Chain) -> None:
+    tensors = {}
+    for name in ("teacher-1", "control"):
+        with artifacts.opened(chain.place(name), "model") as found:
+            tensors[name] = codecs.unpack(found.file("tensors.safetensors").read_bytes(), name)
+    assert list(tensors["control"]) == list(tensors["teacher-1"])
+    scaled = {name for name in tensors["control"] if name.startswith("14.")}  # the last of the paper's layers
+    assert scaled == {"14.weight", "14.bias"}
+    for name, value in tensors["teacher-1"].items():
+        assert torch.equal(tensors["control"][name], 20 * value if name in scaled else value)
+
+
+@pytest.mark.parametrize(
+    ("stage", "spared"),
+    [("scale_logits", {"torch", "matplotlib"}), ("evaluate", {"matplotlib"}), ("report", {"torch"})],
+)
+def test_a_stage_does_not_wait_for_libraries_that_it_does_not_need(stage: str, spared: set[str]) -> None:
+    code = f"import sys; import defensive_distillation.stages.{stage}; print(*({spared} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
+
+
+def test_the_baselines_training_may_have_threads_of_its_own() -> None:
+    settings = {"threads": 1, "baseline_threads": 2}
+    assert TrainTeacherConfig(**settings, temperature=1).training_threads == 2
+    assert TrainTeacherConfig(**settings, temperature=20).training_threads == 1
+    assert TrainTeacherConfig(threads=3, temperature=1).training_threads == 3
+
+
 def test_one_attack_twice_is_refused(chain: Chain, tmp_path: Path) -> None:
     inputs = {"dataset": chain.place("dataset"), "model": chain.place("student")}
     again = str(tmp_path / "again")

@@ -138,6 +138,11 @@ class TrainConfig(ComputeConfig):
         description="Fail a training that covers less of the way from chance to accuracy 1 than this; 0 lets all pass.",
     )
 
+    @property
+    def training_threads(self) -> int:
+        """CPU threads of the training."""
+        return self.threads
+
 
 class TrainTeacherConfig(TrainConfig):
     """Training on hard labels: the teacher at T, and at T = 1 the baseline without distillation."""
@@ -146,6 +151,17 @@ class TrainTeacherConfig(TrainConfig):
     summary: ClassVar[str] = "Train a network on the dataset's labels, softmax at T."
     reads: ClassVar[Mapping[str, str]] = {"dataset": "dataset"}
     writes: ClassVar[str] = "model"
+
+    baseline_threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads at T = 1: a sweep on one machine trains nothing beside the baseline. None: `threads`.",
+    )
+
+    @property
+    def training_threads(self) -> int:
+        """CPU threads of the training."""
+        return self.baseline_threads if self.baseline_threads and self.temperature == 1 else self.threads
 
 
 class GenerateSoftLabelsConfig(ComputeConfig):
@@ -466,7 +482,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "name": "digits",
         "temperatures": [20, 100],
         "prepare_data": {"source": "digits"},
-        "train_teacher": {"epochs": 8, "batch_size": 32},
+        "train_teacher": {"epochs": 8, "batch_size": 32, "baseline_threads": 2},
         "train_student": {"epochs": 8, "batch_size": 32},
         "attacks": [
             # two tasks a model, about as long on the undistilled one, whose tasks run beside nothing else

@@ -17,7 +17,7 @@ from defensive_distillation.data import Dataset
 from defensive_distillation.errors import ArtifactError, TrainingError
 from defensive_distillation.evaluation import Epoch
 from defensive_distillation.metrics import accuracy
-from defensive_distillation.models import build, predict, scale_output_layer
+from defensive_distillation.models import build, output_layer, predict, scale_output_layer
 from defensive_distillation.recording import Recorder
 from defensive_distillation.records import curve
 from defensive_distillation.stage_run import Result, Task
@@ -39,7 +39,7 @@ def fit(
         TrainingError: if the loss is no longer finite, or the accuracy stayed near chance.
     """
     config = task.config
-    device = compute.device(config.device, config.threads, tf32=config.tf32)
+    device = compute.device(config.device, config.training_threads, tf32=config.tf32)
     seed = seeds.derive(config.seed, config.stage, config.temperature)
     model = build(
         config.architecture, dataset.num_classes, dataset.image_shape, dropout=config.dropout, seed=seed % 2**31
@@ -86,6 +86,7 @@ def fit(
         "architecture": config.architecture,
         "num_classes": dataset.num_classes,
         "image_shape": list(dataset.image_shape),
+        "output_layer": output_layer(model, dataset.num_classes),
         "dropout": config.dropout,
         "temperature": config.temperature,
         "training": history,

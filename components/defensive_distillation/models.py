@@ -60,18 +60,19 @@ def scale_output_layer(model: nn.Module, num_classes: int, gain: float) -> None:
     Raises:
         InputError: if no layer of the model has `num_classes` outputs.
     """
-    layer = output_layer(model, num_classes)
+    layer = model.get_submodule(output_layer(model, num_classes))
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.mul_(gain)
 
 
-def output_layer(model: nn.Module, num_classes: int) -> nn.Module:
-    """The last linear or convolutional layer with K outputs."""
-    for layer in reversed(list(model.modules())):
+def output_layer(model: nn.Module, num_classes: int) -> str:
+    """The name of the last linear or convolutional layer with K outputs."""
+    modules: list[tuple[str, nn.Module]] = list(model.named_modules())
+    for name, layer in reversed(modules):
         outputs = layer.out_features if isinstance(layer, nn.Linear) else getattr(layer, "out_channels", None)
         if isinstance(layer, nn.Linear | nn.Conv2d) and outputs == num_classes:
-            return layer
+            return name
     raise InputError(f"model: expected a last layer with {num_classes} outputs, found none")
 
 

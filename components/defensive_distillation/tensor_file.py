@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.errors import ArtifactError
@@ -26,6 +28,12 @@ def arrays(artifact: Artifact) -> dict[str, NDArray[Any]]:
     with expected(artifact.location):
         found: dict[str, NDArray[Any]] = load(content)
         return found
+
+
+def write(folder: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Writes arrays as one safetensors file, the same bytes for the same values."""
+    content: bytes = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    (folder / TENSORS).write_bytes(content)
 
 
 @contextmanager

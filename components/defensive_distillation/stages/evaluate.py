@@ -21,7 +21,6 @@ from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation import DatasetFacts, Epoch, Evaluation, Gradients
 from defensive_distillation.masking import judge
 from defensive_distillation.models import as_input, predict
-from defensive_distillation.pictures import pictures
 from defensive_distillation.recording import Recorder
 from defensive_distillation.records import record_evaluation
 from defensive_distillation.sample_grid import examples, sample_grid
@@ -200,7 +199,11 @@ def _record(task: Task[EvaluateConfig], artifact: Artifact) -> None:
     run.params({f"evaluate.{key}": value for key, value in task.config.model_dump(mode="json").items()})
     evaluation = Evaluation.model_validate(artifact.facts["evaluation"])
     record_evaluation(run, evaluation)
-    run.files({"evaluation.json": json.dumps(artifact.facts["evaluation"], indent=1).encode(), **pictures(artifact)})
+    run.files({"evaluation.json": json.dumps(artifact.facts["evaluation"], indent=1).encode()})
+    if task.tracker.rerun:  # of a sweep the report draws the samples of all models
+        from defensive_distillation.pictures import pictures
+
+        run.files(pictures(artifact))
     run.ended()
 
 

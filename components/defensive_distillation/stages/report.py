@@ -10,10 +10,11 @@ from defensive_distillation.artifacts import Artifact
 from defensive_distillation.config import ReportConfig
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation import Evaluation, in_order
-from defensive_distillation.pictures import examples, grids
+from defensive_distillation.pictures import examples, grids, pictures
 from defensive_distillation.recording import Recorder
 from defensive_distillation.records import record_evaluation
 from defensive_distillation.reporting import write_report
+from defensive_distillation.reporting.parallel import on_all_cores
 from defensive_distillation.stage_command import main
 from defensive_distillation.stage_run import Result, Stage, Task
 from defensive_distillation.stopwatch import phase
@@ -64,12 +65,17 @@ def _compute(task: Task[ReportConfig]) -> Result:
 
 
 def _record(task: Task[ReportConfig], artifact: Artifact) -> None:
-    """Records the report on the sweep's run, and each model that was taken from an earlier run on one of its own."""
+    """Records the report on the sweep's run, each model's samples on its own, and the models of an earlier run."""
     assert task.tracker is not None
-    for evaluation in _evaluations(task) if not task.tracker.rerun else []:
-        run = task.tracker.model_run(evaluation.name)
-        record_evaluation(run, evaluation)
-        run.ended()
+    if not task.tracker.rerun:
+        evaluations = {artifact.facts["evaluation"]["name"]: artifact for artifact in task.inputs["evaluations"]}
+        with phase("computing"):
+            samples = dict(zip(evaluations, on_all_cores(pictures, list(evaluations.values())), strict=True))
+        for evaluation in _evaluations(task):
+            run = task.tracker.model_run(evaluation.name)
+            record_evaluation(run, evaluation)
+            run.files(samples[evaluation.name])
+            run.ended()
     sweep = task.tracker.sweep_run()
     sweep.params({"models": ", ".join(artifact.facts["models"])})
     sweep.folder(artifact.folder, "report")
