@@ -180,7 +180,8 @@ def record(task: Task[C], artifact: Any) -> None:
     assert task.tracker is not None
     run = task.tracker.model_run(task.label)
     head = prefix(task)
-    settings = task.config.model_dump(mode="json", exclude={"temperature"})
+    settings = task.config.model_dump(mode="json", exclude={"temperature", "baseline_threads"})
+    settings["threads"] = task.config.training_threads
     run.params({"temperature": task.config.temperature, "distilled": task.label != "baseline"})
     # the models' runs have the same parameters, so the settings of all teachers stand on the sweep's
     place, section = (

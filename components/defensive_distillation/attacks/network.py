@@ -107,5 +107,9 @@ def clearly_reached(logits: Tensor, classes: Tensor, *, targeted: bool, confiden
     An attack that looks for the nearest sample ends on the decision boundary, where a batch of another size would
     decide otherwise. A hundred units of the last place of the largest logit are asked beyond κ. (N,) bool.
     """
-    slack = 100 * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
-    return margin(logits, classes, targeted=targeted) <= -confidence - slack
+    return margin(logits, classes, targeted=targeted) <= -confidence - slack(logits)
+
+
+def slack(logits: Tensor) -> Tensor:
+    """A hundred units of the last place of the largest logit of each sample, (N,)."""
+    return 100 * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)

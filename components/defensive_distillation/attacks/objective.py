@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.network import clearly_reached, logits_of, margin, reached
+from defensive_distillation.attacks.network import logits_of, margin, reached, slack
 from defensive_distillation.distillation import log_softmax_at, require_temperature
 from defensive_distillation.errors import InputError
 
@@ -56,8 +56,9 @@ def margin_gradient(
         logits = logits_of(model, images, classes)
         value = margin(logits, classes, targeted=targeted)
         (gradient,) = torch.autograd.grad(value.sum(), images)
-    done = clearly_reached(logits.detach(), classes, targeted=targeted, confidence=confidence)
-    return (value.detach() + confidence).clamp(min=0), done, gradient
+    value = value.detach()
+    done = value <= -confidence - slack(logits.detach())  # as `clearly_reached`
+    return (value + confidence).clamp(min=0), done, gradient
 
 
 def linear_constants(hinge: Tensor, gradient: Tensor, norm: str) -> Tensor:
