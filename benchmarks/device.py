@@ -8,6 +8,8 @@ GPU `--small` runs all of it in minutes, with 60 pairs and two temperatures.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import shutil
 import sys
@@ -24,15 +26,17 @@ from torch import Tensor, nn
 
 from benchmarks import grid, jsma, training
 from benchmarks.machine import commit, operations, seconds
-from benchmarks.work import MAX_FEATURES, STEPS, network, pairs
-from defensive_distillation import compute
+from benchmarks.work import MAX_FEATURES, STEPS, network, pairs, plain_network
+from defensive_distillation import compute, cuda_graph
 from defensive_distillation.attacks import AttackResult
 from defensive_distillation.attacks import jsma as attack
+from defensive_distillation.attacks.saliency import saliency
 from defensive_distillation.config import PRESETS, ExperimentConfig, experiment
 from defensive_distillation.metrics import accuracy
 from defensive_distillation.models import as_input, build, predict
 from defensive_distillation.training import train
 
+SLOTS = (128, 1024, 4096)
 EVALUATED = 500  # images in a forward pass
 TRAINING: dict[str, Any] = {"temperature": 1.0, "batch_size": 128, "learning_rate": 0.1, "momentum": 0.5}  # Table II
 OUTPUTS = {"papernot_mnist": {"probabilities": 2, "logits": 3}, "papernot_cifar10": {"logits": 3}}  # and their passes
@@ -109,7 +113,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measures and writes; 1 if a part failed, which does not keep the others from being measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.device", description=__doc__)
     parser.add_argument("--mnist", type=Path, required=True, help="folder that holds MNIST/raw as torchvision has it")
-    parser.add_argument("--output", type=Path, default=Path("docs/results"), help="folder (default docs/results)")
+    parser.add_argument("--output", type=Path, default=Path("out/device"), help="folder (default out/device)")
     parser.add_argument("--work", type=Path, default=Path("workspace/device"), help="folder for the grid's artifacts")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--small", action="store_true", help="everything at a small size")
@@ -231,12 +235,15 @@ def _training(plan: Plan, data: Mnist) -> dict[str, Any]:
     return found
 
 
-def _jsma(plan: Plan, model: nn.Module, images: Tensor, targets: Tensor, output: Any, t: float) -> dict[str, Any]:
+def _jsma(
+    plan: Plan, model: nn.Module, images: Tensor, targets: Tensor, output: Any, t: float, slots: int | None = None
+) -> dict[str, Any]:
     """Seconds and result, after a first run on few pairs."""
 
     def run(count: int) -> AttackResult:
         shown, wanted = images[:count], targets[:count]
-        return attack(model, shown, wanted, max_features=MAX_FEATURES, output=output, temperature=t)
+        options: dict[str, Any] = {"output": output, "temperature": t, "batch_size": slots}
+        return attack(model, shown, wanted, max_features=MAX_FEATURES, **options)
 
     run(64)
     _wait(plan.device)
@@ -256,6 +263,42 @@ def _figures(one: dict[str, Any]) -> dict[str, Any]:
         "changed": float(changed.mean()),
         "evaluations": float(result.gradient_evaluations.double().mean()),
     }
+
+
+def _changes(plan: Plan, data: Mnist) -> dict[str, Any]:
+    """Milliseconds with and without what makes a GPU fast: fused networks, recorded steps, many slots."""
+    found: dict[str, Any] = {}
+    for architecture, outputs in OUTPUTS.items():
+        images, targets = (each.to(plan.device) for each in pairs(architecture, min(2048, plan.sizes.pairs)))
+        plain = plain_network(architecture).to(plan.device)
+        for name, model in (("plain", plain), ("ours", compute.on(plan.device, network(architecture)))):
+            step = functools.partial(saliency, model.requires_grad_(False), images, targets, "logits", 1.0)
+            taken = 1e3 * seconds(step, lambda: _wait(plan.device))
+            found[f"{architecture}, {outputs['logits']} passes, {len(images):,} images, {name}"] = taken
+    model = compute.on(plan.device, network("papernot_mnist")).requires_grad_(False)
+    for name, way in (("recorded", contextlib.nullcontext), ("told step by step", cuda_graph.told_step_by_step)):
+        with way():
+            found[f"papernot_mnist, epoch of a training, {name}"] = 1e3 * _epoch(plan, data)
+            for slots in SLOTS:
+                images, targets = (each.to(plan.device) for each in pairs("papernot_mnist", 2 * slots))
+                one = _jsma(plan, model, images[: plan.sizes.pairs], targets[: plan.sizes.pairs], "logits", 1.0, slots)
+                each = 1e3 * one["seconds"] / len(one["result"].success)
+                found[f"papernot_mnist, JSMA on logits, a pair, {slots:,} slots, {name}"] = each
+    return found
+
+
+def _epoch(plan: Plan, data: Mnist) -> float:
+    """Seconds of the second epoch of a training."""
+    model = compute.on(plan.device, build("papernot_mnist", 10, (1, 28, 28), seed=0))
+    ended = []
+    for _ in train(model, data.train_images, _hard(data.train_labels), epochs=2, **TRAINING):
+        _wait(plan.device)
+        ended.append(time.perf_counter())
+    return ended[1] - ended[0]
+
+
+def _hard(labels: Tensor) -> Tensor:
+    return nn.functional.one_hot(labels, 10).float()
 
 
 def _peers(plan: Plan, _: Mnist) -> dict[str, Any]:
@@ -318,9 +361,8 @@ def _grid(plan: Plan, _: Mnist) -> dict[str, Any]:
 
 def _trained(plan: Plan, data: Mnist, *, mixed_precision: bool) -> nn.Module:
     model = compute.on(plan.device, build("papernot_mnist", 10, (1, 28, 28), seed=0))
-    labels = nn.functional.one_hot(data.train_labels, 10).float()
     options = {**TRAINING, "epochs": plan.sizes.epochs, "mixed_precision": mixed_precision}
-    for _ in train(model, data.train_images, labels, **options):
+    for _ in train(model, data.train_images, _hard(data.train_labels), **options):
         pass
     return model.eval().requires_grad_(False)
 
@@ -355,6 +397,7 @@ PARTS: dict[str, Callable[[Plan, Mnist], dict[str, Any]]] = {
     "limits": _limits,
     "papernot_mnist": _worst_case("papernot_mnist"),
     "papernot_cifar10": _worst_case("papernot_cifar10"),
+    "changes": _changes,
     "training": _training,
     "peers": _peers,
     "grid": _grid,
@@ -368,9 +411,15 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"{found['device']}, torch {found['torch']}, commit {found['commit']}, {found['date']}.",
     ]
-    parts = {"limits": _limits_page, "papernot_mnist": _worst_case_page, "training": _training_page}
-    for name, write in {**parts, "peers": _peers_page, "grid": _grid_page}.items():
-        if name in found:
+    for names, write in (
+        (["limits"], _limits_page),
+        (OUTPUTS, _worst_case_page),
+        (["changes"], _changes_page),
+        (["training"], _training_page),
+        (["peers"], _peers_page),
+        (["grid"], _grid_page),
+    ):
+        if any(name in found for name in names):
             lines += ["", *write(found)]
     return "\n".join(lines) + "\n"
 
@@ -398,6 +447,11 @@ def _worst_case_page(found: dict[str, Any]) -> list[str]:
             cells.append(f"{one['operations'] / found['limits'][architecture]:.0%}" if "limits" in found else "")
             lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _changes_page(found: dict[str, Any]) -> list[str]:
+    rows = [f"| {name} | {taken:.4g} |" for name, taken in found["changes"].items()]
+    return ["## What the changes bring", "", "| what | ms |", "| --- | --- |", *rows]
 
 
 def _training_page(found: dict[str, Any]) -> list[str]:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation import compute, config, cuda_graph, training
+from defensive_distillation import compute, config, cuda_graph
 from defensive_distillation.artifacts import opened
-from defensive_distillation.attacks import AttackResult, jsma, jsma_slots
+from defensive_distillation.attacks import AttackResult, jsma
 from defensive_distillation.attacks.jsma_slots import Climb, Slots
 from defensive_distillation.codecs import read_attack, read_dataset, read_model
 from defensive_distillation.gradients import log10_mean_amplitude, logit_jacobian, zero_gradient
@@ -30,11 +30,6 @@ SETTINGS: dict[str, Any] = {"temperature": 20.0, "batch_size": 32, "learning_rat
 @pytest.fixture(autouse=True)
 def gpu() -> torch.device:
     return compute.device("cuda", 1)
-
-
-def told_step_by_step(monkeypatch: pytest.MonkeyPatch, *modules: Any) -> None:
-    for module in modules:
-        monkeypatch.setattr(module, "repeated", lambda computation, *_: computation)
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -71,8 +66,8 @@ def test_a_recorded_training_takes_the_steps_of_one_that_is_told(
     made = recorded(monkeypatch)
     weights, results = trained("cuda", mixed_precision=mixed_precision)
     assert len(made) == 2, "one for each pair of rates"
-    told_step_by_step(monkeypatch, training)
-    others, expected = trained("cuda", mixed_precision=mixed_precision)
+    with cuda_graph.told_step_by_step():
+        others, expected = trained("cuda", mixed_precision=mixed_precision)
     assert len(made) == 2
     assert [result for result, _ in results] == [result for result, _ in expected]
     assert all(torch.equal(weights[name], others[name]) for name in weights)
@@ -144,9 +139,7 @@ def test_jsma_finds_what_it_finds_on_a_cpu(
 
 @pytest.mark.parametrize("architecture", ["papernot_mnist", "papernot_cifar10"])
 @pytest.mark.parametrize("output", ["probabilities", "logits"])
-def test_jsma_on_the_papers_networks_differs_from_a_cpus_by_rounding_alone(
-    monkeypatch: pytest.MonkeyPatch, architecture: str, output: Any
-) -> None:
+def test_jsma_on_the_papers_networks_differs_from_a_cpus_by_rounding_alone(architecture: str, output: Any) -> None:
     channels, side = (1, 28) if architecture == "papernot_mnist" else (3, 32)
     model = build(architecture, 10, (channels, side, side), seed=4).eval().requires_grad_(False)
     shown = images(64, channels, side)[0].float() / 255 * 0.3
@@ -157,8 +150,8 @@ def test_jsma_on_the_papers_networks_differs_from_a_cpus_by_rounding_alone(
     found = on_cpu(jsma(on_gpu, shown.cuda(), classes.cuda(), **options))
     same = (found.adversarial == expected.adversarial).flatten(1).all(1).double().mean()
     assert float(same) >= 0.9
-    told_step_by_step(monkeypatch, jsma_slots)
-    assert_equal(on_cpu(jsma(on_gpu, shown.cuda(), classes.cuda(), **options)), found)
+    with cuda_graph.told_step_by_step():
+        assert_equal(on_cpu(jsma(on_gpu, shown.cuda(), classes.cuda(), **options)), found)
 
 
 @pytest.mark.parametrize("output", ["probabilities", "logits"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,20 @@ _RECORDABLE = (
 )
 
 
+_recording = True
+
+
+@contextmanager
+def told_step_by_step() -> Iterator[None]:
+    """Records nothing that begins within: to look at single kernels, and to measure what a recording brings."""
+    global _recording
+    before, _recording = _recording, False
+    try:
+        yield
+    finally:
+        _recording = before
+
+
 def repeated(computation: Callable[..., None], model: nn.Module, device: torch.device) -> Callable[..., None]:
     """`computation`, which on a GPU is recorded as a CUDA graph and replayed from its fourth call on.
 
@@ -30,7 +45,7 @@ def repeated(computation: Callable[..., None], model: nn.Module, device: torch.d
         model: the network in it.
         device: where it computes.
     """
-    if device.type != "cuda" or not all(type(module) in _RECORDABLE for module in model.modules()):
+    if not _recording or device.type != "cuda" or not all(type(module) in _RECORDABLE for module in model.modules()):
         return computation
     return _Recorded(computation, device)
 
