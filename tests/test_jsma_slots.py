@@ -36,9 +36,13 @@ def in_slots(model: nn.Module, images: Tensor, targets: Tensor, size: int, **opt
     return climb_in_slots(model, images, targets, None, None, climb=climb, size=size, interval=interval)
 
 
+@pytest.mark.parametrize("few", [0, 3, jsma_slots.FEW])
 @pytest.mark.parametrize("options", SETTINGS)
 @pytest.mark.parametrize(("size", "interval"), [(1, 1), (4, 1), (4, 3), (7, 8), (100, 2)])
-def test_the_results_are_those_of_the_batch_that_shrinks(options: dict[str, Any], size: int, interval: int) -> None:
+def test_the_results_are_those_of_the_batch_that_shrinks(
+    options: dict[str, Any], size: int, interval: int, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsma_slots, "FEW", few)
     model, images = smooth(16, 4, seed=5), starts(23, (1, 4, 4), seed=6)
     targets = torch.arange(23) % 4
     expected = jsma(model, images, targets, batch_size=size, **options)

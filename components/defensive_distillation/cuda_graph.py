@@ -18,7 +18,6 @@ _RECORDABLE = (
     *(nn.ReLU, nn.Tanh, nn.MaxPool2d, nn.BatchNorm1d, nn.BatchNorm2d),
 )
 
-
 _recording = True
 
 
@@ -51,6 +50,8 @@ def repeated(computation: Callable[..., None], model: nn.Module, device: torch.d
 
 
 class _Recorded:
+    """A computation that is replayed once it has been called a few times with arguments of the same shapes."""
+
     def __init__(self, computation: Callable[..., None], device: torch.device) -> None:
         self._computation = computation
         self._stream = torch.cuda.Stream(device)

@@ -47,12 +47,9 @@ def fgsm(
     """
     require_attackable(model, images, labels, clip, batch_size)
     require_ball(epsilon, loss, temperature)
+    size = samples_at_once(batch_size, images)
     parts: list[AttackResult] = []
-    for batch, classes in zip(
-        images.detach().split(samples_at_once(batch_size, images)),
-        labels.split(samples_at_once(batch_size, images)),
-        strict=True,
-    ):
+    for batch, classes in zip(images.detach().split(size), labels.split(size), strict=True):
         at_start, gradient = descent(model, batch, classes, targeted=targeted, loss=loss, temperature=temperature)
         stepped = (batch - epsilon * gradient.sign()).clamp(*clip)
         adversarial = torch.where(at_start[:, None, None, None], batch, stepped)

@@ -22,6 +22,7 @@ from defensive_distillation.attacks.saliency import MOVES, moved, preferred_pair
 from defensive_distillation.cuda_graph import repeated
 
 INTERVAL = 8  # steps between two looks
+FEW = 256  # slots with which a step takes no longer than with fewer
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def climb_in_slots(
         before, ended = ended, slots.look()
         if on_finished and ended > before:
             on_finished(ended)
-        if 2 * (len(images) - ended) <= len(slots.rows):  # half of them idle
+        if len(slots.rows) > FEW and 2 * (len(images) - ended) <= len(slots.rows):  # half of them idle
             slots.give_up_idle()
             step = _between_looks(slots)
     return slots.result()
