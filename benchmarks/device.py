@@ -119,7 +119,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--small", action="store_true", help="everything at a small size")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part of it; may be repeated")
     parser.add_argument("--pairs", type=int, help="pairs of each attack (default 90000)")
-    parser.add_argument("--arithmetic", choices=KINDS, action="append", help="of the trainings; may be repeated")
+    parser.add_argument(
+        "--arithmetic", choices=KINDS, action="append", help="of trainings, beside float32; may be repeated"
+    )
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds for the grid (default 3600)")
     parser.add_argument("--commit", default=commit(), help="what is measured, where git cannot say")
     options = parser.parse_args(arguments)
@@ -127,7 +129,8 @@ def main(arguments: Sequence[str]) -> int:
     device = compute.device(options.device, threads)
     sizes = SMALL if options.small else FULL
     sizes = replace(sizes, pairs=options.pairs or sizes.pairs)
-    kinds = options.arithmetic or (list(KINDS) if device.type == "cuda" else ["float32"])
+    chosen = options.arithmetic or (KINDS if device.type == "cuda" else [])
+    kinds = [kind for kind in KINDS if kind == "float32" or kind in chosen]
     plan = Plan(sizes, device, threads, kinds, options.limit, options.work, options.mnist)
     try:
         data = _mnist(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -17,9 +18,11 @@ def prepare(name: str) -> Callable[[], dict[str, float]]:
     workers = [stack.enter_context(Runner(Entry(f"process {n}", "jsma", "ours", settings))) for n in range(int(name))]
 
     def run() -> dict[str, float]:
+        start = time.perf_counter()
         for worker in workers:
             worker.start()
         found = [worker.finish() for worker in workers]
-        return {"work": sum(one["work"] for one in found)}
+        at_once = sum(one["seconds"] for one in found) / (time.perf_counter() - start)
+        return {"work": sum(one["work"] for one in found), "at_once": at_once}
 
     return run

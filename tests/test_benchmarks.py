@@ -50,7 +50,8 @@ def test_peers_get_the_same_network_of_pytorchs_own_layers_in_the_order_of_table
 def test_two_processes_share_no_work() -> None:
     one, two = race([Entry(name, "workers", name, {}) for name in ("1", "2")], 1)
     assert (one.figures["work"], two.figures["work"]) == (64, 128)
-    assert ratio(two, one, "seconds") > 1, "not one after the other"
+    # however busy the machine is: one after the other they would be one at a time
+    assert one.figures["at_once"] <= 1 < 1.5 < two.figures["at_once"] <= 2
 
 
 def test_the_attack_stage_needs_no_more_memory_for_ten_times_the_pairs() -> None:

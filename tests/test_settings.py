@@ -267,7 +267,8 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
         assert not SET_BY_SWEEP & set(passed)
         assert None not in passed.values()
         missing = set(STAGES[stage].model_fields) - set(passed) - SET_BY_SWEEP
-        assert missing <= {"data_root", "test_limit", "image_size", "cw_initial_constant"}
+        unset = {"data_root", "test_limit", "image_size", "cw_initial_constant"}
+        assert missing <= unset | {"batch_size", "part_size", "baseline_threads"}
     assert config.settings("prepare_data")["train_limit"] == 50
 
 
