@@ -128,7 +128,7 @@ def test_a_killed_delivery_is_gone_on_with_and_says_nothing_twice(database: str,
         run.metrics({"loss": float(step)}, step)
     process = delivery(database, tmp_path)
     deadline = time.monotonic() + 60
-    while len(list(outbox.waiting(tmp_path))) > count - 3:
+    while len(list(tmp_path.glob("*.json"))) > count - 3:  # counted unread: they go as they are delivered
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
