@@ -2,7 +2,7 @@
 
 Writes what is finished after each part, into a JSON file and a page of Markdown; `--only` runs parts of it and keeps
 the others. It asks for neither Kubeflow nor MLflow, and names the peers that are not installed. On a machine without a
-GPU `--small` runs all of it in minutes, with 60 pairs and two temperatures.
+GPU `--small` runs all of it in minutes, with 36 pairs and two temperatures.
 """
 
 from __future__ import annotations

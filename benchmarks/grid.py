@@ -41,32 +41,20 @@ class Grid:
         return self.stage("train_teacher", "baseline", 1.0, dataset=self.at("dataset"))
 
     def distilled(self, t: float) -> str:
-        """A network distilled at T; at T = 1 the baseline is the teacher."""
+        """The evaluation of a network distilled at T; at T = 1 the baseline is the teacher."""
         dataset = self.at("dataset")
         teacher = self.at("baseline")
         if t != 1:
             teacher = self.stage("train_teacher", f"teacher-{t:g}", t, dataset=dataset)
         labels = self.stage("generate_soft_labels", f"labels-{t:g}", t, dataset=dataset, teacher=teacher)
-        return self.stage("train_student", f"student-{t:g}", t, dataset=dataset, soft_labels=labels)
+        self.stage("train_student", f"student-{t:g}", t, dataset=dataset, soft_labels=labels)
+        return self.evaluation(f"student-{t:g}")
 
     def evaluation(self, name: str) -> str:
         """Of the network at `name`, attacked."""
         inputs: dict[str, Any] = {"dataset": self.at("dataset"), "model": self.at(name)}
         attacks = self.stage("attack", f"attack-{name}", **inputs)
         return self.stage("evaluate", f"evaluation-{name}", attacks=[attacks], **inputs)
-
-
-def _baseline(grid: Grid) -> str:
-    return grid.baseline()
-
-
-def _judged(grid: Grid, name: str) -> str:
-    return grid.evaluation(name)
-
-
-def _distilled(grid: Grid, t: float) -> str:
-    grid.distilled(t)
-    return grid.evaluation(f"student-{t:g}")
 
 
 def run(experiment: ExperimentConfig, folder: Path, *, workers: int, limit: float) -> dict[str, Any]:
@@ -82,19 +70,19 @@ def run(experiment: ExperimentConfig, folder: Path, *, workers: int, limit: floa
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
 
         def begin(name: str, job: Callable[..., str], *arguments: Any) -> None:
-            jobs[name] = pool.submit(job, grid, *arguments)
+            jobs[name] = pool.submit(job, *arguments)
             jobs[name].add_done_callback(
                 lambda _: print(f"  {name} at {time.monotonic() - start:.0f} s", file=sys.stderr)
             )
 
-        first = pool.submit(_baseline, grid)
+        first = pool.submit(grid.baseline)
         for t in experiment.temperatures:
             if t != 1:
-                begin(f"T={t:g}", _distilled, t)
+                begin(f"T={t:g}", grid.distilled, t)
         first.result()
-        begin("baseline", _judged, "baseline")
+        begin("baseline", grid.evaluation, "baseline")
         if 1 in experiment.temperatures:
-            begin("T=1", _distilled, 1.0)
+            begin("T=1", grid.distilled, 1.0)
         finished, late = wait(jobs.values(), timeout=max(0.0, limit - (time.monotonic() - start)))
         if late:
             for process in pool._processes.values():  # no public way to stop one at work
