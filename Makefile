@@ -46,7 +46,7 @@ golden: $(VENV)/installed
 
 # make docs   writes docs/configuration.md from the models
 docs: $(VENV)/installed
-	$(BIN)/python -m defensive_distillation.configuration_page > docs/configuration.md
+	$(BIN)/python -m defensive_distillation.config.page > docs/configuration.md
 
 ui: $(VENV)/installed
 	$(BIN)/defdistill ui

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation import compute
 from defensive_distillation.config import PrepareDataConfig
-from defensive_distillation.models import as_input, build
-from defensive_distillation.training import train
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.architectures import as_input, build
+from defensive_distillation.networks.training import train
 
 SEARCHES, STEPS, RATE = 5, 100, 0.05
 
@@ -62,7 +62,7 @@ class _Counted(nn.Module):
 
 @functools.cache
 def _trained() -> tuple[nn.Module, Tensor, Tensor]:
-    from defensive_distillation.sources import load
+    from defensive_distillation.datasets.sources import load
 
     config = PrepareDataConfig(source="digits", train_limit=600)
     dataset = load(config, None, torch.Generator().manual_seed(0))

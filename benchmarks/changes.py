@@ -12,10 +12,10 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.work import CLASSES, MAX_FEATURES, SHAPES, network, pairs, plain
-from defensive_distillation import compute
 from defensive_distillation.attacks import jsma
-from defensive_distillation.convolution import InputConvolution
-from defensive_distillation.training import train
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.kernels.convolution import InputConvolution
+from defensive_distillation.networks.training import train
 
 ARCHITECTURE = "papernot_mnist"
 STEPS = {

@@ -27,14 +27,15 @@ from torch import Tensor, nn
 from benchmarks import grid, jsma, training
 from benchmarks.machine import commit, operations, seconds
 from benchmarks.work import MAX_FEATURES, STEPS, network, pairs, plain_network
-from defensive_distillation import compute, cuda_graph
 from defensive_distillation.attacks import AttackResult
 from defensive_distillation.attacks import jsma as attack
-from defensive_distillation.attacks.saliency import saliency
+from defensive_distillation.attacks.saliency.step import saliency
 from defensive_distillation.config import PRESETS, ExperimentConfig, experiment
-from defensive_distillation.metrics import accuracy
-from defensive_distillation.models import as_input, build, predict
-from defensive_distillation.training import train
+from defensive_distillation.evaluation.metrics import accuracy
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.architectures import as_input, build, predict
+from defensive_distillation.networks.kernels import cuda_graph
+from defensive_distillation.networks.training import train
 
 SLOTS = (128, 1024, 4096)
 EVALUATED = 500  # images in a forward pass

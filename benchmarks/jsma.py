@@ -43,8 +43,8 @@ def prepare(
 
 
 def _ours(architecture: str, batch: int, output: Any) -> Callable[[Tensor, Tensor], Tensor]:
-    from defensive_distillation import compute
     from defensive_distillation.attacks import jsma
+    from defensive_distillation.networks import compute
 
     model = compute.on(compute.device("cpu", 1), network(architecture))
 

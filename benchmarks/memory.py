@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.work import CLASSES, SHAPES, network
-from defensive_distillation import artifacts, codecs
+from defensive_distillation import artifacts
+from defensive_distillation.artifacts import codecs
 from defensive_distillation.config import AttackConfig
-from defensive_distillation.data import Dataset
+from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.stages import attack
 
 ARCHITECTURE = "papernot_mnist"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from defensive_distillation.attacks import jsma
-from defensive_distillation.models import build
+from defensive_distillation.networks.architectures import build
 
 SIDE, CLASSES, STEPS = 224, 1000, 5
 

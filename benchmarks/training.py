@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from benchmarks.work import CLASSES, SHAPES, plain
-from defensive_distillation import compute
-from defensive_distillation.distillation import soft_cross_entropy
-from defensive_distillation.models import as_input, build
-from defensive_distillation.training import train
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.architectures import as_input, build
+from defensive_distillation.networks.softmax import soft_cross_entropy
+from defensive_distillation.networks.training import train
 
 BATCH, RATE, MOMENTUM = 128, 0.1, 0.5
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.convolution import InputConvolution
-from defensive_distillation.models import build
+from defensive_distillation.networks.architectures import build
+from defensive_distillation.networks.kernels.convolution import InputConvolution
 
 SHAPES = {"papernot_mnist": (1, 28, 28), "papernot_cifar10": (3, 32, 32)}
 CLASSES = 10

@@ -1,6 +1,6 @@
 """Attacks on any module that returns logits, one attack a file."""
 
-from defensive_distillation.attacks.carlini_wagner import carlini_wagner
+from defensive_distillation.attacks.cw.carlini_wagner import carlini_wagner
 from defensive_distillation.attacks.fgsm import fgsm
 from defensive_distillation.attacks.jsma import jsma
 from defensive_distillation.attacks.noise import noise

@@ -11,13 +11,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.jsma_slots import Climb, climb_in_slots
 from defensive_distillation.attacks.network import logits_of, require_attackable, samples_at_once
 from defensive_distillation.attacks.network import reached as goal_reached
 from defensive_distillation.attacks.result import AttackResult
-from defensive_distillation.attacks.saliency import MOVES, moved, preferred_pair, saliency, search_domain, verdicts
-from defensive_distillation.distillation import require_temperature
+from defensive_distillation.attacks.saliency.slots import Climb, climb_in_slots
+from defensive_distillation.attacks.saliency.step import MOVES, moved, preferred_pair, saliency, search_domain, verdicts
 from defensive_distillation.errors import InputError
+from defensive_distillation.networks.softmax import require_temperature
 
 
 def jsma(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.ball import Loss, descent, require_ball
 from defensive_distillation.attacks.network import logits_of, reached, require_attackable, samples_at_once
-from defensive_distillation.attacks.objective import Loss, descent, require_ball
 from defensive_distillation.attacks.randomness import require_seeds, uniform
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.errors import InputError

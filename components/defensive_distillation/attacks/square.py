@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.ball import require_ball
 from defensive_distillation.attacks.network import (
     logits_of,
     margin,
@@ -15,7 +16,6 @@ from defensive_distillation.attacks.network import (
     require_attackable,
     samples_at_once,
 )
-from defensive_distillation.attacks.objective import require_ball
 from defensive_distillation.attacks.randomness import random_signs, require_seeds, uniform
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.errors import InputError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.carlini_wagner import carlini_wagner
+from defensive_distillation.attacks.cw.carlini_wagner import carlini_wagner
 from defensive_distillation.attacks.network import logits_of, reached, require_attackable, samples_at_once
 from defensive_distillation.attacks.result import AttackResult, StopReason
 

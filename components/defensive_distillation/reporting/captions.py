@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from defensive_distillation.evaluation import AttackFindings, Evaluation
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation
 from defensive_distillation.reporting import captions_adaptive, figures, figures_adaptive
 from defensive_distillation.reporting.grid import Examples, Grid
 from defensive_distillation.reporting.networks import distilled, models, undistilled

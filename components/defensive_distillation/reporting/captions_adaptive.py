@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.measures import fooled_within, mean_distance, reported_radius
 from defensive_distillation.reporting.networks import controls, models
 from defensive_distillation.reporting.paper import SECOND_HAND_LOGITS

@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.networks import models
 
 # Narrow, so that 12 point letters are still read when a phone shrinks the figure to 350 pixels

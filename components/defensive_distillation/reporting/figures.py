@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from defensive_distillation.evaluation import AttackFindings, Epoch, Evaluation
+from defensive_distillation.evaluation.results import AttackFindings, Epoch, Evaluation
 from defensive_distillation.reporting.drawing import (
     DODGE,
     INK,

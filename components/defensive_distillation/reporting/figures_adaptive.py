@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from defensive_distillation.evaluation import BoundedFindings, Evaluation, WorstCase
+from defensive_distillation.evaluation.results import BoundedFindings, Evaluation, WorstCase
 from defensive_distillation.reporting.drawing import (
     DODGE,
     INK,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defensive_distillation.errors import InputError
-from defensive_distillation.evaluation import AttackFindings, Evaluation, in_order
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation, in_order
 from defensive_distillation.reporting.findings_adaptive import (
     bounded_paragraph,
     conditions_paragraph,

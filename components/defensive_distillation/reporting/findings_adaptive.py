@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from defensive_distillation.evaluation import Evaluation, in_order
+from defensive_distillation.evaluation.results import Evaluation, in_order
 from defensive_distillation.reporting.measures import (
     best_transfer,
     failed,

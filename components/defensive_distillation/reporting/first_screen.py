@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.findings import headline
 from defensive_distillation.reporting.markup import Html, tag
 from defensive_distillation.reporting.measures import relative_distance

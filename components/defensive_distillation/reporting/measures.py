@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import StatisticsError, correlation
 from typing import Literal
 
-from defensive_distillation.evaluation import BoundedFindings, Case, Condition, Evaluation, WorstCase
+from defensive_distillation.evaluation.results import BoundedFindings, Case, Condition, Evaluation, WorstCase
 
 CaseName = Literal["best", "average", "worst"]
 CASES: tuple[CaseName, ...] = ("best", "average", "worst")

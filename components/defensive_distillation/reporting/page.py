@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
-from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import adaptive, tables
 from defensive_distillation.reporting.captions import EXHIBITS
 from defensive_distillation.reporting.drawing import png

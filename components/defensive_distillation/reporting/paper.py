@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from defensive_distillation.evaluation import DatasetFacts, Evaluation
+from defensive_distillation.evaluation.results import DatasetFacts, Evaluation
 
 CITATION = (
     "Papernot, McDaniel, Wu, Jha, Swami: Distillation as a Defense to Adversarial Perturbations against Deep "

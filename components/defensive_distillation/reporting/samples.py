@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.captions import examples_alt, grid_alt
 from defensive_distillation.reporting.drawing import png
 from defensive_distillation.reporting.figures_samples import MAX_CLASSES, example_sheet, sample_grid

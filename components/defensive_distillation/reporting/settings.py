@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from defensive_distillation.evaluation import AttackFindings, Evaluation
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation
 from defensive_distillation.reporting.networks import controls, models
 from defensive_distillation.reporting.paper import (
     EPOCHS,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from io import StringIO
 
-from defensive_distillation.evaluation import AttackFindings, Evaluation, in_order
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation, in_order
 from defensive_distillation.reporting.measures import (
     CASES,
     best_transfer,

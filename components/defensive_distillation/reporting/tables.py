@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from defensive_distillation.evaluation import Evaluation, in_order
+from defensive_distillation.evaluation.results import Evaluation, in_order
 from defensive_distillation.reporting.first_screen import ADAPTIVE, NAIVE, verdict_cell
 from defensive_distillation.reporting.markup import Html, cell, fold, join, table, tag
 from defensive_distillation.reporting.measures import relative_distance

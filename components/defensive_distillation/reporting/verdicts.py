@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from defensive_distillation.evaluation import AttackFindings, Evaluation, Masked, Masking, in_order
-from defensive_distillation.intervals import difference_interval
-from defensive_distillation.masking import MASKING_THRESHOLD
+from defensive_distillation.evaluation.intervals import difference_interval
+from defensive_distillation.evaluation.masking import MASKING_THRESHOLD
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation, Masked, Masking, in_order
 from defensive_distillation.reporting.networks import undistilled
 from defensive_distillation.reporting.words import (
     count,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.evaluation.results import Evaluation
 
 OUTPUTS = {"probabilities": "probabilities", "logits": "logits", "scaled": "probabilities of z/T"}
 JSMA = {"jsma": "JSMA", "jsma_decreasing": "JSMA with θ < 0", "jsma_untargeted": "untargeted JSMA"}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from defensive_distillation.evaluation import Evaluation
+from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.findings import checked, headline, paragraphs, verdicts
 from defensive_distillation.reporting.grid import Examples, Grid
 from defensive_distillation.reporting.table import rows, to_csv, to_json

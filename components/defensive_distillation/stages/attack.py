@@ -7,18 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation import codecs, compute, seeds
-from defensive_distillation.artifacts import Artifact
+from defensive_distillation import seeds
+from defensive_distillation.artifacts import Artifact, codecs
 from defensive_distillation.attacks import StopReason
-from defensive_distillation.codecs import StoredAttack
 from defensive_distillation.config import AttackConfig
-from defensive_distillation.data import Dataset
+from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation.models import as_input
-from defensive_distillation.recording import Recorder
-from defensive_distillation.stage_command import main
-from defensive_distillation.stage_run import Result, Stage, Task
-from defensive_distillation.suite import Run, pairs, runs
+from defensive_distillation.evaluation.stored_attack import StoredAttack, join_attacks, store_attack
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.architectures import as_input
+from defensive_distillation.runtime.command import main
+from defensive_distillation.runtime.stage import Result, Stage, Task
+from defensive_distillation.suite.runs import Run, pairs, runs
+from defensive_distillation.tracking.recording import Recorder
 
 # samples between two saves: minutes of work on a core, seconds on a GPU, where they must be held at once
 PART_ON_CPU, PART, PART_FEATURES = 2_000, 100_000, 2**28
@@ -48,14 +49,14 @@ def run(
 def _compute(task: Task[AttackConfig]) -> Result:
     config = task.config
     device = compute.device(config.device, config.threads, tf32=config.tf32)
-    dataset = codecs.read_dataset(task.input("dataset"))
+    dataset = task.read(codecs.read_dataset, task.input("dataset"))
     features = dataset.test_images[0].numel()
     if config.max_features > features and any(name.startswith("jsma") for name in config.attacks):
         raise ConfigurationError(
             f"attack.max_features: expected at most {features}, the features of an image, got {config.max_features}"
         )
     surrogate = _surrogate(task, dataset)
-    model = compute.on(device, codecs.read_model(task.input("model"), dataset))
+    model = compute.on(device, task.read(codecs.read_model, task.input("model"), dataset))
     temperature = task.input("model").facts["temperature"]
     wanted = list(runs(config, temperature, compute.on(device, surrogate) if surrogate else None))
     total = sum(len(_pairs(task, one, dataset)[0]) for one in wanted)
@@ -86,7 +87,7 @@ def _surrogate(task: Task[AttackConfig], dataset: Dataset) -> nn.Module | None:
         raise ConfigurationError("attack: expected --surrogate, the undistilled model, for transfer, got none")
     if task.input("surrogate").digest == task.input("model").digest:
         raise ConfigurationError("attack: expected a surrogate for transfer, got the attacked model itself")
-    return codecs.read_model(task.input("surrogate"), dataset)
+    return task.read(codecs.read_model, task.input("surrogate"), dataset)
 
 
 def _attack(
@@ -119,13 +120,13 @@ def _attack(
                 batch_size=config.batch_size,
                 on_finished=lambda count, done=done: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
             )
-            part = codecs.store_attack(dataset.test_images, source, target, results, dense=run.dense)
+            part = store_attack(dataset.test_images, source, target, results, dense=run.dense)
             task.work.write(name, codecs.pack(part.tensors()))
         else:
             part = StoredAttack(**codecs.unpack(saved, f"{task.work.location}/{name}"))
         parts.append(part)
         task.progress.update(before + start + len(source), total, "samples")
-    return codecs.join_attacks(parts)
+    return join_attacks(parts)
 
 
 def _part_size(device: torch.device, dataset: Dataset) -> int:

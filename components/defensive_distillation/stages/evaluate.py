@@ -10,22 +10,25 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation import attack_findings, codecs, compute, gradients, metrics
-from defensive_distillation.artifacts import Artifact
-from defensive_distillation.attack_findings import RunFound
-from defensive_distillation.conditions import conditions
+from defensive_distillation.artifacts import Artifact, codecs
 from defensive_distillation.config import AttackName, EvaluateConfig
-from defensive_distillation.data import Dataset
-from defensive_distillation.distillation import softmax_at
+from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError
-from defensive_distillation.evaluation import DatasetFacts, Epoch, Evaluation, Gradients
-from defensive_distillation.masking import judge
-from defensive_distillation.models import as_input, predict
-from defensive_distillation.recording import Recorder
-from defensive_distillation.records import record_evaluation
-from defensive_distillation.sample_grid import examples, sample_grid
-from defensive_distillation.stage_command import main
-from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.evaluation import findings as attack_findings
+from defensive_distillation.evaluation import gradients, metrics
+from defensive_distillation.evaluation.conditions import conditions
+from defensive_distillation.evaluation.findings import RunFound
+from defensive_distillation.evaluation.masking import judge
+from defensive_distillation.evaluation.results import DatasetFacts, Epoch, Evaluation, Gradients
+from defensive_distillation.evaluation.samples import examples, sample_grid
+from defensive_distillation.evaluation.stored_attack import join_attacks
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.architectures import as_input, predict
+from defensive_distillation.networks.softmax import softmax_at
+from defensive_distillation.runtime.command import main
+from defensive_distillation.runtime.stage import Result, Stage, Task
+from defensive_distillation.tracking.recording import Recorder
+from defensive_distillation.tracking.records import record_evaluation
 
 JACOBIAN_BYTES = 2**26  # of the Jacobians that are held at once
 GRADIENT_BATCH = 100  # most images whose activations are held in float64
@@ -50,8 +53,11 @@ def run(
 def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
     device = compute.device(config.device, config.threads, tf32=config.tf32)
-    dataset = codecs.read_dataset(task.input("dataset"))
-    model, temperature = compute.on(device, codecs.read_model(task.input("model"), dataset)), facts["temperature"]
+    dataset = task.read(codecs.read_dataset, task.input("dataset"))
+    model, temperature = (
+        compute.on(device, task.read(codecs.read_model, task.input("model"), dataset)),
+        facts["temperature"],
+    )
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     runs = _runs(task)
     checked = conditions(runs)
@@ -130,7 +136,7 @@ def _joined(name: str, parts: Mapping[int, RunFound], shards: int) -> RunFound:
     each = [parts[shard] for shard in range(shards)]
     summed = {key: sum(part.facts[key] for part in each) for key in ("pairs", "successes")}
     reasons = {key: sum(part.facts["stop_reasons"][key] for part in each) for key in each[0].facts["stop_reasons"]}
-    whole = codecs.join_attacks([part.found for part in each])
+    whole = join_attacks([part.found for part in each])
     return RunFound({**each[0].facts, **summed, "stop_reasons": reasons}, whole)
 
 
@@ -201,7 +207,7 @@ def _record(task: Task[EvaluateConfig], artifact: Artifact) -> None:
     record_evaluation(run, evaluation)
     run.files({"evaluation.json": json.dumps(artifact.facts["evaluation"], indent=1).encode()})
     if task.tracker.rerun:  # of a sweep the report draws the samples of all models
-        from defensive_distillation.pictures import pictures
+        from defensive_distillation.reporting.pictures import pictures
 
         run.files(pictures(artifact))
     run.ended()

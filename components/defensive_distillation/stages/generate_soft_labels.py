@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from defensive_distillation import compute
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.codecs import read_dataset, read_model, write_tensors
+from defensive_distillation.artifacts.codecs import read_dataset, read_model, write_tensors
 from defensive_distillation.config import GenerateSoftLabelsConfig
-from defensive_distillation.distillation import soft_labels
+from defensive_distillation.defenses.distillation import soft_labels
 from defensive_distillation.errors import ArtifactError
-from defensive_distillation.models import as_input
-from defensive_distillation.recording import Recorder
-from defensive_distillation.stage_command import main
-from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.architectures import as_input
+from defensive_distillation.runtime.command import main
+from defensive_distillation.runtime.stage import Result, Stage, Task
+from defensive_distillation.tracking.recording import Recorder
 
 
 def run(
@@ -39,8 +39,8 @@ def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
             f"got T = {teacher.facts['temperature']:g}"
         )
     device = compute.device(config.device, config.threads, tf32=config.tf32)
-    dataset = read_dataset(task.input("dataset"))
-    model = compute.on(device, read_model(teacher, dataset))
+    dataset = task.read(read_dataset, task.input("dataset"))
+    model = compute.on(device, task.read(read_model, teacher, dataset))
     labels, count = [], len(dataset.train_images)
     for batch in dataset.train_images.split(config.batch_size):
         labels.append(soft_labels(model, as_input(batch.to(device)), config.temperature).cpu())

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 
-from defensive_distillation import seeds, sources, storage
-from defensive_distillation.artifacts import Artifact
-from defensive_distillation.codecs import dataset_facts, dataset_tensors, write_tensors
+from defensive_distillation import seeds
+from defensive_distillation.artifacts import Artifact, storage
+from defensive_distillation.artifacts.codecs import dataset_facts, dataset_tensors, write_tensors
 from defensive_distillation.config import PrepareDataConfig
-from defensive_distillation.recording import Recorder
-from defensive_distillation.stage_command import main
-from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.datasets import sources
+from defensive_distillation.runtime.command import main
+from defensive_distillation.runtime.stage import Result, Stage, Task
+from defensive_distillation.tracking.recording import Recorder
 
 
 def run(

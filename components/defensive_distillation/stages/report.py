@@ -9,15 +9,15 @@ from defensive_distillation import __version__
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.config import ReportConfig
 from defensive_distillation.errors import ArtifactError
-from defensive_distillation.evaluation import Evaluation, in_order
-from defensive_distillation.pictures import examples, grids, pictures
-from defensive_distillation.recording import Recorder
-from defensive_distillation.records import record_evaluation
+from defensive_distillation.evaluation.results import Evaluation, in_order
 from defensive_distillation.reporting import write_report
 from defensive_distillation.reporting.parallel import on_all_cores
-from defensive_distillation.stage_command import main
-from defensive_distillation.stage_run import Result, Stage, Task
-from defensive_distillation.stopwatch import phase
+from defensive_distillation.reporting.pictures import examples, grids, pictures
+from defensive_distillation.runtime.command import main
+from defensive_distillation.runtime.stage import Result, Stage, Task
+from defensive_distillation.runtime.stopwatch import phase
+from defensive_distillation.tracking.recording import Recorder
+from defensive_distillation.tracking.records import record_evaluation
 
 
 def run(

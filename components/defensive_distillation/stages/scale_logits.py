@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from defensive_distillation import tensor_file
-from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts import Artifact, tensor_file
 from defensive_distillation.config import ScaleLogitsConfig
 from defensive_distillation.errors import ArtifactError
-from defensive_distillation.recording import Recorder
-from defensive_distillation.stage_command import main
-from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.runtime.command import main
+from defensive_distillation.runtime.stage import Result, Stage, Task
+from defensive_distillation.tracking.recording import Recorder
 
 
 def run(

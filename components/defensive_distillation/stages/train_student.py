@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from defensive_distillation import fitting
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.codecs import read_dataset, read_soft_labels
+from defensive_distillation.artifacts.codecs import read_dataset, read_soft_labels
 from defensive_distillation.config import TrainStudentConfig
-from defensive_distillation.recording import Recorder
-from defensive_distillation.stage_command import main
-from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.runtime.command import main
+from defensive_distillation.runtime.stage import Result, Stage, Task
+from defensive_distillation.stages import fitting
+from defensive_distillation.tracking.recording import Recorder
 
 
 def run(
@@ -28,8 +28,8 @@ def run(
 
 def _compute(task: Task[TrainStudentConfig]) -> Result:
     soft_labels = task.input("soft_labels")
-    targets = read_soft_labels(soft_labels, task.input("dataset"), task.config.temperature)
-    dataset = read_dataset(task.input("dataset"))
+    targets = task.read(read_soft_labels, soft_labels, task.input("dataset"), task.config.temperature)
+    dataset = task.read(read_dataset, task.input("dataset"))
     return fitting.fit(task, dataset, targets, role="student", teacher_training=soft_labels.facts["teacher_training"])
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch.nn.functional import one_hot
 
-from defensive_distillation import fitting
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.codecs import read_dataset
+from defensive_distillation.artifacts.codecs import read_dataset
 from defensive_distillation.config import TrainTeacherConfig
-from defensive_distillation.recording import Recorder
-from defensive_distillation.stage_command import main
-from defensive_distillation.stage_run import Result, Stage, Task
+from defensive_distillation.runtime.command import main
+from defensive_distillation.runtime.stage import Result, Stage, Task
+from defensive_distillation.stages import fitting
+from defensive_distillation.tracking.recording import Recorder
 
 
 def run(
@@ -27,7 +27,7 @@ def run(
 
 
 def _compute(task: Task[TrainTeacherConfig]) -> Result:
-    dataset = read_dataset(task.input("dataset"))
+    dataset = task.read(read_dataset, task.input("dataset"))
     targets = one_hot(dataset.train_labels, dataset.num_classes).float()
     return fitting.fit(task, dataset, targets, role="teacher", teacher_training=[])
 

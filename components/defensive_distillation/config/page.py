@@ -1,0 +1,87 @@
+"""docs/configuration.md, made from the configuration models: `python -m defensive_distillation.config.page`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from defensive_distillation.config import PRESETS, STAGES, ExperimentConfig
+
+_HEAD = """# Configuration
+
+Made from the models in `components/defensive_distillation/config.py` by `make docs`; a test keeps it so.
+
+A sweep takes its settings from a preset, then from a YAML or TOML file (`--config`), then from `--set`, the later over
+the earlier. Keys are `stage.key`; `train.key` stands for teacher and student. Unknown keys are refused. As flags of
+a single stage they are written with dashes: `defdistill stage attack --max-features 50`.
+
+```yaml
+temperatures: [20, 100]
+prepare_data:
+  source: s3://bucket/photographs.tar.gz
+  image_size: 32
+train:
+  architecture: torchvision:resnet18
+  epochs: 20
+attack:
+  sources: 100
+```
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield _HEAD
+    yield "## The sweep\n"
+    yield from _table(ExperimentConfig, {"name", "seed", "temperatures"})
+    for stage, config in STAGES.items():
+        yield f"\n## {stage}\n"
+        yield f"{config.summary} Reads: {', '.join(config.reads) or 'nothing'}. Writes: {config.writes}.\n"
+        yield from _table(config, set(config.model_fields) - {"seed", "temperature"})
+    yield "\n## Presets\n"
+    yield "What they set; everything else has the values above, which are the paper's.\n"
+    yield "| preset | setting | value |"
+    yield "| --- | --- | --- |"
+    for preset, values in PRESETS.items():
+        for key, value in _flat(values):
+            yield f"| {preset} | `{key}` | {_shown(value)} |"
+    yield ""
+
+
+def _table(model: type[BaseModel], names: set[str]) -> Iterator[str]:
+    yield "| setting | default | meaning |"
+    yield "| --- | --- | --- |"
+    for name, field in model.model_fields.items():
+        if name in names:
+            description = (field.description or _described(field.metadata)).replace("|", "\\|")
+            yield f"| `{name}` | {_shown(field.default)} | {description} |"
+
+
+def _described(metadata: list[Any]) -> str:
+    return next((entry.description for entry in metadata if getattr(entry, "description", None)), "")
+
+
+def _flat(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{key}.")
+        else:
+            yield before + key, value
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, tuple | list):
+        return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    print(page(), end="")

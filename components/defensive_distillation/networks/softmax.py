@@ -1,0 +1,51 @@
+"""Softmax at temperature T, and the loss that is trained with it (Papernot et al. 2016, Eq. 2, 7 and 9)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from defensive_distillation.errors import InputError
+
+
+def require_temperature(temperature: float) -> None:
+    """Raises InputError unless T is a finite number above 0."""
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise InputError(f"temperature: expected a finite number above 0, got {temperature}")
+
+
+def softmax_at(logits: Tensor, temperature: float) -> Tensor:
+    """F_i = exp(z_i/T) / sum_l exp(z_l/T), the probabilities at temperature T (Eq. 2).
+
+    Args:
+        logits: (..., K), never divided by T.
+        temperature: T > 0; T = 1 is the ordinary softmax, T to infinity gives 1/K.
+
+    Raises:
+        InputError: if T is not a finite number above 0.
+    """
+    require_temperature(temperature)
+    return torch.softmax(logits / temperature, dim=-1)
+
+
+def log_softmax_at(logits: Tensor, temperature: float) -> Tensor:
+    """Log F at temperature T: finite where F itself underflows. Arguments as in `softmax_at`."""
+    require_temperature(temperature)
+    return torch.log_softmax(logits / temperature, dim=-1)
+
+
+def soft_cross_entropy(logits: Tensor, soft_labels: Tensor, temperature: float) -> Tensor:
+    """Mean over samples of -sum_i Y_i log F_i(X) at temperature T (Eq. 7 and 9).
+
+    Its gradient with respect to the logits is (F - Y) / (N T) where the rows of Y sum to 1.
+
+    Args:
+        logits: (N, K).
+        soft_labels: (N, K), rows sum to 1; one-hot rows are hard labels.
+        temperature: T > 0.
+    """
+    if logits.shape != soft_labels.shape:
+        raise InputError(f"soft labels: expected shape {tuple(logits.shape)}, got {tuple(soft_labels.shape)}")
+    return -(soft_labels * log_softmax_at(logits, temperature)).sum(dim=-1).mean()

@@ -1,0 +1,57 @@
+"""The samples of an evaluation, for the report and for MLflow."""
+
+from __future__ import annotations
+
+import io
+
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts.tensor_file import arrays
+from defensive_distillation.reporting import Examples, Grid
+from defensive_distillation.reporting.figures_samples import example_sheet, sample_grid
+
+_EXAMPLES = "examples"  # what stands before the dot in the names of their tensors; no output of JSMA
+
+
+def grids(artifact: Artifact) -> dict[str, Grid]:
+    """The grids of JSMA in an evaluation, by output."""
+    tensors = arrays(artifact)
+    classes = tuple(artifact.facts["evaluation"]["dataset"]["classes"])
+    outputs = dict.fromkeys(name.partition(".")[0] for name in tensors)
+    return {
+        output: Grid(
+            images=tensors[f"{output}.images"],
+            success=tensors[f"{output}.success"],
+            present=tensors[f"{output}.present"],
+            classes=classes[: len(tensors[f"{output}.images"])],
+        )
+        for output in outputs
+        if output != _EXAMPLES
+    }
+
+
+def examples(artifact: Artifact) -> Examples | None:
+    """What each attack made of the same sources, None if the evaluation holds none."""
+    facts = artifact.facts.get(_EXAMPLES)
+    if not facts or not facts["attacks"] or not facts["labels"]:
+        return None
+    tensors = arrays(artifact)
+    return Examples(
+        originals=tensors[f"{_EXAMPLES}.originals"],
+        images=tensors[f"{_EXAMPLES}.images"],
+        success=tensors[f"{_EXAMPLES}.success"],
+        attacks=tuple(facts["attacks"]),
+        labels=tuple(facts["labels"]),
+    )
+
+
+def pictures(artifact: Artifact) -> dict[str, bytes]:
+    """The samples of an evaluation as PNG files, by path."""
+    drawn = {f"samples/jsma_{output}.png": sample_grid(grid) for output, grid in grids(artifact).items()}
+    if (found := examples(artifact)) is not None:
+        drawn["samples/examples.png"] = example_sheet(found)
+    files = {}
+    for path, figure in drawn.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=100)
+        files[path] = buffer.getvalue()
+    return files

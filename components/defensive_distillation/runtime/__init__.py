@@ -1,0 +1,1 @@
+"""What surrounds a stage: command, Kubeflow step, progress, code version. Nothing here decides a result."""

@@ -1,0 +1,72 @@
+"""Which code a stage runs: a digest of its file and of all files of this package that it imports, directly or not.
+
+A change in a figure makes a report stale, not a training. Where a file lies decides whether it counts: the folders of
+`SURROUNDING` hold how a stage is called, watched, stored and recorded, all others what it computes. A package that
+finds its modules by itself (it imports pkgutil) counts with all of them, and so does a function that is named in a text
+such as 'defensive_distillation.attacks.square:square'. The digest is read off the sources without importing them.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT.name
+SURROUNDING = ("runtime", "tracking", "config", "artifacts/storage")  # their values stand in a stage's configuration
+_DATA = ("*.css", "*.html", "*.j2")  # beside a module, part of it
+_NAMED = re.compile(rf"{PACKAGE}(\.\w+)+:\w+")
+
+
+@functools.cache
+def code_digest(stage: str) -> str:
+    """Twelve hexadecimal digits for the code that decides the results of `stage`."""
+    digest = hashlib.sha256()
+    modules = _closure(ROOT / "stages" / f"{stage}.py")
+    data = {path for folder in {module.parent for module in modules} for kind in _DATA for path in folder.rglob(kind)}
+    for path in sorted(modules | data):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _closure(start: Path) -> set[Path]:
+    found, waiting = {start}, [start]
+    while waiting:
+        for path in _needed(waiting.pop()) - found:
+            found.add(path)
+            waiting.append(path)
+    return found
+
+
+def _needed(path: Path) -> set[Path]:
+    """The files of this package that decide results and that the one at `path` imports, finds or names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    modules = set(_imported(tree))
+    files = {file for module in modules for file in _files(module)}
+    if path.name == "__init__.py" and "pkgutil" in modules:
+        files |= set(path.parent.glob("*.py"))
+    return files
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _NAMED.fullmatch(node.value):
+            yield node.value.partition(":")[0]
+
+
+def _files(module: str) -> list[Path]:
+    package, *parts = module.split(".")
+    place = "/".join(parts)
+    if package != PACKAGE or not parts or any(f"{place}/".startswith(f"{room}/") for room in SURROUNDING):
+        return []
+    path = ROOT / place
+    return [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()]

@@ -1,0 +1,1 @@
+"""Which attacks run: one specification a file, without PyTorch."""

@@ -1,0 +1,1 @@
+"""The pipelines as Kubeflow knows them: components, the sweep, the rerun of one stage. The only kfp."""

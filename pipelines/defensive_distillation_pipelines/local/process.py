@@ -1,0 +1,76 @@
+"""Running pipelines on this machine by Kubeflow Pipelines' own SubprocessRunner.
+
+`python -m defensive_distillation_pipelines.local.process JOB` is the process that Kubeflow runs in; `watch.py` starts
+it and watches its steps. JOB is a JSON file: what to run, and where.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from defensive_distillation.config import STAGES, experiment
+from defensive_distillation.runtime.code_version import code_digest
+
+
+class Job(BaseModel):
+    """What the process that Kubeflow runs in is asked to do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workspace: str
+    experiment: dict[str, Any] | None = None  # the sweep to run, or
+    rerun: dict[str, Any] | None = None  # the arguments of rerun.rerun
+
+
+def main(path: str) -> None:
+    """Runs the job and exits with 0 if every step did."""
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    job = Job.model_validate(json.loads(Path(path).read_text()))
+    # the runner warns of images without 'python' in their name, and of resources that mean nothing here
+    warnings.simplefilter("ignore")
+    from kfp import local
+
+    root = Path(job.workspace)
+    local.init(
+        local.SubprocessRunner(use_venv=False),
+        pipeline_root=str(root / "store"),
+        enable_caching=True,
+        cache_root=str(root / "cache"),
+        raise_on_error=True,
+    )
+    _pipeline(job)
+
+
+def _pipeline(job: Job) -> None:
+    work = str(Path(job.workspace, "work").absolute())
+    if job.rerun is not None:
+        from defensive_distillation_pipelines.definitions.rerun import rerun
+
+        rerun(**job.rerun, work=work)()
+        return
+    from defensive_distillation_pipelines.definitions.sweep import sweep
+
+    assert job.experiment is not None
+    codes = {stage: code_digest(stage) for stage in STAGES}
+    sweep(experiment(job.experiment), resources=None, codes=codes)(work=work)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this process and all its steps when the command that started it is gone, however it went."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,154 @@
+"""The benchmarks' own promises: the same work for all, and a contender that cannot run says why."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import device, machine, page, work
+from benchmarks.race import ROOT, Entry, race, ratio
+from defensive_distillation.attacks import StopReason, jsma
+from defensive_distillation.config import loading as settings
+from defensive_distillation.networks.architectures import build
+from defensive_distillation.reporting import paper
+from support.datasets import shared_datasets as shared_datasets
+
+
+def test_every_pair_takes_all_steps_and_no_gradient_is_changed_by_what_makes_it_so() -> None:
+    for architecture in work.SHAPES:
+        model, (images, targets) = work.network(architecture), work.pairs(architecture, 9)
+        assert sorted(targets.tolist()) == list(range(1, 10))
+        found = jsma(model, images, targets, max_features=6, output="logits")
+        assert bool((found.stop_reason == StopReason.BUDGET).all())
+        assert bool((found.changed_features == 6).all())
+        plain = build(architecture, 10, work.SHAPES[architecture], seed=0).eval()
+        gradients = []
+        for network in (model, plain):
+            x = images.clone().requires_grad_()
+            gradients.append(torch.autograd.grad(network(x)[:, 0].sum(), x)[0])
+        torch.testing.assert_close(*gradients)
+
+
+def test_peers_get_the_same_network_of_pytorchs_own_layers_in_the_order_of_table_1() -> None:
+    for architecture in work.SHAPES:
+        ours, peers = work.network(architecture), work.plain_network(architecture)
+        half = ["Conv2d", "ReLU", "Conv2d", "ReLU", "MaxPool2d"]
+        names = [type(layer).__name__ for layer in peers.children()]
+        assert names == [*half, *half, "Flatten", *["Linear", "ReLU", "Dropout"] * 2, "Linear"]
+        images = work.pairs(architecture, 3)[0]
+        with torch.no_grad():
+            torch.testing.assert_close(peers(images), ours(images))
+
+
+def test_two_processes_share_no_work() -> None:
+    one, two = race([Entry(name, "workers", name, {}) for name in ("1", "2")], 1)
+    assert (one.figures["work"], two.figures["work"]) == (64, 128)
+    # however busy the machine is: one after the other they would be one at a time
+    assert one.figures["at_once"] <= 1 < 1.5 < two.figures["at_once"] <= 2
+
+
+def test_the_attack_stage_needs_no_more_memory_for_ten_times_the_pairs() -> None:
+    few, many = race([Entry(name, "memory", name, {}) for name in ("100", "1000")], 1)
+    assert (few.figures["work"], many.figures["work"]) == (900, 9000)
+    assert many.figures["memory"] < few.figures["memory"] + 100 * 2**20, "what is kept of 8,100 pairs is far less"
+    assert many.figures["memory"] < 1.5 * 2**30
+
+
+def test_the_machines_operations_are_those_of_table_1() -> None:
+    conv = 26 * 26 * 32 * 9 + 24 * 24 * 32 * 288 + 10 * 10 * 64 * 288 + 8 * 8 * 64 * 576
+    assert machine.operations("papernot_mnist") == 2 * (conv + 1024 * 200 + 200 * 200 + 200 * 10)
+    (layer, shape), *_ = work.convolutions("papernot_cifar10")
+    assert (layer.in_channels, layer.out_channels, shape) == (3, 64, (3, 32, 32))
+
+
+def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
+    entries = [
+        Entry("few", "pair_search", "0", {"features": 20}),
+        Entry("many", "pair_search", "0", {"features": 20_000}),
+        Entry("nobody", "jsma", "nobody", {"architecture": "papernot_mnist", "count": 1, "batch": 1}),
+    ]
+    few, many, nobody = race(entries, 3)
+    assert (len(few.rounds), few.figures["work"], few.reason) == (3, 3.0, "")
+    assert ratio(few, many) > 1
+    assert (nobody.reason, nobody.rounds) == ("KeyError: 'nobody'", ())
+    rows = page.race_table([few, many, nobody], "samples").splitlines()
+    assert len({len(row) for row in rows}) == 1
+    assert "KeyError: 'nobody'" in rows[-1]
+    assert rows[3].split("|")[4].strip().endswith("×")
+
+
+def test_the_script_for_a_device_needs_neither_kubeflow_nor_mlflow() -> None:
+    missing = ("mlflow", "kfp", "boto3", "foolbox")
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import benchmarks.device"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_full_size_is_the_papers() -> None:
+    plan = device.Plan(device.FULL, torch.device("cpu"), 1, ["float32"], 1.0, ROOT, ROOT)
+    grid, preset = device.paper_grid(plan), settings.load("mnist")
+    assert grid.temperatures == preset.temperatures == tuple(t for t in paper.MNIST.success)
+    assert (grid.attack.sources, grid.attack.max_features) == (10_000, 112)
+    assert (grid.evaluate.gradient_samples, device.FULL.pairs) == (10_000, 90_000)
+    for training in (grid.train_teacher, grid.train_student):
+        ours, its = (
+            one.model_dump(exclude={"device", "threads", "tf32", "baseline_threads"})
+            for one in (training, preset.train_teacher)
+        )
+        assert ours == its
+    assert (grid.prepare_data.train_limit, grid.prepare_data.test_limit) == (60_000, 10_000)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = replace(device.SMALL, pairs=4, epochs=1, train_images=300, test_images=60, sources=2, peer_images=128)
+    monkeypatch.setattr(device, "SMALL", sizes)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small")
+def test_all_parts_are_measured_and_written(
+    tmp_path: Path, shared_datasets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--mnist", str(shared_datasets), "--output", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    assert device.main([*where, "--small", "--device", "cpu"]) == 0
+    found = json.loads((tmp_path / "out" / "device.json").read_text())
+    assert set(device.PARTS) <= set(found)
+    assert (found["papernot_mnist"]["logits"]["pairs"], found["papernot_mnist"]["logits"]["changed"]) == (4, 112)
+    assert found["training"]["float32"]["logits/float32"]["pairs"] == 18
+    assert found["grid"]["missing"] == {}
+    written = (tmp_path / "out" / "device.md").read_text()
+    assert written in capsys.readouterr().out
+    for _, target in re.findall(r"\[(.*?)\]\((.*?)\)", written):
+        assert (tmp_path / "out" / target).stat().st_size > 0
+    assert "torchattacks" in written
+
+
+@pytest.mark.usefixtures("small")
+def test_a_part_that_fails_keeps_no_other_from_being_measured(
+    tmp_path: Path, shared_datasets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> dict[str, object]:
+        raise RuntimeError("the device fell off the bus")
+
+    monkeypatch.setitem(device.PARTS, "papernot_mnist", broken)
+    where = ["--mnist", str(shared_datasets), "--output", str(tmp_path), "--small", "--device", "cpu"]
+    assert device.main([*where, "--only", "papernot_mnist", "--only", "limits"]) == 1
+    assert "the device fell off the bus" in capsys.readouterr().err
+    found = json.loads((tmp_path / "device.json").read_text())
+    assert found["limits"]["matrix_product"] > 0
+    assert "papernot_mnist" not in found
+
+
+def test_a_folder_without_mnist_is_refused_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        device.main(["--mnist", str(tmp_path / "nowhere"), "--output", str(tmp_path / "out"), "--small"])
+    assert ended.value.code == 2
+    assert "--mnist: expected a folder with the files of MNIST in MNIST/raw" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from defensive_distillation import __version__
+from defensive_distillation.config import PRESETS, STAGES, StageConfig
+from defensive_distillation_pipelines.commands import cli
+
+COMMANDS = ("run", "compile", "rerun", "stage", "report", "times", "ui")
+PROGRAM = str(Path(sys.executable).with_name("defdistill"))
+HEAVY = {"torch", "torchvision", "kfp", "mlflow", "boto3", "matplotlib", "sklearn"}
+TEXTS = {"source", "data_root", "architecture", "title"}  # settings that take any text
+HELP_SECONDS, COMPILE_SECONDS = 0.5, 2.0
+
+
+def processor_seconds(command: list[str], folder: Path, *, tries: int) -> float:
+    """What a command takes on a machine with nothing else to do, the least of some tries.
+
+    Processor time instead of a clock's: the commands wait for nothing but the processor, and a busy machine would
+    otherwise fail the test.
+    """
+    seconds = []
+    for _ in range(tries):
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        seconds.append(used.ru_utime + used.ru_stime)
+    return min(seconds)
+
+
+def modules_after(folder: Path, *command: str) -> set[str]:
+    """The packages that a process has imported when a command has ended."""
+    code = (
+        "import json, sys\n"
+        "from defensive_distillation_pipelines.commands.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as exit_: assert not exit_.code\n"
+        "print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return set(json.loads(ended.stdout.splitlines()[-1]))
+
+
+def shown(capsys: pytest.CaptureFixture[str], *command: str, code: int = 0) -> str:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)
+    assert ended.value.code == code
+    said = capsys.readouterr()
+    assert said.err == ""
+    return said.out
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No text of the help is broken into lines."""
+    monkeypatch.setenv("COLUMNS", "1000")
+
+
+def test_help_takes_less_than_half_a_second(tmp_path: Path) -> None:
+    assert processor_seconds([PROGRAM, "--help"], tmp_path, tries=5) < HELP_SECONDS
+
+
+def test_compiling_takes_less_than_two_seconds_where_kubeflows_import_takes_one(tmp_path: Path) -> None:
+    """Most of it is Kubeflow's: its import is the measure of how fast the machine is now."""
+    compiling, importing = [PROGRAM, "compile", "-o", "sweep.yaml"], [sys.executable, "-c", "import kfp"]
+    pairs = [[processor_seconds(each, tmp_path, tries=1) for each in (compiling, importing)] for _ in range(5)]
+    assert min(seconds / max(1.0, unit) for seconds, unit in pairs) < COMPILE_SECONDS
+
+
+@pytest.mark.parametrize("command", [["--help"], ["--version"], ["run", "--help"], ["stage", "attack", "--help"]])
+def test_help_imports_nothing_heavy(command: list[str], tmp_path: Path) -> None:
+    assert modules_after(tmp_path, *command) & HEAVY == set()
+
+
+def test_compiling_imports_neither_torch_nor_mlflow(tmp_path: Path) -> None:
+    assert modules_after(tmp_path, "compile", "-o", "sweep.yaml") & HEAVY == {"kfp"}
+    assert (tmp_path / "sweep.yaml").exists()
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, "--version") == f"defensive-distillation {__version__}\n"
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, code=2) == shown(capsys, "--help")
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), *(["stage", name] for name in STAGES)])
+def test_every_help_has_an_example_of_its_own(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, *command, "--help")
+    example = re.search(r"^examples?:\n((?:  .+\n)+)", text, re.MULTILINE)
+    assert example, text
+    for line in example[1].splitlines():
+        assert f"{' '.join(['defdistill', *command])} " in line + " "
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_summary_in_the_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert re.search(rf"^    {command} +[A-Z].+\.$", shown(capsys, "--help"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_the_examples_can_be_parsed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, *([name] if name else []), "--help")
+    lines = re.search(r"^examples:\n((?:  .+\n)+)", text, re.MULTILINE)
+    assert lines
+    for line in lines[1].splitlines():
+        words = re.split(r" {2,}", line.strip())[0].split()
+        words = words[words.index("defdistill") + 1 :]
+        if "--help" not in words:
+            cli._parser().parse_args(words)  # exits where it cannot
+
+
+def flags(config: type[StageConfig]) -> dict[str, str]:
+    return {f"--{name.replace('_', '-')}": str(field.description) for name, field in config.model_fields.items()}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_setting_of_a_stage_is_a_flag_with_its_description(
+    stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = re.sub(r"\n {4,}", " ", shown(capsys, "stage", stage, "--help"))
+    for flag, description in flags(STAGES[stage]).items():
+        assert re.search(rf"^  {flag}[ ,].*{re.escape(description)} \(default .+\)$", text, re.MULTILINE), flag
+    for name in [*STAGES[stage].reads, "output", "work"]:
+        assert re.search(rf"^  --{name.replace('_', '-')} PLACE", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_flag_reaches_its_setting(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    places = [word for name in STAGES[stage].reads for word in (f"--{name.replace('_', '-')}", "x")]
+    for name, field in STAGES[stage].model_fields.items():
+        if field.annotation is not bool and name not in TEXTS:
+            with pytest.raises(SystemExit) as ended:
+                cli.main(["stage", stage, *places, "--output", "x", f"--{name.replace('_', '-')}", "wrong"])
+            assert ended.value.code == 2
+            assert re.match(rf"defdistill: {stage}\.{name}(\.0)?: .*got 'wrong'", capsys.readouterr().err), name
+
+
+def test_a_stage_is_also_a_module(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "defensive_distillation.stages.attack"]
+    helped = subprocess.run([*command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert helped.stdout.startswith("usage: python -m defensive_distillation.stages.attack ")
+    assert "example:\n  python -m defensive_distillation.stages.attack --dataset out/digits" in helped.stdout
+    assert all(flag in helped.stdout for flag in flags(STAGES["attack"]))
+    assert helped.stderr == ""
+    failed = subprocess.run([*command, "--output", "x"], cwd=tmp_path, capture_output=True, text=True)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("python -m defensive_distillation.stages.attack: the following arguments are req")
+    assert failed.stderr.count("\n") == 1
+
+
+def test_the_presets_are_named_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ", ".join(PRESETS) in shown(capsys, "run", "--help")

@@ -1,0 +1,268 @@
+"""The sweep on this machine by Kubeflow's own runner: run, killed, failed, gone on with, one stage again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+from defensive_distillation import artifacts
+from defensive_distillation.config import PrepareDataConfig
+from defensive_distillation.runtime.stopwatch import PHASES
+from defensive_distillation.stages import prepare_data
+
+# MLflow 3.17 beside SQLAlchemy 2.1; Python shows it to no user
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+
+SMALL = (
+    *("--temperatures", "20", "--set", "prepare_data.train_limit=300", "--set", "prepare_data.test_limit=60"),
+    *("--set", "train.epochs=6", "--set", "train.batch_size=16", "--set", "train.output_gain_exponent=1"),
+    *("--set", "train.learning_rate=0.03", "--set", "train.momentum=0.9"),
+    *("--set", "attack.sources=2", "--set", "attack.max_features=10", "--set", "attack.samples=5"),
+    *("--set", "attacks=jsma,fgsm+square", "--set", "control_attacks=jsma"),
+)
+CLI = [sys.executable, "-m", "defensive_distillation_pipelines.commands.cli"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    workspace: Path
+    output: str
+    errors: str
+    run: str
+
+
+def defdistill(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*CLI, *arguments], capture_output=True, text=True, timeout=400)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def name_of(output: str) -> str:
+    return next(line.split()[1] for line in output.splitlines() if line.startswith("run:"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One small sweep: the baseline and T = 20."""
+    workspace = tmp_path_factory.mktemp("local") / "workspace"
+    done = defdistill("run", "--workspace", str(workspace), *SMALL)
+    return Finished(workspace, done.stdout, done.stderr, name_of(done.stdout))
+
+
+def stored(workspace: Path) -> dict[str, str]:
+    """Digest of every file in the store."""
+    files = (path for path in (workspace / "store").rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def stages_of(paths: Sequence[str]) -> list[str]:
+    manifests = [Path(path) for path in paths if path.endswith(artifacts.MANIFEST)]
+    return sorted(json.loads(path.read_text())["stage"] for path in manifests)
+
+
+def models_in_mlflow(workspace: Path) -> dict[str, dict[str, float]]:
+    client = MlflowClient(tracking_uri=f"sqlite:///{workspace}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    found = client.search_runs(experiments, "tags.`defdistill.kind` = 'model'")
+    return {run.info.run_name: run.data.metrics for run in found}
+
+
+def test_a_run_ends_with_a_table_the_report_and_the_way_to_mlflow(finished: Finished) -> None:
+    table, _, places = finished.output.partition("run:")
+    for words in ("probabilities", "logits", "z/T", "none", "20"):
+        assert words in table
+    report = next(line.split()[1] for line in places.splitlines() if line.startswith("report:"))
+    assert "<html" in Path(report).read_text()
+    assert f"ui --workspace {finished.workspace}" in places
+    assert (finished.workspace / "runs" / finished.run / "report" / "sweep.csv").is_file()
+
+
+def test_a_run_tells_how_far_it_is(finished: Finished) -> None:
+    assert "stages:" in finished.errors
+    assert "running" in finished.errors
+    assert "left" in finished.errors
+    assert "[0:0" in finished.errors
+    # of fifteen: data, four for the baseline, three for the control, six for the student, report
+    assert "15 done" in finished.errors
+
+
+def test_the_processor_time_of_every_step_is_told_by_phase(finished: Finished) -> None:
+    said = defdistill("times", "latest", "--workspace", str(finished.workspace)).stdout
+    head, rule, *rows, other_rule, total, empty, words = said.splitlines()
+    assert head.split() == ["step", *PHASES, "all"]
+    assert (set(rule), other_rule, empty) == ({"-", " "}, rule, "")
+    assert len(rows) == 15
+    cells = [[float(cell) for cell in row.split()[-6:]] for row in [*rows, total]]
+    for *phases, whole in cells:
+        assert sum(phases) == pytest.approx(whole, abs=0.3), "each a tenth at most from its cell"
+    for column, whole in enumerate(cells[-1]):
+        assert sum(row[column] for row in cells[:-1]) == pytest.approx(whole, abs=0.8)
+    by_step = {row[: row.index("  ")]: seconds for row, seconds in zip(rows, cells[:-1], strict=True)}
+    importing, _, computing, *_ = by_step["train_student T=20"]
+    assert importing > 0.5, "Python, Kubeflow and PyTorch"
+    assert computing > 0.5
+    assert "15 steps" in words
+    assert re.search(r"Not computing: [\d.]+ of [\d.]+ s, [\d.]+ s a step and [\d.]+ s at most \(", words)
+
+
+def test_a_steps_log_ends_with_its_times(finished: Finished) -> None:
+    log = finished.workspace / "runs" / finished.run / "logs" / "evaluate-baseline.log"
+    assert re.search(
+        r"evaluate-baseline: [\d.]+ CPU s: importing [\d.]+, reading .*recording [\d.]+\n", log.read_text()
+    )
+
+
+def test_a_stage_in_the_pipeline_gives_the_same_bytes_as_one_called_alone(finished: Finished, tmp_path: Path) -> None:
+    config = PrepareDataConfig(train_limit=300, test_limit=60)
+    alone = prepare_data.run(config, output=str(tmp_path / "dataset"))
+    digests = {artifacts.file_digest(path) for path in (finished.workspace / "store").rglob(artifacts.MANIFEST)}
+    assert alone.digest in digests
+
+
+def test_mlflow_holds_one_parent_and_a_child_a_model(finished: Finished) -> None:
+    client = MlflowClient(tracking_uri=f"sqlite:///{finished.workspace}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    (parent,) = client.search_runs(experiments, "tags.`defdistill.kind` = 'sweep'")
+    assert parent.info.run_name == finished.run
+    assert parent.info.status == "FINISHED"
+    assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["report"]
+    models = models_in_mlflow(finished.workspace)
+    assert set(models) == {"baseline", "T=20", "control T=20"}
+    only_of_students = {name for name in models["T=20"] if name.startswith(("teacher_", "soft_label_"))}
+    assert set(models["T=20"]) - only_of_students == set(models["baseline"])
+
+
+def test_the_same_run_again_repeats_no_finished_stage(finished: Finished) -> None:
+    before = stored(finished.workspace)
+    done = defdistill("run", "--workspace", str(finished.workspace), *SMALL)
+    after = stored(finished.workspace)
+    assert stages_of([path for path in after if path not in before]) == ["report"]
+    assert {path: after[path] for path in before} == before
+    assert "15 done (14 kept" in done.stderr
+    assert set(models_in_mlflow(finished.workspace)) == {"baseline", "T=20", "control T=20"}
+
+
+def test_a_changed_setting_repeats_only_what_depends_on_it(finished: Finished) -> None:
+    before = stored(finished.workspace)
+    changes = ("--set", "evaluate.gradient_samples=7", "--set", "attack.square_queries=9")
+    defdistill("run", "--workspace", str(finished.workspace), *SMALL, *changes)
+    new = [path for path in stored(finished.workspace) if path not in before]
+    # JSMA does not depend on either, the task with square does, on the baseline and on the student
+    assert stages_of(new) == ["attack", "attack", "evaluate", "evaluate", "evaluate", "report"]
+
+
+def test_a_stage_run_again_is_recorded_beside_the_first_and_changes_nothing(finished: Finished) -> None:
+    before = stored(finished.workspace)
+    report = (finished.workspace / "runs" / finished.run / "report" / "report.html").read_bytes()
+    again = ("rerun", "attack", "--run", finished.run, "--temperature", "20", "--set", "max_features=4")
+    done = defdistill(*again, "--workspace", str(finished.workspace))
+    after = stored(finished.workspace)
+    assert {path: after[path] for path in before} == before
+    assert (finished.workspace / "runs" / finished.run / "report" / "report.html").read_bytes() == report
+    (manifest,) = [path for path in after if path not in before and path.endswith(artifacts.MANIFEST)]
+    content = json.loads(Path(manifest).read_text())
+    assert (content["stage"], content["config"]["max_features"]) == ("attack", 4)
+    assert str(Path(manifest).parent) in done.stdout
+    models = models_in_mlflow(finished.workspace)
+    assert "T=20 rerun attack max_features=4" in models
+    assert "jsma_success/scaled" in models["T=20 rerun attack max_features=4"]
+
+
+def test_every_stage_can_be_run_again(finished: Finished) -> None:
+    noise = ("--temperature", "control:20", "--set", "attacks=noise")
+    for stage, model in [
+        ("report", ()),
+        ("generate_soft_labels", ("--temperature", "20")),
+        ("evaluate", ("--temperature", "20")),
+        ("attack", noise),
+    ]:
+        done = defdistill("rerun", stage, "--run", finished.run, *model, "--workspace", str(finished.workspace))
+        place = next(word for word in done.stdout.split() if "/store/" in word)
+        assert artifacts.read_manifest(place).stage == stage
+
+
+def test_a_failed_stage_names_itself_its_temperature_and_its_log(finished: Finished) -> None:
+    settings = ("--temperatures", "20", "--set", "train_student.learning_rate=1e9")
+    arguments = ("run", "--workspace", str(finished.workspace), *SMALL[2:], *settings)
+    done = defdistill(*arguments, expect=1)
+    last = done.stderr.strip().splitlines()[-1]
+    assert "train_student at T=20 failed: training at T = 20 diverged" in last
+    assert "lower learning_rate" in last
+    log = Path(last.rpartition("log: ")[2])
+    assert "diverged" in log.read_text()
+    client = MlflowClient(tracking_uri=f"sqlite:///{finished.workspace}/mlflow.db")
+    (run,) = client.search_runs(
+        ["1"], f"tags.`defdistill.pipeline_run` = '{log.parents[1].name}' and status = 'FAILED'"
+    )
+    assert run.data.tags["defdistill.kind"] == "sweep"
+    assert list((log.parents[1] / "outbox").iterdir()) == []
+
+
+def test_a_run_whose_mlflow_does_not_answer_ends_in_one_line(tmp_path: Path) -> None:
+    command = [*CLI, "run", "--workspace", str(tmp_path / "workspace"), *SMALL]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, env=environment)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "MLflow at http://127.0.0.1:9 did not take the results: no answer (Connection refused)" in last
+    assert "Traceback" not in done.stderr
+
+
+def test_a_report_is_shown_again_and_put_elsewhere(finished: Finished, tmp_path: Path) -> None:
+    arguments = ("report", finished.run, "-o", str(tmp_path / "copy"), "--workspace", str(finished.workspace))
+    done = defdistill(*arguments)
+    assert "none" in done.stdout
+    assert "<html" in (tmp_path / "copy" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_the_middle_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    arguments = ["run", "--workspace", str(workspace), *SMALL]
+    process = subprocess.Popen([*CLI, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    checkpoints = workspace / "work"
+    while not any("T=20" in path.name for path in (workspace / "runs").glob("*/progress/train_student*")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    steps = psutil.Process(process.pid).children(recursive=True)
+    assert steps
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _gone, alive = psutil.wait_procs(steps, timeout=10)
+    assert not alive, "the steps of a run that is gone must not go on"
+    teachers = [path for path in stored(workspace) if "train-teacher" in path]
+    before = stored(workspace)
+    assert checkpoints.is_dir()
+    done = defdistill(*arguments)
+    after = stored(workspace)
+    assert {path: after[path] for path in before} == before
+    assert teachers
+    assert "15 done (" in done.stderr
+    baseline = ["train_teacher", "attack", "attack", "evaluate"]
+    control = ["scale_logits", "attack", "evaluate"]
+    student = ["train_teacher", "generate_soft_labels", "train_student", "attack", "attack", "evaluate"]
+    assert stages_of(list(after)) == sorted(["prepare_data", *baseline, *control, *student, "report"])
+
+
+def test_two_processes_do_not_work_at_one_run(finished: Finished) -> None:
+    import fcntl
+
+    with (finished.workspace / "runs" / finished.run / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = defdistill("run", "--workspace", str(finished.workspace), *SMALL, expect=2)
+    assert "another process is at work on it" in done.stderr

@@ -1,0 +1,531 @@
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from defensive_distillation.errors import InputError
+from defensive_distillation.evaluation.results import Condition, Evaluation
+from defensive_distillation.reporting import write_report
+from defensive_distillation.reporting.page import MAX_BYTES, figures_as_png, page
+from support.browser import chromium
+from support.evaluations import (
+    CIFAR10,
+    MNIST,
+    complete,
+    control,
+    evaluation,
+    examples,
+    grid,
+    grids,
+    measured,
+    sweep,
+    with_suite,
+)
+
+VOID = {"meta", "link", "img", "br", "hr"}
+
+
+class Reader(HTMLParser):
+    """Collects what the tests ask for, and fails on tags that do not close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return report(complete())
+
+
+def report(models: list[Evaluation]) -> str:
+    """The page with every sample that there can be."""
+    sheets = {found.name: examples(found.dataset.classes, shape=found.dataset.image_shape) for found in models}
+    return page(models, grids(models), "Defensive distillation on MNIST", code_version="0.1.0", examples=sheets)
+
+
+FIGURES = 11
+BARE = 9  # those of JSMA alone
+
+
+def test_the_page_begins_with_what_was_found(html: str) -> None:
+    words = read(html).words
+    order = [
+        "The paper's number is reproduced, but the defense does not hold",
+        "As in the paper 0.6 % of 180 pairs fooled at T = 100 by JSMA on probabilities – the paper: 0.45 %",
+        "As an adaptive attacker sees it 91.7 % of 180 pairs fooled at T = 100 by JSMA on z/T 100 %",
+        "What was found",
+        "means masked gradients",
+        "Contents",
+        "As in the paper, as an adaptive attacker sees it Both",
+        "Without distillation JSMA on the probabilities succeeds on 85 %",
+        "A control is the undistilled network",
+        "though nothing was distilled",
+        "Figure 7",
+        "Figure 8",
+        "Figure 9",
+        "Figure 10",
+        "JSMA by budget",
+        "Bounded attacks by L∞ radius",
+        "Samples fooled within an L∞ radius of 0.3",
+        "C&W L2: mean L2 distance",
+        "Fooled by transferred samples",
+        "Worst case over all attacks",
+        "Every row is one attack on the same test images",
+        "What holds of every sound attack",
+        "The size of the logits",
+        "Why each attack stopped",
+        "Training: accuracy",
+        "One sample for each source class",
+        "A setting that differs is marked",
+        "was made with seed 0",
+    ]
+    places = [words.find(part) for part in order]
+    assert -1 not in places
+    # the titles of sections stand in the contents too: compared are phrases that occur once, and the paper's figures
+    assert places == sorted(places)
+
+
+def test_the_two_tables_have_the_rates_with_intervals_and_the_papers(html: str) -> None:
+    words = read(html).words
+    assert "T = 20 96.8 % 1.7 % 0.6–4.8 % 1.34 % 38.0" in words
+    assert "T = 20 74.4 % 67.6–80.3 % 90.0 % 84.7–93.6 % 100.0 % L2 2.06 (1.1 ×) masked" in words
+
+
+def test_the_first_screen_has_both_sides_of_the_same_network(html: str) -> None:
+    words = read(html).words
+    assert "85 % without distillation – the paper: 95.89 %" in words
+    assert "100 % by Carlini and Wagner's L2 attack, at 1.3 × the distance it takes without distillation" in words
+
+
+def test_sides_that_were_not_measured_are_left_out() -> None:
+    def sides(*models: Evaluation) -> str:
+        html = page(list(models), {}, "t", code_version="1")
+        return html[html.index("</h1>") : html.index('id="found"')].replace("\N{NO-BREAK SPACE}", " ")
+
+    baseline = measured()[1]
+    assert 'class="sides"' not in sides(baseline)
+    assert 'class="sides"' not in sides(evaluation(20, probabilities=None, logits=3, scaled=None))
+    naive_only = sides(evaluation(20, probabilities=3, logits=None, scaled=None))
+    assert "<b>1.7 %</b>" in naive_only
+    assert "not run" in naive_only
+    nearest = sides(with_suite(evaluation(20, probabilities=3, logits=134, scaled=162), masked=0.9))
+    assert "Wagner&#x27;s L2 attack</span>" in nearest  # no baseline to be compared with
+    mine = MNIST.model_copy(update={"name": "mine"})
+    assert "the paper:" not in sides(evaluation(20, probabilities=3, logits=134, scaled=162, dataset=mine))
+
+
+def test_controls_stand_beside_the_distilled_network_of_the_same_temperature(html: str) -> None:
+    words = read(html).words
+    assert (
+        "distilled, T = 20 1.7 % 0.6–4.8 % 90.0 % 84.7–93.6 % 42.0 % 101 masked "
+        "control, T = 20 1.7 % 0.6–4.8 % 85.0 % 79.1–89.5 % 50.0 % 116 masked" in words
+    )
+    assert 'id="controls"' not in page(measured(), {}, "t", code_version="1")
+    alone = read(page([*measured(), control(30)], {}, "t", code_version="1")).words
+    assert "control, T = 30 1.7 %" in alone
+    assert "distilled, T = 30" not in alone
+
+
+def test_distances_stand_beside_carlini_and_wagners_and_a_miss_is_marked(html: str) -> None:
+    words = read(html).words
+    assert "C&W, best, second-hand no distillation 100.0 % 1.21 1.87 2.55 1.36" in words
+    assert "T = 100 100.0 % 1.51 (1.2 ×) 2.34 (1.3 ×) 3.19 (1.2 ×) 1.7" in words
+    assert "T = 20 98.9 % 10.3" in words
+    assert '<span class="missed">98.9' in html
+    assert html.count('class="missed"') == 1
+    assert "on MNIST 1.36 and 1.7 in L2, on CIFAR-10 0.17 and 0.36 in L2" in words
+    assert "correlate by −0.05" in words
+
+
+def test_bounded_attacks_transfer_and_the_worst_case_have_their_numbers(html: str) -> None:
+    words = read(html).words
+    assert "T = 100 3.0 % 4.0 % 75.0 % 100.0 % 97.0 % 4.0 % 100.0 %" in words
+    assert "κ = 20 no distillation, itself 100.0 % 100.0 % 100.0 % 97.8 %" in words
+    assert "T = 100 10.0 % L2 1.90 34.4 % L2 2.30 64.4 % L2 2.80 82.2 % L2 3.90" in words
+    assert "T = 100 100.0 % of 10 8.88 1.38 (1.2 ×) 0.138 C&W L2 9, PGD on logits 1" in words
+
+
+def test_a_condition_that_fails_is_a_finding_and_never_folded_away(html: str) -> None:
+    section = html[html.index('id="conditions"') : html.index('id="gradients"')]
+    shown = read(section[: section.index("<details>")].replace('id="conditions" class="section-conditions">', "")).words
+    assert "T = 20, through the softmax at T = 1 the gradients are masked" in shown
+    assert "T = 20, through the logits the attack is broken" in shown
+    assert "iterated of the adaptive attacker: 12 of 100 samples against 97 of 100." in shown
+    assert section.count('class="fails"') == 9
+    assert "The 51 that hold" in section.replace("\N{NO-BREAK SPACE}", " ")
+    # what holds is told as well, below
+    assert section.count("<li>") == 60
+
+
+def test_conditions_that_hold_everywhere_take_one_line_and_attacks_are_called_by_their_names() -> None:
+    real = Condition(
+        name="iterated",
+        attacker="naive",
+        passed=False,
+        sentence="pgd/cross_entropy is weaker than fgsm/cross_entropy: 4 % against 9 % of 100 samples",
+        meaning="the gradients are masked",
+    )
+    cw = Condition(name="unbounded", attacker="adaptive", passed=True, sentence="cw_linf reaches 100 %", meaning="")
+    models = [found.model_copy(update={"conditions": (real, cw, cw)}) for found in measured()]
+    words = read(page(models, {}, "t", code_version="1")).words
+    assert "An attacker through the logits: all 6 conditions hold." in words
+    assert "PGD at T = 1 is weaker than FGSM at T = 1: 4 % against 9 % of 100 samples." in words
+    assert "C&W L∞ reaches 100 %." in words
+
+
+def test_a_condition_that_fails_of_one_attack_of_several_fails() -> None:
+    broken = Condition(
+        name="unbounded", attacker="adaptive", passed=False, sentence="cw_l0 fails", meaning="the attack is broken"
+    )
+    holds = broken.model_copy(update={"passed": True, "meaning": ""})
+    html = page(
+        [found.model_copy(update={"conditions": (holds, broken, holds)}) for found in measured()[:1]],
+        {},
+        "t",
+        code_version="1",
+    )
+    assert html.count('class="fails"') == 1
+
+
+def test_every_attack_says_why_it_stopped(html: str) -> None:
+    words = read(html).words
+    assert "JSMA on probabilities 180 0.6 % – – 99.4 %" in words
+    assert "PGD at T = 1 100 4 % – – 96 %" in words
+    assert "C&W L0 90 98.9 % 1.1 % – –" in words
+    assert "T = 20 101 42.0 % 2.0 % 0.0 % 0.0 %" in words  # zero gradients at both temperatures and precisions
+    assert "38 5,400 21,000 21,000" in words  # gradient evaluations
+
+
+def test_the_setting_lists_the_attacks_and_their_budgets(html: str) -> None:
+    words = read(html).words
+    for setting in (
+        "Bounded attacks FGSM at T = 1, PGD at T = 1, FGSM on logits, PGD on logits, Square and noise",
+        "Their L∞ radii 0.05, 0.1, 0.2, 0.3, 0.5, 1",
+        "Carlini and Wagner C&W L2, C&W L0 and C&W L∞; 10 sources, 90 pairs",
+        "Most gradients a pair C&W L2 5,400, C&W L0 21,000",
+        "Transfer 90 samples of C&W L2; κ = 0, 5, 10, 20",
+        "JSMA with θ < 0 on z/T; θ = −1, 112 features, 180 pairs",
+        "untargeted JSMA on z/T; θ = +1, 112 features, 20 sources",
+        "Controls, logits times T 20, 100",
+        "JSMA on probabilities, logits, z/T on probabilities ≠",
+    ):
+        assert setting in words
+
+
+def test_nothing_is_asked_of_the_network_and_there_is_no_script(html: str) -> None:
+    reader = read(html)
+    for tag, attributes in reader.tags:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("data:", "#")), (tag, name)
+        assert not any(name.startswith("on") for name in attributes)
+    assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in reader.tags}
+    assert "url(" not in html
+    assert "@import" not in html
+
+
+def test_every_image_says_its_numbers(html: str) -> None:
+    images = [attributes for tag, attributes in read(html).tags if tag == "img"]
+    assert len(images) == FIGURES + 9 + 3
+    for attributes in images:
+        assert re.search(r"\d", attributes["alt"] or "")
+        assert base64.b64decode((attributes["src"] or "").partition(",")[2]).startswith(b"\x89PNG")
+
+
+def test_contents_lead_to_every_section(html: str) -> None:
+    tags = read(html).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    targets = [str(attributes["href"])[1:] for tag, attributes in tags if tag == "a"]
+    assert len(set(ids)) == len(ids)
+    assert len(targets) == 16
+    assert set(targets) <= set(ids)
+
+
+def test_headings_do_not_skip_a_level(html: str) -> None:
+    levels = [int(tag[1]) for tag, _ in read(html).tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_what_users_name_is_text_and_never_markup() -> None:
+    evil = '<script>alert("x")</script>&\'"'
+    dataset = MNIST.model_copy(update={"name": evil, "classes": (evil, "<b>")})
+    models = measured(dataset)
+    shown = {"T=20": {"scaled": grid(dataset.classes, shape=(1, 8, 8))}}
+    html = page(models, shown, evil, code_version=evil)
+    assert "<script" not in html
+    assert "<b>alert" not in html
+    assert evil in read(html).words
+
+
+def test_deviations_from_the_paper_are_marked(html: str) -> None:
+    words = read(html).words
+    assert "60,000 training, 10,000 test ≠" in words
+    assert "90,000 (unverified) ≠" in words
+    assert "112 (unverified) ≠" not in words
+
+
+def test_a_setting_that_is_the_papers_is_not_marked() -> None:
+    html = page(sweep(CIFAR10), {}, "t", code_version="1")
+    words = read(html).words
+    assert "50,000 training, 10,000 test ≠" not in words
+    assert "50 ≠" not in words
+    assert "77.05 %" not in words
+    assert "78.05 %" in words  # Table III at T = 5
+
+
+def test_the_papers_numbers_do_not_stand_beside_another_dataset() -> None:
+    copy = CIFAR10.model_copy(update={"name": "cifar10.tar.xz"})
+    words = read(page(sweep(copy), {}, "t", code_version="1")).words
+    assert "78.05 %" not in words
+    assert "MNIST, CIFAR-10 ≠" in words
+
+
+def test_what_was_not_measured_has_no_section() -> None:
+    html = page(measured(), {}, "t", code_version="1")
+    for section in ("samples", "examples", "distances", "transfer", "conditions", "controls"):
+        assert f'id="{section}"' not in html
+    assert html.count("<img") == BARE
+
+
+def test_the_examples_of_the_network_that_shows_most_are_open(html: str) -> None:
+    section = html[html.index('id="examples"') : html.index('id="conditions"')].replace("\N{NO-BREAK SPACE}", " ")
+    assert re.findall(r"<details( open)?><summary>([^<]*)", section) == [
+        ("", "no distillation"),
+        ("", "T = 20"),
+        (" open", "T = 100"),
+    ]
+    assert "10 sources under 15 attacks." in section
+
+
+def test_examples_of_another_model_are_open_where_that_one_has_none() -> None:
+    models = complete()
+    html = page(models, {}, "t", code_version="1", examples={"baseline": examples(), "control T=20": examples()})
+    section = html[html.index('id="examples"') : html.index('id="conditions"')]
+    assert re.findall(r"<details( open)?><summary>([^<]*)", section) == [(" open", "no distillation")]
+
+
+_SUITE = with_suite(measured()[0], masked=0.9)
+_PART = {"bounded": _SUITE.bounded[:1], "distances": _SUITE.distances[1:2], "worst_case": _SUITE.worst_case}
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        [evaluation(None, probabilities=153, logits=None, scaled=None)],
+        [evaluation(20, probabilities=None, logits=None, scaled=None)],
+        [evaluation(20, probabilities=0, logits=0, scaled=0, pairs=9)],
+        [evaluation(20, probabilities=None, logits=None, scaled=None), control(20)],
+        [evaluation(20, probabilities=3, logits=4, scaled=5).model_copy(update=part) for part in (_PART,)],
+    ],
+)
+def test_a_page_can_be_made_of_little(models: list[Any]) -> None:
+    assert read(page(models, {}, "t", code_version="1")).words
+
+
+def test_a_page_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="expected at least one, got none"):
+        page([], {}, "t", code_version="1")
+
+
+@pytest.mark.slow
+def test_ten_models_with_thirty_grids_that_hardly_compress_stay_below_5_mb() -> None:
+    models = sweep(CIFAR10)
+    html = page(models, grids(models), "t", code_version="1")
+    assert len(html.encode()) < MAX_BYTES
+    assert html.count("<img") == BARE + 30
+
+
+@pytest.mark.slow
+def test_ten_models_and_nine_controls_under_every_attack_stay_below_5_mb() -> None:
+    models = [with_suite(found, masked=0.5, failed=("naive iterated",)) for found in sweep(CIFAR10)]
+    models += [
+        with_suite(control(t).model_copy(update={"dataset": CIFAR10}), masked=0.5)
+        for t in (1, 2, 5, 10, 20, 30, 40, 50, 100)
+    ]
+    html = report(models)
+    assert len(html.encode()) < MAX_BYTES
+    assert html.count("<img") == FIGURES + 30 + 10
+
+
+def test_grids_that_cannot_fit_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = measured()
+    drawn = figures_as_png(models)
+    bare = len(page(models, {}, "t", code_version="1", drawn=drawn).encode())
+    monkeypatch.setattr("defensive_distillation.reporting.page.MAX_BYTES", bare + 60_000)
+    html = page(models, grids(models), "t", code_version="1", drawn=drawn)
+    assert len(html.encode()) < bare + 60_000
+    shown = html.count("<img") - BARE
+    assert 0 < shown < 9
+    assert f"{9 - shown} more grids were left out" in read(html).words
+
+
+def test_a_report_has_its_files_and_two_have_the_same_bytes(tmp_path: Path) -> None:
+    sheets = {"T=20": examples()}
+    for name, models in (("one", complete()), ("two", complete()[::-1])):
+        write_report(models, grids(models), examples=sheets, title="t", code_version="1", folder=tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert [str(file) for file in files] == [
+        "figures/cw_distances.png",
+        "figures/figure_10.png",
+        "figures/figure_7.png",
+        "figures/figure_8.png",
+        "figures/figure_9.png",
+        "figures/logit_scale.png",
+        "figures/success_by_budget.png",
+        "figures/success_by_epsilon.png",
+        "figures/training_accuracy.png",
+        "figures/training_loss.png",
+        "figures/zero_gradients.png",
+        "report.html",
+        "sweep.csv",
+        "sweep.json",
+    ]
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    findings = json.loads((tmp_path / "one" / "sweep.json").read_text())["findings"]
+    assert findings["headline"].startswith("The paper's number is reproduced, but the defense does not hold")
+    assert [verdict["masked"] for verdict in findings["verdicts"]] == ["no", "yes", "yes", "yes", "yes"]
+    assert [verdict["control"] for verdict in findings["verdicts"]] == [False, False, False, True, True]
+
+
+def test_a_report_that_is_refused_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        write_report(
+            [*measured(), *measured()], {}, examples={}, title="t", code_version="1", folder=tmp_path / "report"
+        )
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium with a profile of its own."""
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+def opened(browser: Any, html: str, folder: Path, *, width: int, height: int) -> None:
+    path = folder / "report.html"
+    path.write_text(html, encoding="utf-8")
+    # headless windows have a least width, emulated screens have none
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    browser.get(path.as_uri())
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_a_reader_never_scrolls_sideways(browser: Any, html: str, tmp_path: Path, width: int) -> None:
+    opened(browser, html, tmp_path, width=width, height=844)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    wide = browser.execute_script(
+        "return [...document.querySelectorAll('main *')]"
+        ".filter(e => !e.closest('.scroll') && e.getBoundingClientRect().right > innerWidth + 1)"
+        ".map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert wide == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 720)])
+def test_the_first_screen_says_that_the_number_is_real_and_that_the_defense_does_not_hold(
+    browser: Any, html: str, tmp_path: Path, width: int, height: int
+) -> None:
+    opened(browser, html, tmp_path, width=width, height=height)
+    seen = browser.execute_script(
+        "return [...document.querySelectorAll('.lede, .side, .badges')]"
+        ".filter(e => e.getBoundingClientRect().bottom < innerHeight).map(e => e.innerText).join(' ')"
+    )
+    seen = " ".join(seen.replace("\N{NO-BREAK SPACE}", " ").split())
+    assert "The paper's number is reproduced, but the defense does not hold" in seen
+    assert "As in the paper 0.6 % of 180 pairs" in seen
+    assert "the paper: 0.45 %" in seen
+    assert "As an adaptive attacker sees it 91.7 % of 180 pairs" in seen
+    assert "100 % by Carlini and Wagner's L2 attack, at 1.3 ×" in seen
+    assert "T = 100 masked" in seen
+    lefts = browser.execute_script(
+        "return [...document.querySelectorAll('.side')].map(e => e.getBoundingClientRect()).map(r => [r.left, r.top])"
+    )
+    assert lefts[0][0] < lefts[1][0]  # side by side
+    assert lefts[0][1] == lefts[1][1]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_two_tables_show_all_their_columns(browser: Any, html: str, tmp_path: Path, width: int) -> None:
+    opened(browser, html, tmp_path, width=width, height=844)
+    hidden = browser.execute_script(
+        "return [...document.querySelectorAll('#tables .scroll, #controls .scroll')]"
+        ".map(e => e.scrollWidth - e.clientWidth)"
+    )
+    assert hidden[:2] == [0, 0]
+    if width > 600:
+        assert hidden == [0, 0, 0]
+
+
+def test_the_page_loads_without_an_error_or_a_request(browser: Any, html: str, tmp_path: Path) -> None:
+    browser.get_log("browser")
+    opened(browser, html, tmp_path, width=1280, height=900)
+    assert browser.get_log("browser") == []
+    asked = browser.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert [name for name in asked if not name.startswith("data:")] == []
+    widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
+    assert len(widths) == FIGURES + 9 + 3
+    assert min(widths) > 0
+
+
+def test_letters_in_figures_are_read_on_a_phone(browser: Any, html: str, tmp_path: Path) -> None:
+    opened(browser, html, tmp_path, width=390, height=844)
+    shown = browser.execute_script("return document.querySelector('#figure_7 img').getBoundingClientRect().width")
+    assert shown / 5.2 * 12 / 72 > 10.5  # pixels of a 12 point letter's height on 5.2 inches
+
+
+def test_paper_shows_the_samples_that_the_screen_folds_away(browser: Any, html: str, tmp_path: Path) -> None:
+    opened(browser, html, tmp_path, width=1280, height=900)
+    folded = (
+        "return [...document.querySelectorAll('details')]"
+        ".map(made => getComputedStyle(made, '::details-content').contentVisibility == 'hidden')"
+    )
+    shut = browser.execute_script(folded)
+    assert (shut.count(True), shut.count(False)) == (10, 2)  # open: the samples of the chosen network
+    try:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        assert not any(browser.execute_script(folded))
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

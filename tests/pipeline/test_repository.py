@@ -1,0 +1,75 @@
+"""What the repository promises beside its code: the wheel, the documentation, the commands of the README."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from defensive_distillation.config import page as configuration_page
+from defensive_distillation_pipelines.commands import cli
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_wheel_holds_every_module_of_both_packages_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    expected = set()
+    for package in (ROOT / "components/defensive_distillation", ROOT / "pipelines/defensive_distillation_pipelines"):
+        for path in package.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                expected.add(path.relative_to(package.parent).as_posix())
+    assert names == expected
+    assert "defensive_distillation/reporting/page.css" in names
+    assert (
+        "defensive_distillation/datasets/dataset.py" in names
+    )  # an unanchored line in .gitignore would have dropped it
+
+
+def test_the_wheel_brings_the_command_and_the_licence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (path,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        (entry,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
+        assert "defdistill = defensive_distillation_pipelines.commands.cli:main" in wheel.read(entry).decode()
+        assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_the_configuration_page_is_that_of_the_models() -> None:
+    assert (ROOT / "docs/configuration.md").read_text() == configuration_page.page(), "run make docs"
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("command", [line for line in readme_commands() if "defdistill" in line.split()[0]])
+def test_commands_of_the_readme_are_understood(command: str) -> None:
+    arguments = cli._parser().parse_args(shlex.split(command, comments=True)[1:])
+    assert arguments.command in {"run", "compile", "stage", "rerun", "report", "times", "ui"}
+    if arguments.command in {"run", "compile"}:
+        assert cli._experiment(arguments)
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    for line in readme_commands():
+        if line.startswith("make "):
+            assert line.split()[1] in targets
+
+
+def test_files_that_the_documents_name_exist() -> None:
+    for document in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / document).read_text()):
+            assert (ROOT / target).exists(), target

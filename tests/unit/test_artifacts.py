@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import defensive_distillation
+import defensive_distillation_pipelines
+from defensive_distillation import artifacts
+from defensive_distillation.artifacts import Artifact, storage
+from defensive_distillation.config import PrepareDataConfig, TrainTeacherConfig
+from defensive_distillation.errors import ArtifactError, InputError, TrainingError
+from defensive_distillation.stages import prepare_data, train_teacher
+from support.chain import Chain
+
+SMALL = PrepareDataConfig(train_limit=20, test_limit=10)
+CONTENTS = {"a.json": b'{"one": 1}', "tensors.safetensors": bytes(range(256))}
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from defensive_distillation import artifacts
+
+def write_files(folder):
+    (folder / "a.json").write_bytes(b"{}")
+    with (folder / "tensors.safetensors").open("wb") as file:
+        file.truncate(int(sys.argv[2]))
+    if sys.argv[3] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+artifacts.write(
+    sys.argv[1], kind="dataset", stage="prepare_data", code="c", config={}, inputs={}, facts={}, write_files=write_files
+)
+"""
+MIDDLE_BYTES = 2**27  # long enough under way to be killed on it; takes no disk at the source
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an artifact goes, in either kind of storage; nothing stands there."""
+    return str(tmp_path / "place") if request.param == "local" else f"{request.getfixturevalue('s3_bucket')}/place"
+
+
+def write(location: str, contents: dict[str, bytes] = CONTENTS, **changes: Any) -> Artifact:
+    def write_files(folder: Path) -> None:
+        for name, content in contents.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+
+    values: dict[str, Any] = {
+        "kind": "dataset",
+        "stage": "prepare_data",
+        "code": "0123456789ab",
+        "config": {"seed": 0, "test_fraction": 0.2},
+        "inputs": {},
+        "facts": {"name": "digits"},
+        "write_files": write_files,
+    }
+    return artifacts.write(location, **{**values, **changes})
+
+
+def change(location: str, name: str, edit: Callable[[bytes], bytes]) -> None:
+    path = storage.join(location, name)
+    storage.write_bytes(path, edit(storage.read_bytes(path)))
+
+
+def edit_manifest(location: str, edit: Callable[[dict[str, Any]], object], *, signed: bool) -> None:
+    """Changes the manifest, with the digest that belongs to the change or with the old one."""
+
+    def edited(content: bytes) -> bytes:
+        values = json.loads(content)
+        edit(values)
+        if signed:
+            values.pop("digest")
+            body = (json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+            values["digest"] = hashlib.sha256(body).hexdigest()
+        return (json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    change(location, artifacts.MANIFEST, edited)
+
+
+def set_manifest(content: bytes) -> Callable[[str], None]:
+    return lambda location: change(location, artifacts.MANIFEST, lambda _: content)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def read(location: str, kind: str = "dataset") -> None:
+    with artifacts.opened(location, kind):
+        pass
+
+
+UNREADABLE = r"manifest\.json is not readable, expected JSON of an artifact: "
+CHANGED = r"manifest\.json does not match its own digest; it was changed"
+DAMAGES: dict[str, tuple[Callable[[str], object], str]] = {
+    "truncated": (
+        lambda at: change(at, "tensors.safetensors", lambda content: content[:-1]),
+        r"expected 256 bytes in tensors\.safetensors, got 255; it is truncated",
+    ),
+    "one byte": (
+        lambda at: change(at, "tensors.safetensors", lambda content: b"\x01" + content[1:]),
+        r"the content of tensors\.safetensors is not what its manifest says; it was changed",
+    ),
+    "a missing file": (
+        lambda at: storage.remove(storage.join(at, "a.json")),
+        r"expected the file a\.json, found none; the artifact is incomplete",
+    ),
+    "no manifest": (
+        lambda at: storage.remove(storage.join(at, "manifest.json")),
+        r"expected an artifact, found no manifest\.json",
+    ),
+    "an empty manifest": (set_manifest(b""), UNREADABLE),
+    "a manifest that is no JSON": (set_manifest(b"kind: dataset\n"), UNREADABLE),
+    "half a manifest": (lambda at: change(at, "manifest.json", lambda content: content[:100]), UNREADABLE),
+    "a manifest that is no text": (set_manifest(b"\xff\xfe\x00"), UNREADABLE),
+    "a manifest that is a list": (set_manifest(b"[]"), UNREADABLE),
+    "a manifest that is a word": (set_manifest(b'"digest"'), UNREADABLE),
+    "a manifest without digest": (set_manifest(b'{"schema_version": 1}'), UNREADABLE + "'digest'"),
+    "a manifest with NaN": (set_manifest(b'{"schema_version": 1, "digest": "", "kind": NaN}'), UNREADABLE),
+    "a manifest with half a character": (
+        set_manifest(b'{"schema_version": 1, "digest": "", "kind": "\\ud800"}'),
+        UNREADABLE,
+    ),
+    "a manifest that never ends": (set_manifest(b"[" * 100_000), UNREADABLE),
+    "an edited manifest": (
+        lambda at: edit_manifest(at, lambda manifest: manifest["config"].update(seed=1), signed=False),
+        CHANGED,
+    ),
+    "a manifest with other spaces": (lambda at: change(at, "manifest.json", lambda content: content + b"\n"), CHANGED),
+    "another schema": (
+        lambda at: edit_manifest(at, lambda manifest: manifest.update(schema_version=2), signed=True),
+        "expected schema version 1, got 2",
+    ),
+    "a form of another program": (
+        lambda at: edit_manifest(at, lambda manifest: manifest.pop("facts"), signed=True),
+        r"manifest\.json is not that of an artifact: Field required",
+    ),
+    "another kind": (
+        lambda at: edit_manifest(at, lambda manifest: manifest.update(kind="model"), signed=True),
+        "expected an artifact of kind dataset, got one of kind model",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_artifact_is_refused_with_the_reason(place: str, damage: str) -> None:
+    harm, reason = DAMAGES[damage]
+    write(place)
+    harm(place)
+    with pytest.raises(ArtifactError, match=reason) as caught:
+        read(place)
+    assert str(caught.value).startswith(f"{place}: ")
+    assert "\n" not in str(caught.value)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_changed_byte_of_any_file_goes_unnoticed(tmp_path: Path, data: st.DataObject) -> None:
+    folder = tmp_path / "place"
+    shutil.rmtree(folder, ignore_errors=True)
+    write(str(folder))
+    path = data.draw(st.sampled_from(sorted(folder.iterdir())))
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError):
+        read(str(folder))
+
+
+def test_what_is_no_artifact_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="nowhere: expected an artifact of kind dataset, found nothing"):
+        read(str(tmp_path / "nowhere"))
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "file"):
+        with pytest.raises(ArtifactError, match=r"expected an artifact, found no manifest\.json"):
+            read(str(place))
+    with pytest.raises(InputError, match="a: expected an artifact that can be read, got: File name too long"):
+        read("a" * 300)
+
+
+def test_an_artifact_comes_back_as_it_was_written(place: str) -> None:
+    written = write(place, {**CONTENTS, "figures/one.png": b""}, inputs={"dataset": ["d"]})
+    with artifacts.opened(place, "dataset") as found:
+        assert {name: found.file(name).read_bytes() for name in CONTENTS} == CONTENTS
+        assert found.file("figures/one.png").read_bytes() == b""
+        assert found.digest == written.digest
+        assert found.manifest == written.manifest
+    assert artifacts.read_manifest(place) == written.manifest
+
+
+def test_equal_work_gives_equal_bytes_wherever_it_lies(tmp_path: Path, s3_bucket: str) -> None:
+    places = [str(tmp_path / "one"), str(tmp_path / "deep" / "two"), f"{s3_bucket}/three"]
+    digests = {prepare_data.run(SMALL, output=place).digest for place in places}
+    storage.download(places[2], tmp_path / "copy")
+    assert len(digests) == 1
+    assert contents(tmp_path / "one") == contents(tmp_path / "deep" / "two") == contents(tmp_path / "copy")
+
+
+def test_the_order_in_which_files_are_written_does_not_matter(tmp_path: Path) -> None:
+    one = write(str(tmp_path / "one"))
+    two = write(str(tmp_path / "two"), dict(reversed(CONTENTS.items())), facts={"name": "digits"})
+    assert one.digest == two.digest
+
+
+def test_a_manifest_names_no_time_path_or_host(tmp_path: Path) -> None:
+    prepare_data.run(SMALL, output=str(tmp_path / "one"))
+    text = (tmp_path / "one" / artifacts.MANIFEST).read_text()
+    assert str(tmp_path) not in text
+    assert set(json.loads(text)) == {
+        *("schema_version", "kind", "stage", "version", "code", "config", "inputs", "facts", "files", "digest")
+    }
+
+
+# Whole or not at all
+
+
+def test_a_writer_that_fails_leaves_nothing(place: str, tmp_path: Path) -> None:
+    def fails(folder: Path) -> None:
+        (folder / "a.json").write_bytes(b"{}")
+        raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        write(place, write_files=fails)
+    assert storage.list_names(place) == []
+    assert list(tmp_path.iterdir()) == []
+    write(place)
+    read(place)
+
+
+def test_a_killed_writer_leaves_no_artifact_and_the_next_one_cleans_up(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    killed = subprocess.run([sys.executable, "-c", WRITER, str(place), "100", "die"])
+    assert killed.returncode == -9
+    assert [path.name for path in tmp_path.iterdir()] != [], "expected the draft of the killed writer"
+    assert not place.exists()
+    with pytest.raises(ArtifactError, match="expected an artifact of kind dataset, found nothing"):
+        read(str(place))
+    write(str(place))
+    read(str(place))
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_writer_killed_on_its_way_to_s3_leaves_no_artifact(
+    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"{s3_bucket}/place"
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # a process that is killed cannot clean up its temporary files
+    process = subprocess.Popen([sys.executable, "-c", WRITER, place, str(MIDDLE_BYTES), "live"])
+    deadline = time.monotonic() + 60
+    while storage.list_names(place) != ["a.json"]:
+        assert time.monotonic() < deadline, "expected the first file within 60 seconds"
+        assert process.poll() is None, "expected to kill the process, found it had ended before"
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -9
+    assert not artifacts.exists(place)
+    with pytest.raises(ArtifactError, match=r"place: expected an artifact, found no manifest\.json"):
+        read(place)
+    write(place)
+    read(place)
+
+
+# The place of a result
+
+
+def test_the_same_work_again_is_recognised_and_not_redone(place: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    for number, name in enumerate(("cat/1", "cat/2", "dog/1", "dog/2")):
+        path = source / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 60 * number, dtype=np.uint8)).save(path)
+    config = PrepareDataConfig(source=str(source))
+    first = prepare_data.run(config, output=place)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("place/*")}
+    shutil.rmtree(source)  # without it nothing could be done again
+    assert prepare_data.run(config, output=place).digest == first.digest
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("place/*")} == before
+
+
+def test_a_damaged_result_is_not_taken_for_the_finished_one(place: str) -> None:
+    prepare_data.run(SMALL, output=place)
+    change(place, "tensors.safetensors", lambda content: content[:-1])
+    with pytest.raises(ArtifactError, match="it is truncated"):
+        prepare_data.run(SMALL, output=place)
+
+
+def test_a_place_with_another_result_is_refused(place: str) -> None:
+    first = prepare_data.run(SMALL, output=place)
+    with pytest.raises(
+        InputError, match=r"found a result of prepare_data with other settings, inputs or code"
+    ) as caught:
+        prepare_data.run(SMALL.model_copy(update={"seed": 1}), output=place)
+    assert caught.value.exit_code == 2
+    with artifacts.opened(place, "dataset") as found:
+        assert found.digest == first.digest
+
+
+def test_a_place_with_anything_else_is_refused_and_left_alone(tmp_path: Path, s3_bucket: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine.txt").write_text("precious")
+    (tmp_path / "file").write_text("precious")
+    before = contents(tmp_path)
+    for name in ("folder", "file"):
+        with pytest.raises(InputError, match=f"{name}: expected a place where nothing stands, found other files"):
+            prepare_data.run(SMALL, output=str(tmp_path / name))
+    assert contents(tmp_path) == before
+    for place in (s3_bucket, f"{s3_bucket}/"):
+        with pytest.raises(InputError, match="expected s3://bucket/prefix to write to, got a whole bucket"):
+            prepare_data.run(SMALL, output=place)
+    assert storage.list_names(s3_bucket) == []
+
+
+def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+    prepare_data.run(SMALL, output=str(tmp_path))
+    read(str(tmp_path))
+
+
+def test_unfinished_work_of_other_settings_is_not_gone_on_with(chain: Chain, tmp_path: Path) -> None:
+    quick = {"epochs": 1, "batch_size": 50}
+    output, dataset = str(tmp_path / "model"), chain.place("dataset")
+    with pytest.raises(TrainingError, match="near chance"):
+        train_teacher.run(TrainTeacherConfig(**quick, minimum_progress=0.999), dataset=dataset, output=output)
+    assert list(tmp_path.rglob("checkpoint.safetensors")), "expected a checkpoint beside the output"
+    slow = TrainTeacherConfig(**quick, minimum_progress=0, learning_rate=0.001)
+    found = train_teacher.run(slow, dataset=dataset, output=output)
+    fresh = train_teacher.run(slow, dataset=dataset, output=str(tmp_path / "fresh"))
+    assert found.digest == fresh.digest
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "model"]
+
+
+# No pickle
+
+
+def _sources() -> list[Path]:
+    packages = (defensive_distillation, defensive_distillation_pipelines)
+    return [path for package in packages for path in Path(package.__path__[0]).rglob("*.py")]
+
+
+def test_no_source_can_pickle() -> None:
+    forbidden = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "torch.load"}
+    forbidden |= {"torch.save", "torch.jit", "torch.package", "numpy.load", "np.load", "numpy.save", "np.save"}
+    found = set()
+    for path in _sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(f"{node.module}.{name}" for name in names)]
+            if isinstance(node, ast.Attribute):
+                names = [ast.unparse(node)]
+            if isinstance(node, ast.Name | ast.keyword):
+                names = [getattr(node, "id", None) or getattr(node, "arg", None) or ""]
+            found |= {(path.name, name) for name in names if name in forbidden or name == "allow_pickle"}
+    assert len(_sources()) > 40
+    assert found == set()
+
+
+def test_every_file_of_every_stage_is_of_a_harmless_type(chain: Chain) -> None:
+    files = [path for path in chain.folder.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".html", ".csv", ".png"}
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix == ".safetensors":  # begins with the length of its JSON
+            json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        if path.suffix == ".json":
+            json.loads(content)
+        if path.suffix == ".png":
+            assert content.startswith(b"\x89PNG")

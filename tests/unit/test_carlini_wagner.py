@@ -1,0 +1,294 @@
+"""Carlini and Wagner's attacks against closed forms on linear networks, and the pieces that they are made of."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from defensive_distillation.attacks import StopReason, carlini_wagner
+from defensive_distillation.attacks.cw.l0 import fewer_pixels
+from defensive_distillation.attacks.cw.line_search import nearest_on_line
+from defensive_distillation.attacks.cw.tanh_space import Adam, to_box, to_tanh_space
+from defensive_distillation.attacks.network import margin
+from defensive_distillation.errors import InputError
+from support.networks import linear, reasons, smooth
+
+Norm = Literal["l0", "l2", "linf"]
+QUICK: dict[str, Any] = {"steps": 300, "learning_rate": 0.02}
+FINE: dict[str, Any] = {**QUICK, "steps": 800, "learning_rate": 0.002}  # short steps beside a distance of hundredths
+
+
+def randoms(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def middling(count: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
+    """Images between 0.35 and 0.65: what is needed here does not meet the box."""
+    generator = torch.Generator().manual_seed(seed)
+    return 0.35 + 0.3 * torch.rand(count, *shape, generator=generator, dtype=torch.float64)
+
+
+def two_classes(features: int, gap: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Weights (2, D) and biases for which class 0 leads by about `gap` in the middle of the box."""
+    weight = randoms(2, features, seed=seed) / features**0.5
+    middle = (weight * 0.5).sum(1)
+    return weight, torch.stack([gap - middle[0] + middle[1], torch.zeros((), dtype=torch.float64)])
+
+
+def faces(weight: Tensor, bias: Tensor, images: Tensor, target: int) -> list[tuple[Tensor, Tensor]]:
+    """For each other class the margin that it leads by (N,), and the gradient of that margin (D,)."""
+    logits = images.flatten(1) @ weight.T + bias
+    others = [j for j in range(len(weight)) if j != target]
+    return [(logits[:, j] - logits[:, target], weight[j] - weight[target]) for j in others]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_l2_distance_on_a_linear_network_is_margin_over_norm(seed: int) -> None:
+    weight, bias = two_classes(48, 0.3, seed)
+    images = middling(6, (3, 4, 4), seed)
+    ((gap, normal),) = faces(weight, bias, images, 1)
+    assert bool((gap > 0).all())
+    found = carlini_wagner(linear(weight, bias), images, torch.ones(6, dtype=torch.int64), norm="l2", **FINE)
+    assert bool(found.success.all())
+    optimum = gap / normal.norm()
+    assert bool((found.l2 >= optimum * (1 - 1e-9)).all())
+    assert bool((found.l2 <= 1.05 * optimum).all()), (found.l2 / optimum).max()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_linf_distance_on_a_linear_network_is_margin_over_l1_norm(seed: int) -> None:
+    weight, bias = two_classes(48, 0.3, seed)
+    images = middling(6, (3, 4, 4), seed)
+    ((gap, normal),) = faces(weight, bias, images, 1)
+    found = carlini_wagner(linear(weight, bias), images, torch.ones(6, dtype=torch.int64), norm="linf", **FINE)
+    assert bool(found.success.all())
+    optimum = gap / normal.abs().sum()
+    assert bool((found.linf >= optimum * (1 - 1e-9)).all())
+    assert bool((found.linf <= 1.05 * optimum).all()), (found.linf / optimum).max()
+
+
+@pytest.mark.parametrize(("shape", "seed"), [*product([(1, 6, 8)], range(4)), *product([(3, 4, 4)], range(3))])
+def test_the_l0_distance_on_a_linear_network_is_that_of_the_largest_gains(
+    shape: tuple[int, int, int], seed: int
+) -> None:
+    """Each pixel moved to the end of the box that helps, the most helpful first, until the margin is made up for."""
+    features = shape[0] * shape[1] * shape[2]
+    weight, bias = two_classes(features, 0.2 * features**0.5, seed)
+    images = middling(4, shape, seed)
+    ((gap, normal),) = faces(weight, bias, images, 1)
+    flat = images.flatten(1)
+    gains = torch.where(normal < 0, -normal * (1 - flat), normal * flat)  # by which a feature can lower the margin
+    by_pixel = gains.view(4, shape[0], -1).sum(1).sort(dim=1, descending=True).values
+    optimum = 1 + (by_pixel.cumsum(1) <= gap[:, None]).sum(1)
+    found = carlini_wagner(linear(weight, bias), images, torch.ones(4, dtype=torch.int64), norm="l0", **QUICK)
+    assert bool(found.success.all())
+    assert bool((optimum >= 3).all())
+    assert bool((found.changed_pixels >= optimum).all())
+    # on the whole within 5 %; a single sample may need one pixel more
+    assert int(found.changed_pixels.sum()) <= 1.05 * int(optimum.sum()) + 1
+
+
+@pytest.mark.parametrize("norm", ["l2"])
+def test_untargeted_it_goes_to_the_nearest_of_several_faces(norm: Norm) -> None:
+    weight, bias = randoms(4, 27, seed=5) / 27**0.5, torch.tensor([0.6, 0.0, 0.1, 0.0], dtype=torch.float64)
+    bias = bias - (weight * 0.5).sum(1)
+    images = middling(6, (3, 3, 3), 5)
+    model = linear(weight, bias)
+    labels = model(images).argmax(1)
+    distances = []  # to the nearest face; behind it lies that face's class, for the faces are halfspaces
+    for n in range(6):
+        lead = [
+            (gap[n], normal) for gap, normal in faces(weight, bias, images, int(labels[n]))
+        ]  # gaps are negative here: the label leads
+        size = [normal.norm() if norm == "l2" else normal.abs().sum() for _, normal in lead]
+        distances.append(min(float(-gap / length) for (gap, _), length in zip(lead, size, strict=True)))
+    optimum = torch.tensor(distances, dtype=torch.float64)
+    found = carlini_wagner(model, images, labels, norm=norm, targeted=False, **FINE)
+    got = found.l2 if norm == "l2" else found.linf
+    assert bool(found.success.all())
+    assert bool((got >= optimum * (1 - 1e-9)).all())
+    # it follows the class that leads for the moment, so not every sample ends at the nearest face
+    assert float((got / optimum).median()) <= 1.05
+    assert bool((got <= 1.2 * optimum).all()), (got / optimum).max()
+
+
+def test_at_the_end_of_the_box_the_rest_of_the_features_does_the_work() -> None:
+    """One feature is strongest but at the end of the box already: the optimum is that of the other two."""
+    model = linear([[0.0, 0.0, 0.0], [10.0, 3.0, 4.0]], [3.0 + 10.0, 0.0])
+    image = torch.tensor([1.0, 0.2, 0.3], dtype=torch.float64).view(1, 1, 1, 3)  # logits 13 and 11.8: 1.2 short
+    found = carlini_wagner(model, image, torch.tensor([1]), norm="l2", steps=1000)
+    assert float(found.l2) == pytest.approx(1.2 / 5, rel=0.05)
+    assert float(found.adversarial.flatten()[0]) <= 1
+
+
+@pytest.mark.parametrize("norm", ["l2", "l0", "linf"])
+@pytest.mark.parametrize("confidence", [0.0, 0.5, 1.0])
+def test_the_confidence_is_kept(norm: Norm, confidence: float) -> None:
+    model, images = smooth(16, 4, 3), middling(6, (1, 4, 4), 3)
+    labels = model(images).argmax(1)
+    found = carlini_wagner(model, images, labels, norm=norm, targeted=False, confidence=confidence, **QUICK)
+    assert bool(found.success.any())
+    reached = margin(model(found.adversarial).detach(), labels, targeted=False)
+    assert bool((reached[found.success] <= -confidence).all())
+
+
+def test_more_confidence_takes_more_distance() -> None:
+    model, images = smooth(16, 4, 3), middling(6, (1, 4, 4), 3)
+    labels = model(images).argmax(1)
+    near, far = (
+        carlini_wagner(model, images, labels, targeted=False, confidence=confidence, **QUICK)
+        for confidence in (0.0, 1.0)
+    )
+    both = near.success & far.success
+    assert bool(both.any())
+    assert bool((near.l2[both] < far.l2[both]).all())
+
+
+@pytest.mark.parametrize("norm", ["l2", "l0", "linf"])
+@pytest.mark.parametrize("factor", [1e-3, 1e6])
+def test_logits_of_another_size_are_attacked_alike(norm: Norm, factor: float) -> None:
+    """What distillation at T does to a network, and no more: logits T times larger."""
+    images = middling(6, (1, 4, 4), 3)
+    plain, scaled = smooth(16, 4, 3), smooth(16, 4, 3)
+    last = scaled[-1]
+    with torch.no_grad():
+        last.weight.mul_(factor)
+        last.bias.mul_(factor)
+    labels = plain(images).argmax(1)
+    found, other = (carlini_wagner(m, images, labels, norm=norm, targeted=False, **QUICK) for m in (plain, scaled))
+    assert bool(found.success.all())
+    assert bool(other.success.all())
+    torch.testing.assert_close(other.l2, found.l2, rtol=0.02, atol=0)
+
+
+def test_a_margin_with_a_kink_that_short_steps_swing_about_is_left_by_longer_ones() -> None:
+    """Towards class 0 two others lead in turn: the margin falls along their ridge, in steps that are far too short."""
+    steep = 200.0
+    # logits: 0 + x1, and ± steep (x0 - 1/2): the largest other logit is steep |x0 - 1/2|
+    model = linear([[0.0, 1.0], [steep, 0.0], [-steep, 0.0]], [-0.6, -steep / 2, steep / 2])
+    image = torch.tensor([0.48, 0.5], dtype=torch.float64).view(1, 1, 1, 2)
+    found = carlini_wagner(model, image, torch.tensor([0]), steps=300, learning_rate=0.01)
+    assert bool(found.success.all())
+
+
+@pytest.mark.parametrize("norm", ["l2", "l0", "linf"])
+def test_what_cannot_be_reached_is_given_back_as_it_was(norm: Norm) -> None:
+    model = linear([[0.0] * 4, [1e-3] * 4], [5.0, 0.0])
+    images = middling(3, (1, 2, 2))
+    options = {"steps": 20, "constant_factor": 100.0}
+    found = carlini_wagner(model, images, torch.ones(3, dtype=torch.int64), norm=norm, search_steps=3, **options)
+    assert reasons(found) == [StopReason.BUDGET] * 3
+    assert torch.equal(found.adversarial, images)
+    assert bool((found.gradient_evaluations > 0).all())
+
+
+@pytest.mark.parametrize("norm", ["l2", "l0", "linf"])
+def test_giving_up_early_spends_less_and_finds_as_much(norm: Norm) -> None:
+    model, images = smooth(16, 4, 3), middling(8, (1, 4, 4), 3)
+    labels = model(images).argmax(1)
+    patient, quick = (
+        carlini_wagner(model, images, labels, norm=norm, targeted=False, abort_early=early, **QUICK)
+        for early in (False, True)
+    )
+    assert torch.equal(patient.success, quick.success)
+    assert int(quick.gradient_evaluations.sum()) < int(patient.gradient_evaluations.sum())
+
+
+@pytest.mark.parametrize("norm", ["l2", "l0", "linf"])
+def test_the_authors_own_settings_reach_every_class_of_a_small_network(norm: Norm) -> None:
+    """Random numbers of the size that logits have: whatever the box allows is reached."""
+    model, images = smooth(16, 3, 7, scale=6.0), middling(3, (1, 4, 4), 7)
+    targets = (model(images).argmax(1) + 1) % 3
+    found = carlini_wagner(model, images, targets, norm=norm, steps=1000 if norm == "l2" else 200)
+    assert bool(found.success.all())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"norm": "l1"}, "norm: expected l0, l2 or linf, got 'l1'"),
+        ({"confidence": -1.0}, "confidence: expected a finite number from 0, got -1"),
+        ({"steps": 0}, "steps: expected at least 1, got 0"),
+        ({"search_steps": 0}, "search_steps: expected at least 1, got 0"),
+        ({"learning_rate": -0.1}, "learning_rate: expected a finite number above 0, got -0.1"),
+        ({"initial_constant": float("inf")}, "initial_constant: expected a finite number above 0, got inf"),
+        ({"constant_factor": 1.0}, "constant_factor: expected a finite number above 1, got 1"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        carlini_wagner(smooth(4, 2), middling(1, (1, 2, 2)), torch.tensor([0]), **arguments)
+
+
+# the pieces
+
+
+def test_tanh_space_and_the_box_are_inverse_to_each_other() -> None:
+    for clip in ((0.0, 1.0), (-2.0, 3.0)):
+        images = clip[0] + (clip[1] - clip[0]) * torch.linspace(0, 1, 21, dtype=torch.float64).view(1, 1, 3, 7)
+        back, slope = to_box(to_tanh_space(images, clip), clip)
+        # the ends are moved inside by half a thousandth of the box
+        torch.testing.assert_close(back, images, atol=0.51e-3 * (clip[1] - clip[0]), rtol=0)
+        w = to_tanh_space(images, clip).requires_grad_()
+        low, high = clip
+        (expected,) = torch.autograd.grad((low + (high - low) * (torch.tanh(w) + 1) / 2).sum(), w)
+        torch.testing.assert_close(slope, expected)
+
+
+def test_adam_steps_as_pytorchs_does() -> None:
+    start, gradients = randoms(3, 1, 2, 2), [randoms(3, 1, 2, 2, seed=n) for n in range(8)]
+    theirs = start.clone().requires_grad_()
+    optimiser = torch.optim.Adam([theirs], lr=0.05)
+    ours, adam = start.clone(), Adam(start, 0.05)
+    for gradient in gradients:
+        theirs.grad = gradient.clone()
+        optimiser.step()
+        adam.step(ours, gradient, torch.arange(3))
+        torch.testing.assert_close(ours, theirs.detach(), atol=1e-12, rtol=0)
+
+
+def test_a_sample_that_begins_anew_steps_as_at_first() -> None:
+    w, adam = torch.zeros(2, 1, 1, 2, dtype=torch.float64), Adam(torch.zeros(2, 1, 1, 2, dtype=torch.float64), 0.1)
+    for n in range(5):
+        adam.step(w, randoms(2, 1, 1, 2, seed=n), torch.arange(2))
+    adam.restart(torch.tensor([1]))
+    before, gradient = w.clone(), randoms(1, 1, 1, 2, seed=9)
+    adam.step(w, gradient, torch.tensor([1]))
+    torch.testing.assert_close(w[1] - before[1], -0.1 * gradient[0].sign())  # Adam's first step, by its ε
+    assert torch.equal(w[0], before[0])
+
+
+def test_a_line_search_comes_nearer_and_stays_on_the_far_side() -> None:
+    model, images = smooth(16, 4, 3), middling(8, (1, 4, 4), 3)
+    labels = model(images).argmax(1)
+    found = carlini_wagner(model, images, labels, targeted=False, confidence=1.0, **QUICK)
+    images, far, labels = images[found.success], found.adversarial[found.success], labels[found.success]
+    near = nearest_on_line(model, images, far, labels, targeted=False, confidence=0.0)
+    assert bool((model(near).argmax(1) != labels).all())
+    share = (near - images).flatten(1).norm(dim=1) / (far - images).flatten(1).norm(dim=1)
+    assert bool((share <= 1).all())
+    assert bool((share < 1).any())
+    nearer = images + 0.99 * (near - images) - 2**-11 * (far - images)  # past the resolution of the bisection
+    assert bool((model(nearer).argmax(1) == labels).all())
+
+
+def test_pixels_that_did_not_move_and_those_that_matter_least_are_given_up() -> None:
+    allowed = torch.ones(1, 1, 2, 4, dtype=torch.bool)
+    moved = torch.tensor([0.5, 0.4, 0.0, 0.3, 1e-6, 0.2, 0.1, 0.6], dtype=torch.float64).view(1, 1, 2, 4)
+    gradient = torch.tensor([1.0, 1.0, 9.0, 0.01, 9.0, 1.0, 1.0, 1.0], dtype=torch.float64).view(1, 1, 2, 4)
+    kept = fewer_pixels(allowed, moved, gradient, (0.0, 1.0)).flatten().tolist()
+    assert kept == [True, True, False, False, False, True, True, True]  # the fourth moved, to no effect
+
+
+def test_of_many_pixels_several_are_given_up_at_once_and_never_one_that_is_out() -> None:
+    allowed = torch.ones(2, 1, 20, 20, dtype=torch.bool)
+    allowed[1, 0, :, 10:] = False
+    moved, gradient = 0.1 + randoms(2, 3, 20, 20).abs(), randoms(2, 3, 20, 20, seed=1)
+    moved = torch.where(allowed, moved, 0.0)
+    kept = fewer_pixels(allowed, moved, gradient, (0.0, 1.0))
+    assert (allowed & ~kept).flatten(1).sum(1).tolist() == [6, 4]  # 0.3 of the roots of 400 and 200
+    assert not bool((kept & ~allowed).any())

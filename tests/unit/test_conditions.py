@@ -1,0 +1,203 @@
+"""The sanity conditions, on runs made by hand: what passes, what fails, and what that means."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from defensive_distillation.attacks.result import StopReason
+from defensive_distillation.evaluation.conditions import conditions
+from defensive_distillation.evaluation.findings import RunFound, bounded, distances, nearness, transfer, worst_case
+from defensive_distillation.evaluation.results import Condition
+from defensive_distillation.evaluation.stored_attack import StoredAttack
+
+COUNT = 40
+
+
+def run(
+    name: str,
+    successes: Tensor,
+    *,
+    levels: tuple[float, ...] = (),
+    sources: Tensor | None = None,
+    l2: Tensor | None = None,
+    **facts: object,
+) -> RunFound:
+    """A run with `successes` (P, L) bool at its levels; distances are 1, 2, … L where it first succeeds."""
+    count, number = successes.shape
+    reasons = torch.where(successes, int(StopReason.SUCCESS), int(StopReason.BUDGET)).to(torch.int8)
+    any_success = successes.any(1)
+    first = torch.where(any_success, successes.int().argmax(1), number - 1)
+    distance = (first + 1).float() if l2 is None else l2
+    reach = torch.tensor(levels)[first] if levels else distance
+    attack = name.partition("/")[0]
+    stored = StoredAttack(
+        source_index=torch.arange(count) if sources is None else sources,
+        target_class=torch.zeros(count, dtype=torch.int64),
+        success=any_success,
+        changed_features=distance.int(),
+        changed_pixels=distance.int(),
+        l2=distance,
+        linf=reach.float(),
+        stop_reason=reasons[torch.arange(count), first],
+        gradient_evaluations=torch.full((count,), 3 * number, dtype=torch.int32),
+        level_reasons=reasons if levels else reasons[:, :0],
+        level_l2=torch.arange(1.0, number + 1).expand(count, -1) if levels else torch.zeros(count, 0),
+        offset=torch.zeros(count + 1, dtype=torch.int64),
+        feature=torch.zeros(0, dtype=torch.int32),
+        value=torch.zeros(0),
+    )
+    counts = torch.bincount(stored.stop_reason.long(), minlength=len(StopReason)).tolist()
+    manifest = {
+        "name": name,
+        "attack": attack,
+        "loss": name.partition("/")[2] or "none",
+        "levels": list(levels),
+        "pairs": count,
+        "successes": int(any_success.sum()),
+        "stop_reasons": {reason.name.lower(): counts[reason] for reason in StopReason},
+    }
+    return RunFound({**manifest, **facts}, stored)
+
+
+def share(*rates: float) -> Tensor:
+    """Successes (COUNT, len(rates)): the first share of the samples at each level, nested."""
+    return torch.stack([torch.arange(COUNT) < round(rate * COUNT) for rate in rates], dim=1)
+
+
+EPSILONS = (0.1, 0.3, 1.0)
+
+
+def bounded_runs(**rates: tuple[float, float, float]) -> dict[str, RunFound]:
+    names = {"pgd_ce": "pgd/cross_entropy", "pgd": "pgd/margin", "fgsm_ce": "fgsm/cross_entropy"}
+    names |= {"fgsm": "fgsm/margin", "square": "square/margin", "noise": "noise"}
+    return {names[key]: run(names[key], share(*rate), levels=EPSILONS) for key, rate in rates.items()}
+
+
+def named(found: list[Condition], attacker: str) -> dict[str, bool]:
+    return {one.name: one.passed for one in found if one.attacker == attacker}
+
+
+def test_a_sound_attack_on_an_unmasked_network_passes_them_all() -> None:
+    sound = {"pgd_ce": (0.3, 0.9, 1.0), "pgd": (0.3, 0.9, 1.0), "fgsm_ce": (0.2, 0.5, 0.4), "fgsm": (0.2, 0.5, 0.4)}
+    found = conditions(bounded_runs(**sound, square=(0.1, 0.6, 1.0), noise=(0.0, 0.1, 0.9)))
+    every = {"iterated": True, "black_box": True, "noise": True, "unbounded": True, "monotone": True}
+    assert named(found, "naive") == named(found, "adaptive") == every
+    assert all(one.meaning == "" for one in found)
+
+
+def test_masked_gradients_fail_the_naive_attackers_conditions_and_no_other() -> None:
+    runs = bounded_runs(pgd_ce=(0.05, 0.05, 0.05), pgd=(0.3, 0.9, 1.0), square=(0.1, 0.6, 1.0), noise=(0.05, 0.1, 0.9))
+    found = conditions(runs)
+    assert named(found, "naive") == {"black_box": False, "noise": False, "unbounded": False, "monotone": True}
+    assert all(named(found, "adaptive").values())
+    failed = next(one for one in found if one.name == "black_box" and not one.passed)
+    assert failed.meaning == "the gradients are masked"
+    assert failed.sentence == (
+        "pgd/cross_entropy is weaker than square/margin: 5 % against 100 % of 40 samples at ε = 1, where they differ "
+        "most"
+    )
+
+
+def test_a_broken_attack_fails_the_adaptive_attackers_conditions() -> None:
+    runs = bounded_runs(pgd=(0.3, 0.9, 0.2), fgsm=(0.9, 0.95, 0.95))
+    runs["cw_l2"] = run("cw_l2", share(0.9), norm="l2")
+    found = conditions(runs)
+    assert named(found, "adaptive") == {"iterated": False, "unbounded": False, "monotone": False}
+    assert {one.meaning for one in found if not one.passed} == {"the attack is broken"}
+    assert any(one.sentence.startswith("cw_l2 reaches 90 % of 40 samples") for one in found)
+    assert any(one.sentence == "pgd/margin falls from 90 % at ε = 0.3 to 20 % at ε = 1" for one in found)
+
+
+def test_a_difference_that_chance_explains_is_no_failure() -> None:
+    runs = bounded_runs(pgd=(0.3, 0.9, 1.0), square=(0.325, 0.9, 1.0))  # one sample of forty more
+    assert named(conditions(runs), "adaptive")["black_box"]
+
+
+def test_samples_of_another_network_that_beat_an_unbounded_attack_are_a_sign() -> None:
+    runs = bounded_runs(pgd_ce=(0.05, 0.05, 0.1), pgd=(0.3, 0.9, 1.0))
+    runs["transfer"] = run("transfer", share(0.2, 0.9), levels=(0.0, 40.0))
+    found = conditions(runs)
+    assert not named(found, "naive")["transfer"]
+    assert named(found, "adaptive")["transfer"]
+
+
+def test_attacks_that_were_all_bounded_say_nothing_of_unbounded_ones() -> None:
+    strong = run("pgd/margin", share(0.3, 0.6), levels=(0.1, 0.3))
+    runs = {"pgd/margin": strong, "transfer": run("transfer", share(0.9), levels=(0.0,))}
+    assert named(conditions(runs), "adaptive") == {"monotone": True}
+
+
+def test_without_runs_there_are_no_conditions() -> None:
+    assert conditions({}) == []
+
+
+# what runs amount to
+
+
+def test_a_curve_counts_who_was_fooled_in_a_smaller_ball() -> None:
+    successes = torch.tensor([[True, False, True], [False, True, False], [False, False, False]])
+    found = bounded(run("fgsm/margin", successes, levels=EPSILONS))
+    assert found.successes == (1, 1, 1)
+    assert found.success_by_epsilon == pytest.approx((1 / 3, 2 / 3, 2 / 3))
+    assert found.stop_reasons["budget"] == 2  # at the largest radius
+    assert found.gradient_evaluations == 3  # a radius
+    single = bounded(run("noise", successes[:, :1], levels=(0.1,)))
+    assert single.success_by_epsilon == pytest.approx((1 / 3,))
+
+
+def test_best_average_and_worst_class_are_carlinis_and_wagners() -> None:
+    sources = torch.tensor([7, 7, 7, 9, 9, 9])
+    l2 = torch.tensor([1.0, 2.0, 6.0, 3.0, 4.0, 50.0])
+    success = torch.tensor([True, True, True, True, True, False])[:, None]
+    found = distances(run("cw_l2", success, sources=sources, l2=l2, norm="l2"))
+    assert (found.sources, found.pairs, found.successes) == (2, 6, 5)
+    assert (found.best.success_rate, found.best.mean_distance) == (1.0, 2.0)  # of 1 and 3
+    assert (found.average.success_rate, found.average.mean_distance) == (5 / 6, 16 / 5)
+    assert (found.worst.success_rate, found.worst.mean_distance) == (0.5, 6.0)  # source 9 was not always reached
+
+
+def test_the_worst_case_is_the_mean_of_the_minimum_and_not_the_minimum_of_the_means() -> None:
+    yes = torch.ones(2, 1, dtype=torch.bool)
+    pair = torch.tensor([3, 5])
+    first = run("cw_l2", yes, sources=pair, l2=torch.tensor([1.0, 9.0]), norm="l2")
+    second = run("cw_l0", yes, sources=pair, l2=torch.tensor([8.0, 2.0]), norm="l0")
+    found = worst_case([first, second])
+    assert found is not None
+    assert found.mean_l2 == 1.5  # the means are 5 and 5
+    assert (found.sources, found.fooled) == (2, 2)
+    assert found.nearest == {"cw_l2": 1, "cw_l0": 1}
+
+
+def test_the_worst_case_counts_the_sources_that_every_attack_was_run_on() -> None:
+    yes = torch.ones(4, 1, dtype=torch.bool)
+    many = run("cw_l2", yes, sources=torch.tensor([1, 2, 3, 4]), l2=torch.tensor([1.0, 2.0, 3.0, 4.0]), norm="l2")
+    few = run("cw_l0", yes[:2] & False, sources=torch.tensor([3, 4]), l2=torch.tensor([0.1, 0.1]), norm="l0")
+    found = worst_case([many, few])
+    assert found is not None
+    assert (found.sources, found.fooled, found.mean_l2) == (2, 2, 3.5)  # a failure's distance does not count
+    assert worst_case([]) is None
+    assert worst_case([few, run("noise", yes[:1], sources=torch.tensor([8]), levels=(1.0,))]) is None
+
+
+def test_the_worst_case_has_a_curve_over_all_radii() -> None:
+    pgd = run("pgd/margin", share(0.1, 0.5, 1.0), levels=EPSILONS)
+    square = run("square/margin", share(0.2, 0.2, 0.2), levels=EPSILONS)
+    found = worst_case([pgd, square])
+    assert found is not None
+    assert found.epsilons == EPSILONS
+    assert found.success_by_epsilon == pytest.approx((0.2, 0.5, 1.0))
+
+
+def test_transfer_is_counted_at_each_confidence() -> None:
+    found = transfer(run("transfer", share(0.25, 0.75), levels=(0.0, 20.0)), "baseline")
+    assert found.confidences == (0.0, 20.0)
+    assert found.successes == (10, 30)
+    assert found.mean_l2 == (1.0, 2.0)
+    nobody = transfer(run("transfer", share(0.0), levels=(0.0,)), "baseline")
+    assert nobody.mean_l2 == (None,)
+
+
+def test_a_failure_is_infinitely_far() -> None:
+    assert nearness(run("cw_l2", torch.tensor([[True], [False]]))).tolist() == [1.0, torch.inf]
