@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from defensive_distillation.attacks import AttackResult, StopReason, jsma_slots, pair_search
+from defensive_distillation.attacks import AttackResult, StopReason, pair_search
 from defensive_distillation.attacks.jsma import jsma
 from defensive_distillation.attacks.pair_search import best_pair, best_pair_of_few
+from defensive_distillation.attacks.saliency import slots as jsma_slots
 from defensive_distillation.attacks.saliency.slots import Climb, Slots, climb_in_slots
 from defensive_distillation.errors import InputError
 from support.networks import assert_equal, linear, smooth, starts
