@@ -7,6 +7,7 @@ from math import sqrt
 
 import numpy as np
 
+from defensive_distillation.defenses import distillation
 from defensive_distillation.evaluation import masking
 from defensive_distillation.evaluation.results import (
     AttackFindings,
@@ -22,6 +23,7 @@ from defensive_distillation.evaluation.results import (
     TransferFindings,
     WorstCase,
 )
+from defensive_distillation.model_id import BASELINE
 from defensive_distillation.reporting import Examples, Grid
 
 DIGITS = tuple("0123456789")
@@ -151,10 +153,9 @@ def evaluation(
                 )
             )
     return Evaluation(
-        name="baseline" if temperature is None else f"{'control ' if control else ''}T={temperature:g}",
-        distilled=temperature is not None and not control,
-        control=control,
-        temperature=trained_at,
+        model=BASELINE
+        if temperature is None
+        else (distillation.control if control else distillation.student)(trained_at),
         architecture="papernot_mnist" if dataset.image_shape[0] == 1 else "papernot_cifar10",
         seed=0,
         dataset=dataset,
@@ -300,7 +301,7 @@ def with_suite(
                 surrogate_successes=(90, 90, 90, 88),
                 mean_l2=(1.9, 2.3, 2.8, 3.9),
             )
-            if found.distilled
+            if found.defended
             else None,
             "worst_case": WorstCase(
                 attacks=(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from defensive_distillation.defenses import distillation
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.intervals import difference_interval
 from defensive_distillation.evaluation.masking import MASKING_THRESHOLD
@@ -359,7 +360,12 @@ def test_temperature_and_distance_correlate_from_three_temperatures_on() -> None
     ]
     assert temperature_correlation(networks) == pytest.approx(23.333 / (4866.7 * 0.66667) ** 0.5, abs=1e-3)
     assert temperature_correlation(networks[:2]) is None
-    assert temperature_correlation([networks[0].model_copy(update={"temperature": t}) for t in (1.0, 2.0, 3.0)]) is None
+    assert (
+        temperature_correlation(
+            [networks[0].model_copy(update={"model": distillation.student(t)}) for t in (1.0, 2.0, 3.0)]
+        )
+        is None
+    )
     assert any("correlate by +0.41 (Carlini and Wagner, second-hand: −0.05)" in text for text in paragraphs(networks))
 
 
@@ -463,7 +469,7 @@ def test_evaluations_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(InputError, match="expected one for each model, got more of 'T=20'"):
         checked([measured()[2], measured()[2]])
     with pytest.raises(InputError, match="expected one model without distillation"):
-        checked([BASELINE, BASELINE.model_copy(update={"name": "other"})])
+        checked([BASELINE, BASELINE.model_copy(update={"model": BASELINE.model.model_copy(update={"label": "other"})})])
     with pytest.raises(InputError, match="expected a model, got controls only"):
         checked([control(20)])
     assert checked([control(20), BASELINE])[0].name == "baseline"

@@ -1,3 +1,51 @@
-"""What each stage can be told: one frozen model a stage, the paper's values as defaults."""
+"""What each stage can be told: one frozen model a stage, the paper's values as defaults.
 
-from defensive_distillation.config.models import *  # noqa: F403
+Command-line flags, pipeline parameters and the tables in docs/configuration.md are made from these models.
+"""
+
+from defensive_distillation.config.attack import AttackConfig, AttackStageConfig, part_name
+from defensive_distillation.config.base import ComputeConfig, Input, StageConfig, explain
+from defensive_distillation.config.evaluate import EvaluateConfig
+from defensive_distillation.config.experiment import (
+    SET_BY_SWEEP,
+    STAGES,
+    DefenseChoice,
+    ExperimentConfig,
+    experiment,
+    stage_config,
+)
+from defensive_distillation.config.prepare_data import PrepareDataConfig
+from defensive_distillation.config.report import ReportConfig
+from defensive_distillation.config.scale_logits import ScaleLogitsConfig
+from defensive_distillation.config.soft_labels import GenerateSoftLabelsConfig
+from defensive_distillation.config.training import (
+    TrainConfig,
+    TrainDefendedConfig,
+    TrainStudentConfig,
+    TrainTeacherConfig,
+)
+
+__all__ = [
+    "SET_BY_SWEEP",
+    "STAGES",
+    "AttackConfig",
+    "AttackStageConfig",
+    "ComputeConfig",
+    "DefenseChoice",
+    "EvaluateConfig",
+    "ExperimentConfig",
+    "GenerateSoftLabelsConfig",
+    "Input",
+    "PrepareDataConfig",
+    "ReportConfig",
+    "ScaleLogitsConfig",
+    "StageConfig",
+    "TrainConfig",
+    "TrainDefendedConfig",
+    "TrainStudentConfig",
+    "TrainTeacherConfig",
+    "experiment",
+    "explain",
+    "part_name",
+    "stage_config",
+]

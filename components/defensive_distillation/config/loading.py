@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from defensive_distillation.config import STAGES, ExperimentConfig, experiment, preset_values
+from defensive_distillation.config import STAGES, ExperimentConfig, experiment
 from defensive_distillation.errors import ConfigurationError
 
 TRAINING = ("train_teacher", "train_student")
+_PRESETS = files("defensive_distillation.config").joinpath("presets")
+PRESETS = tuple(sorted(file.name.removesuffix(".yaml") for file in _PRESETS.iterdir() if file.name.endswith(".yaml")))
 
 
 def load(preset: str, file: str | None = None, assignments: Sequence[str] = ()) -> ExperimentConfig:
@@ -24,7 +27,8 @@ def load(preset: str, file: str | None = None, assignments: Sequence[str] = ()) 
     Args:
         preset: digits, mnist-short, mnist or cifar10.
         file: YAML or TOML with keys as in ExperimentConfig; `train` in it stands for both trainings.
-        assignments: 'stage.key=value', 'train.key=value' for teacher and student, or 'key=value'.
+        assignments: 'stage.key=value', 'stage.section.key=value', 'train.key=value' for teacher and student, or
+            'key=value'.
 
     Raises:
         ConfigurationError: if the file cannot be read, or a setting is unknown or out of range.
@@ -34,12 +38,26 @@ def load(preset: str, file: str | None = None, assignments: Sequence[str] = ()) 
 
 def values(preset: str, file: str | None = None, assignments: Sequence[str] = ()) -> dict[str, Any]:
     """The same before it is checked, as plain values."""
-    merged = copy.deepcopy(preset_values(preset))
+    merged = preset_values(preset)
     if file is not None:
-        _merge(merged, read_file(Path(file)))
+        merged = _merged(merged, read_file(Path(file)))
     for assignment in assignments:
-        _merge(merged, _assigned(assignment))
+        merged = _merged(merged, _assigned(assignment))
     return merged
+
+
+def preset_values(name: str) -> dict[str, Any]:
+    """The values of a preset.
+
+    Raises:
+        ConfigurationError: if there is no such preset.
+    """
+    if name not in PRESETS:
+        raise ConfigurationError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
+    import yaml
+
+    values: dict[str, Any] = yaml.safe_load(_PRESETS.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+    return values
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -65,13 +83,35 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def _assigned(assignment: str) -> dict[str, Any]:
     key, equals, value = assignment.partition("=")
-    if not equals or not key.strip():
+    path = key.strip().split(".")
+    if not equals or not all(path):
         raise ConfigurationError(f"--set: expected stage.key=value, got {assignment!r}")
-    stage, dot, name = key.strip().partition(".")
-    config = STAGES.get(TRAINING[0] if stage == "train" else stage)
-    fields = (config.model_fields if config else {}) if dot else ExperimentConfig.model_fields
-    parsed = parse(value.strip(), fields.get(name or stage))
-    return _expanded({stage: {name: parsed}} if dot else {stage: parsed}, f"--set {assignment}")
+    stage = STAGES.get(TRAINING[0] if path[0] == "train" else path[0])
+    parsed = parse(value.strip(), field_at(stage, path[1:]) if len(path) > 1 else field_at(ExperimentConfig, path))
+    return _expanded(nested(path, parsed), f"--set {assignment}")
+
+
+def nested(path: Sequence[str], value: Any) -> dict[str, Any]:
+    """{'a': {'b': value}} for the path a, b."""
+    for key in reversed(path):
+        value = {key: value}
+    found: dict[str, Any] = value
+    return found
+
+
+def field_at(model: type[BaseModel] | None, path: Sequence[str]) -> FieldInfo | None:
+    """The field of a model at a path through its sections, None if there is none."""
+    for number, key in enumerate(path, start=1):
+        field = model.model_fields.get(key) if model else None
+        if field is None or number == len(path):
+            return field
+        model = field.annotation if is_section(field) else None
+    return None
+
+
+def is_section(field: FieldInfo) -> bool:
+    """Whether a field holds settings of its own."""
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 def parse(text: str, field: FieldInfo | None) -> Any:
@@ -82,6 +122,8 @@ def parse(text: str, field: FieldInfo | None) -> Any:
     annotation = field.annotation if field else None
     if typing.get_origin(annotation) is tuple:
         return [part.strip() for part in text.split(",") if part.strip()]
+    if typing.get_origin(annotation) is dict:
+        return dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
     return None if text.lower() == "none" and types.NoneType in typing.get_args(annotation) else text
 
 
@@ -92,15 +134,14 @@ def _expanded(content: Mapping[str, Any], where: str) -> dict[str, Any]:
         if (key in STAGES or key == "train") and not isinstance(value, Mapping):
             raise ConfigurationError(f"{where}: expected settings below {key}, got {value!r}")
         for stage in TRAINING if key == "train" else (key,):
-            expanded.setdefault(stage, {}).update(value) if isinstance(value, Mapping) else expanded.update(
-                {stage: value}
-            )
+            expanded = _merged(expanded, {stage: value})
     return expanded
 
 
-def _merge(into: dict[str, Any], over: Mapping[str, Any]) -> None:
+def _merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `below`, section by section."""
+    merged = dict(below)
     for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), Mapping):
-            into[key] = {**into[key], **value}
-        else:
-            into[key] = value
+        known = merged.get(key)
+        merged[key] = _merged(known, value) if isinstance(value, Mapping) and isinstance(known, Mapping) else value
+    return merged

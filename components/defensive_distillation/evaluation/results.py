@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from defensive_distillation.model_id import ModelId
+
 
 class Finding(BaseModel):
     """Base: frozen, unknown keys refused; NaN and infinity never stand in an evaluation."""
@@ -177,10 +179,7 @@ class Masking(Finding):
 class Evaluation(Finding):
     """Everything about one model; shares and accuracies in [0, 1]."""
 
-    name: str  # "baseline", "T=20", or "control T=20"
-    distilled: bool
-    control: bool  # the undistilled network with its logits multiplied by `temperature`
-    temperature: float  # of the training
+    model: ModelId
     architecture: str
     seed: int
     dataset: DatasetFacts
@@ -199,6 +198,26 @@ class Evaluation(Finding):
     worst_case: WorstCase | None = None
     conditions: tuple[Condition, ...] = ()
     masking: Masking
+
+    @property
+    def name(self) -> str:
+        """The network's label: 'baseline', 'T=20' or 'control T=20'."""
+        return self.model.label
+
+    @property
+    def defended(self) -> bool:
+        """Whether a defense was applied to the network."""
+        return self.model.role == "defended"
+
+    @property
+    def control(self) -> bool:
+        """Whether the network is a control."""
+        return self.model.role == "control"
+
+    @property
+    def temperature(self) -> float:
+        """T that z/T divides by."""
+        return self.model.temperature
 
     def attack(self, output: str) -> AttackFindings | None:
         """The findings of JSMA on `output`, or None if it was not attacked."""
@@ -219,5 +238,5 @@ class Evaluation(Finding):
 
 
 def in_order(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """The baseline, then distilled networks, then controls, by temperature: the order of arrival means nothing."""
-    return sorted(evaluations, key=lambda found: (found.control, found.distilled, found.temperature))
+    """The baseline, then defended networks, then controls, by parameters: the order of arrival means nothing."""
+    return sorted(evaluations, key=lambda found: found.model.order)

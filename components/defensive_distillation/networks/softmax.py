@@ -1,11 +1,11 @@
-"""Softmax at temperature T, and the loss that is trained with it (Papernot et al. 2016, Eq. 2, 7 and 9)."""
+"""Softmax at temperature T, the loss that is trained with it, and soft labels (Papernot et al. 2016, Section IV)."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from defensive_distillation.errors import InputError
 
@@ -49,3 +49,20 @@ def soft_cross_entropy(logits: Tensor, soft_labels: Tensor, temperature: float) 
     if logits.shape != soft_labels.shape:
         raise InputError(f"soft labels: expected shape {tuple(logits.shape)}, got {tuple(soft_labels.shape)}")
     return -(soft_labels * log_softmax_at(logits, temperature)).sum(dim=-1).mean()
+
+
+@torch.no_grad()
+def soft_labels(model: nn.Module, images: Tensor, temperature: float) -> Tensor:
+    """The model's probability vectors F(X) at temperature T, the student's labels (Section IV-B).
+
+    Args:
+        model: returns logits (N, K); must be in evaluation mode.
+        images: (N, C, H, W) in [0, 1].
+        temperature: T > 0.
+
+    Returns:
+        (N, K) float32, rows sum to 1. The softmax is taken in float64, so that rounding stays below float32's.
+    """
+    if model.training:
+        raise InputError("model: expected evaluation mode (model.eval()), got training mode")
+    return softmax_at(model(images).double(), temperature).float()

@@ -108,7 +108,7 @@ def of_worst_case(ordered: Sequence[Evaluation]) -> Html:
     start = baseline.worst_case.mean_l2 if baseline and baseline.worst_case else None
     body = []
     for found, worst in shown:
-        ratio = f"({times(worst.mean_l2 / start)})" if start and worst.mean_l2 is not None and found.distilled else ""
+        ratio = f"({times(worst.mean_l2 / start)})" if start and worst.mean_l2 is not None and found.defended else ""
         nearest = sorted(worst.nearest.items(), key=lambda pair: (-pair[1], pair[0]))
         body.append(
             [
@@ -187,7 +187,7 @@ def _distance_cell(found: Evaluation, baseline: Evaluation | None, attack: str, 
     length, ratio = mean_distance(found, attack, case), relative_distance(found, baseline, attack, case)
     if length is None:
         return "–"
-    return cell(distance(length), f"({times(ratio)})" if ratio is not None and found.distilled else "")
+    return cell(distance(length), f"({times(ratio)})" if ratio is not None and found.defended else "")
 
 
 def _transfer_cells(confidences: Sequence[float], transfer: TransferFindings) -> list[str]:

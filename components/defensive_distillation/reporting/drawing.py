@@ -128,7 +128,7 @@ class TemperatureAxis:
 
     @staticmethod
     def _key(found: Evaluation) -> tuple[bool, float]:
-        return found.distilled, found.temperature if found.distilled else 1.0
+        return found.defended, found.temperature if found.defended else 1.0
 
     def place(self, found: Evaluation) -> int:
         """Where `found` stands."""
@@ -158,7 +158,7 @@ def draw_by_temperature(
 ) -> None:
     """One series by temperature, with the undistilled network's value as a level across the figure."""
     places = [where.place(found) + shift for found in where.models]
-    first = sum(not found.distilled for found in where.models)
+    first = sum(not found.defended for found in where.models)
     alone, rest = (slice(0, first), f"{mark.label}, no distillation"), (slice(first, None), mark.label)
     for part, name in (alone, rest):
         axes.errorbar(

@@ -194,7 +194,7 @@ def training_curves(evaluations: Sequence[Evaluation], measure: Literal["loss", 
         drawn, panels = panel_figure(len(networks), shared=measure == "accuracy")
         for axes, found in zip(panels, networks, strict=True):
             curves = (student, found.training), (teacher, found.teacher_training)
-            for mark, epochs in curves if found.distilled else ((teacher, found.training),):
+            for mark, epochs in curves if found.defended else ((teacher, found.training),):
                 axes.plot(
                     [epoch.epoch for epoch in epochs],
                     [value(epoch) for epoch in epochs],
@@ -272,7 +272,7 @@ def _draw_paper(axes: Axes, where: TemperatureAxis, value: Callable[[Evaluation]
     """The paper's values in per cent at our temperatures; False if it has none."""
     drawn = False
     for after in (False, True):  # two lines, as in `draw_by_temperature`
-        networks = [found for found in where.models if found.distilled is after]
+        networks = [found for found in where.models if found.defended is after]
         points = [(where.place(found), 100 * share) for found in networks if (share := value(found)) is not None]
         if not points:
             continue

@@ -51,7 +51,7 @@ def checked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
         raise InputError(f"evaluations: expected one for each model, got more of {', '.join(map(repr, repeated))}")
     if not models(evaluations):
         raise InputError("evaluations: expected a model, got controls only")
-    if sum(not found.distilled for found in models(evaluations)) > 1:
+    if sum(not found.defended for found in models(evaluations)) > 1:
         raise InputError("evaluations: expected one model without distillation, got more")
     digests = {found.dataset.digest: found.dataset.name for found in evaluations}
     if len(digests) > 1:

@@ -123,7 +123,7 @@ def conditions_paragraph(evaluations: Sequence[Evaluation]) -> str:
 
 def _labels(networks: Sequence[Evaluation]) -> str:
     """'T = 20 and 100 and the control at T = 20'."""
-    named = [label(found) for found in networks if not found.control and not found.distilled]
+    named = [label(found) for found in networks if not found.control and not found.defended]
     if plain := distilled(networks):
         named.append(temperatures(plain))
     if of_control := controls(networks):

@@ -19,12 +19,12 @@ def controls(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 def distilled(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The distilled networks, by temperature."""
-    return [found for found in models(evaluations) if found.distilled]
+    return [found for found in models(evaluations) if found.defended]
 
 
 def undistilled(evaluations: Sequence[Evaluation]) -> Evaluation | None:
     """The network without distillation, as it was trained."""
-    return next((found for found in models(evaluations) if not found.distilled), None)
+    return next((found for found in models(evaluations) if not found.defended), None)
 
 
 def chosen(evaluations: Sequence[Evaluation]) -> Evaluation | None:

@@ -101,7 +101,7 @@ def _of(found: Evaluation, by_temperature: Mapping[float, Number], baseline: Num
     """The value for the same network; a control is none of the paper's."""
     if found.control:
         return None
-    return by_temperature.get(found.temperature) if found.distilled else baseline
+    return by_temperature.get(found.temperature) if found.defended else baseline
 
 
 MNIST = Published(

@@ -37,7 +37,7 @@ def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
     return [
         {
             "model": found.name,
-            "distilled": found.distilled,
+            "distilled": found.defended,
             "control": found.control,
             "temperature": found.temperature,
             "dataset": found.dataset.name,

@@ -225,7 +225,7 @@ def _nearest(found: Evaluation, baseline: Evaluation | None) -> Html | str:
         return "–"
     length, ratio = nearest.average.mean_distance, relative_distance(found, baseline, "cw_l2")
     far = "" if length is None else f"L2 {distance(length)}"
-    relative = f"({times(ratio)})" if ratio is not None and found.distilled else ""
+    relative = f"({times(ratio)})" if ratio is not None and found.defended else ""
     return cell(column_per_cent(nearest.success_rate), far, relative)
 
 

@@ -124,7 +124,7 @@ def _missing(found: Evaluation, plain: AttackFindings | None, scaled: AttackFind
 
 
 def _of_model(found: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
-    before = attacked(baseline, "probabilities") if found.distilled else None
+    before = attacked(baseline, "probabilities") if found.defended else None
     defends = before is not None and clearly_more(before, plain)
     first = f"{_where(found)} JSMA on the probabilities succeeds on {rate(plain)}"
     if before:
@@ -213,4 +213,4 @@ def _few(*attacks: AttackFindings) -> str:
 def _where(found: Evaluation) -> str:
     if found.control:
         return f"In the control at T = {found.temperature:g}"
-    return f"At {label(found)}" if found.distilled else "Without distillation"
+    return f"At {label(found)}" if found.defended else "Without distillation"

@@ -84,9 +84,7 @@ def times(ratio: float) -> str:
 
 def label(found: Evaluation) -> str:
     """A network's name for a reader: 'no distillation', 'T = 20', or 'control, T = 20'."""
-    if found.control:
-        return f"control, T = {found.temperature:g}"
-    return f"T = {found.temperature:g}" if found.distilled else "no distillation"
+    return found.model.title
 
 
 def attack_name(name: str) -> str:

@@ -1,7 +1,8 @@
 """What happens around every stage: inputs are opened and checked, finished work is recognised, results are committed.
 
-A stage is told apart by its fingerprint: its code, its configuration and the digests of its inputs. Work in progress
-lies in `<work>/<fingerprint>/`; a stage that was killed finds it there and goes on.
+A stage is told apart by its fingerprint: its code, its configuration, the digests of its inputs, and the versions and
+the kind of device that it computes with. Work in progress lies in `<work>/<fingerprint>/`; a stage that was killed
+finds it there and goes on.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from defensive_distillation.errors import (
     InputError,
     first_line,
 )
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.runtime.code_version import code_digest
+from defensive_distillation.runtime.environment import environment
 from defensive_distillation.runtime.progress import Progress
 from defensive_distillation.runtime.stopwatch import phase, running, timed
-from defensive_distillation.tracking.recording import Recorder
+from defensive_distillation.tracking import Recorder
 
 C = TypeVar("C", bound=StageConfig)
 R = TypeVar("R")
@@ -57,8 +60,8 @@ class Task(Generic[C]):
     inputs: Mapping[str, Sequence[Artifact]]
     work: Work
     progress: Progress
-    label: str  # the model that it works for
-    tracker: Recorder | None
+    model: ModelId | None  # that it works for, None for the sweep as a whole
+    recorder: Recorder | None
 
     def input(self, name: str) -> Artifact:
         """The one artifact called `name`."""
@@ -80,11 +83,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Stage(Generic[C]):
-    """A stage: what computes its result, and what records it in MLflow."""
+    """A stage: what its configuration states of it, and what computes its result."""
 
     config_type: type[C]
     compute: Callable[[Task[C]], Result]
-    record: Callable[[Task[C], Artifact], None]
     code: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,22 +95,23 @@ class Stage(Generic[C]):
     def run(
         self,
         config: C,
-        inputs: Mapping[str, Sequence[str]],
-        output: str,
         *,
+        output: str,
         work: str | None = None,
         code: str = "",
-        tracker: Recorder | None = None,
+        recorder: Recorder | None = None,
+        **inputs: str | Sequence[str] | None,
     ) -> Artifact:
         """Runs the stage, or finds that its result is there already.
 
         Args:
             config: its configuration.
-            inputs: locations of the artifacts it reads, by name.
             output: where its artifact goes: a path or s3:// URI.
             work: where unfinished work is kept, for all stages; beside the output without it, and gone at the end.
             code: the code digest that the caller counts on; '' takes any.
-            tracker: records the stage in MLflow.
+            recorder: records the stage in MLflow.
+            inputs: locations of the artifacts that it reads, by the names in `config.reads`; a list for an input that
+                takes several, None for one that is left out.
 
         Raises:
             DefensiveDistillationError: whatever went wrong, in one line.
@@ -117,88 +120,99 @@ class Stage(Generic[C]):
         if code and code != self.code:
             raise ConfigurationError(f"{name}: expected code version {code}, this installation has {self.code}")
         with ExitStack() as stack:
-            watch = stack.enter_context(running())
-            with watch.phase("reading"):
+            clock = stack.enter_context(running())
+            with clock.phase("reading"):
                 opened = {
-                    key: [stack.enter_context(artifacts.opened(place, config.reads[key])) for place in places]
-                    for key, places in inputs.items()
+                    key: [stack.enter_context(artifacts.opened(place, config.reads[key].kind)) for place in places]
+                    for key, places in located(config, inputs).items()
                 }
             _require_different(opened)
-            # Kubeflow collects in any order: the order of several inputs means nothing
-            digests = {key: sorted(artifact.digest for artifact in found) for key, found in opened.items()}
-            settings = config.model_dump(mode="json")
-            identity = artifacts.fingerprint(name, self.code, settings, digests)
-            label = label_of(config, {key: [a.facts for a in found] for key, found in opened.items()})
+            made_from = _Origin(self, config, opened)
             unfinished = work or f"{output.rstrip('/')}.work"
-            place = Work(storage.join(unfinished, identity[:32]))
-            task = Task(config, opened, place, Progress(name, label, config.part), label, tracker)
-            task.progress.started()
+            place = Work(storage.join(unfinished, made_from.fingerprint[:32]))
+            model = config.works_for({key: model_of(several[0]) for key, several in opened.items()})
+            progress = Progress(name, model.label if model else "", config.part)
+            task = Task(config, opened, place, progress, model, recorder)
+            progress.started()
             try:
-                artifact = finished(output, identity)
+                artifact = finished(output, made_from.fingerprint)
                 if artifact is None:
                     artifacts.writable(output)
                     result = self.compute(task)
-                    with watch.phase("writing"):
-                        artifact = artifacts.write(
-                            output,
-                            kind=config.writes,
-                            stage=name,
-                            code=self.code,
-                            config=settings,
-                            inputs=digests,
-                            facts=result.facts,
-                            write_files=result.write_files,
-                        )
+                    with clock.phase("writing"):
+                        artifact = made_from.write(output, result)
                 if not work:
                     storage.remove(unfinished)
-                if tracker is not None:
+                if recorder is not None:
                     # one on S3 is fetched for it
-                    with watch.phase("recording"), artifacts.opened(artifact.location, config.writes) as here:
-                        self._record(task, here, tracker)
+                    with clock.phase("recording"), artifacts.opened(artifact.location, config.writes) as here:
+                        recorder.record(here)
             except Exception as error:
-                task.progress.failed(first_line(error), getattr(error, "exit_code", 1))
+                progress.failed(first_line(error), getattr(error, "exit_code", 1))
                 if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
                     raise DefensiveDistillationError(f"{name}: out of memory; try a smaller batch_size") from error
                 raise
-            task.progress.finished(artifact.location, watch.seconds)
+            progress.finished(artifact.location, clock.seconds)
             return artifact
 
-    def _record(self, task: Task[C], artifact: Artifact, tracker: Recorder) -> None:
-        name = self.config_type.stage
-        self.record(task, artifact)
-        tags = {
-            "defdistill.stage": name,
-            **{f"defdistill.artifact.{place}": artifact.location for place in _places(name, task.config.part)},
-            f"defdistill.code.{name}": artifact.manifest.code,
-            **({"defdistill.model": task.label} if task.label else {}),
+
+class _Origin:
+    """All that decides a result: stage, code, configuration, inputs, and what it computes with."""
+
+    def __init__(self, stage: Stage[Any], config: StageConfig, inputs: Mapping[str, Sequence[Artifact]]) -> None:
+        self.kind = config.writes
+        self.identity: dict[str, Any] = {
+            "stage": config.stage,
+            "code": stage.code,
+            "config": config.model_dump(mode="json"),
+            # Kubeflow collects in any order: the order of several inputs means nothing
+            "inputs": {key: sorted(artifact.digest for artifact in several) for key, several in inputs.items()},
+            "environment": environment(config.libraries, getattr(config, "device", None)),
         }
-        if "dataset" in task.inputs:
-            tags["defdistill.dataset"] = task.input("dataset").digest
-        run = tracker.model_run(task.label) if task.label else tracker.sweep_run()
-        run.tags({key: value for key, value in tags.items() if key != "defdistill.model"})
-        if tracker.rerun:
-            run.ended()
-        step = tracker.step_run()
-        if step is not None:  # Kubeflow logged its own parameters there: ours carry a prefix
-            step.tags(tags)
-            step.params({f"defdistill.{key}": value for key, value in task.config.model_dump(mode="json").items()})
+        self.fingerprint = artifacts.fingerprint(**self.identity)
+
+    def write(self, output: str, result: Result) -> Artifact:
+        return artifacts.write(
+            output, kind=self.kind, facts=result.facts, write_files=result.write_files, **self.identity
+        )
 
 
-def _places(stage: str, part: str) -> list[str]:
-    """Names of an artifact in MLflow's tags: the stage's, or 'attack.pgd' or 'attack.pgd.2of4' for each of a task."""
-    attacks, _, shard = part.partition(" ")
-    return [".".join(filter(None, (stage, one, shard))) for one in attacks.split("+")]
+def located(config: StageConfig, inputs: Mapping[str, str | Sequence[str] | None]) -> dict[str, list[str]]:
+    """The locations of a stage's inputs, by name, without those that are left out or that the settings do not need.
+
+    Raises:
+        ConfigurationError: for an input that the stage does not read, or one that is missing.
+    """
+    unknown = sorted(set(inputs) - set(config.reads))
+    if unknown:
+        raise ConfigurationError(
+            f"{config.stage}: expected {', '.join(config.reads) or 'no input'}, got {unknown[0]!r}"
+        )
+    places: dict[str, list[str]] = {}
+    for name, wanted in config.reads.items():
+        given = inputs.get(name)
+        if given is not None and config.needs(name):
+            places[name] = [given] if isinstance(given, str) else list(given)
+        elif given is None and not wanted.optional:
+            raise ConfigurationError(f"{config.stage}: expected the input {name}, got none")
+    return places
+
+
+def model_of(artifact: Artifact) -> ModelId | None:
+    """The network that an artifact is, or belongs to; None for one of the sweep as a whole."""
+    model = artifact.facts.get("model")
+    return ModelId.model_validate(model) if model else None
 
 
 def _require_different(inputs: Mapping[str, Sequence[Artifact]]) -> None:
-    for name, found in inputs.items():
-        digests = [artifact.digest for artifact in found]
-        for number, artifact in enumerate(found):
+    for name, several in inputs.items():
+        digests = [artifact.digest for artifact in several]
+        for number, artifact in enumerate(several):
             if artifact.digest in digests[:number]:
                 raise ArtifactError(f"{name}: expected each artifact once, got {artifact.location} twice")
 
 
-def finished(output: str, identity: str) -> Artifact | None:
+def finished(output: str, fingerprint: str) -> Artifact | None:
     """The artifact at `output` if it is the result asked for, or None if nothing stands there.
 
     Raises:
@@ -209,38 +223,10 @@ def finished(output: str, identity: str) -> Artifact | None:
             raise InputError(f"{output}: expected a place where nothing stands, found other files; choose another")
         return None
     manifest = artifacts.read_manifest(output)
-    if manifest.fingerprint != identity:
+    if manifest.fingerprint != fingerprint:
         raise InputError(
             f"{output}: expected nothing or this stage's own result, found a result of {manifest.stage} "
-            f"with other settings, inputs or code; choose another place or remove it"
+            f"with other settings, inputs, code or libraries; choose another place or remove it"
         )
     with artifacts.opened(output, manifest.kind) as artifact:
         return artifact
-
-
-def label_of(config: StageConfig, facts: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The model that a stage works for: 'baseline', 'T=20', 'control T=20', or '' for the sweep as a whole.
-
-    A teacher at T = 1 is the baseline: nothing is distilled into it. With its logits multiplied by T it is a control.
-    """
-    if config.stage == "scale_logits":
-        return control_label(getattr(config, "temperature", 1.0))
-    if "model" in facts:
-        model = facts["model"][0]
-        if model["role"] == "control":
-            return control_label(model["temperature"])
-        return model_label(distilled=model["role"] == "student", temperature=model["temperature"])
-    temperature = getattr(config, "temperature", None)
-    if temperature is None:
-        return ""
-    return model_label(distilled=config.stage != "train_teacher", temperature=temperature)
-
-
-def model_label(*, distilled: bool, temperature: float) -> str:
-    """'baseline' for a network trained on hard labels at T = 1, else 'T=20' and so on."""
-    return "baseline" if not distilled and temperature == 1 else f"T={temperature:g}"
-
-
-def control_label(temperature: float) -> str:
-    """'control T=20': the undistilled network with its logits multiplied by T."""
-    return f"control T={temperature:g}"

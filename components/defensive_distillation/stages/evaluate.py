@@ -22,6 +22,7 @@ from defensive_distillation.evaluation.masking import judge
 from defensive_distillation.evaluation.results import DatasetFacts, Epoch, Evaluation, Gradients
 from defensive_distillation.evaluation.samples import examples, sample_grid
 from defensive_distillation.evaluation.stored_attack import join_attacks
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input, predict
 from defensive_distillation.networks.softmax import softmax_at
@@ -56,7 +57,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     dataset = task.read(codecs.read_dataset, task.input("dataset"))
     model, temperature = (
         compute.on(device, task.read(codecs.read_model, task.input("model"), dataset)),
-        facts["temperature"],
+        task.model.temperature,
     )
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     runs = _runs(task)
@@ -67,10 +68,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
         for kind in ("jsma", "cw_", "transfer", *attack_findings.BOUNDED)
     }
     evaluation = Evaluation(
-        name=task.label,
-        distilled=facts["role"] == "student",
-        control=facts["role"] == "control",
-        temperature=temperature,
+        model=ModelId.model_validate(facts["model"]),
         architecture=facts["architecture"],
         seed=config.seed,
         dataset=DatasetFacts(

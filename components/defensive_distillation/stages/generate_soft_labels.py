@@ -7,10 +7,10 @@ import torch
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.codecs import read_dataset, read_model, write_tensors
 from defensive_distillation.config import GenerateSoftLabelsConfig
-from defensive_distillation.defenses.distillation import soft_labels
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input
+from defensive_distillation.networks.softmax import soft_labels
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
 from defensive_distillation.tracking.recording import Recorder

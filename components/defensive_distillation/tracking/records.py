@@ -21,8 +21,8 @@ def record_evaluation(run: RecordedRun, evaluation: Evaluation) -> None:
     run.params(
         {
             "temperature": evaluation.temperature,
-            "distilled": evaluation.distilled,
-            "control": evaluation.control,
+            "role": evaluation.model.role,
+            "defense": evaluation.model.defense or "none",
             "architecture": evaluation.architecture,
             "dataset": evaluation.dataset.name,
             "seed": evaluation.seed,

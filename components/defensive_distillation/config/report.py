@@ -1,0 +1,31 @@
+"""Settings of report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+
+from defensive_distillation.config.base import Input, StageConfig
+from defensive_distillation.model_id import ModelId
+
+
+class ReportConfig(StageConfig):
+    """The sweep's table, figures and page."""
+
+    stage: ClassVar[str] = "report"
+    summary: ClassVar[str] = "Write the sweep's table, figures and HTML page."
+    reads: ClassVar[Mapping[str, Input]] = {
+        "evaluations": Input("evaluation", many=True, help="evaluation artifacts of all models")
+    }
+    writes: ClassVar[str] = "report"
+    output: ClassVar[str] = "report"
+    libraries: ClassVar[tuple[str, ...]] = ("matplotlib", "pillow")
+    example: ClassVar[str] = "--evaluations out/evaluation out/baseline-evaluation --output out/report"
+
+    title: str = Field("Defensive distillation", min_length=1, description="Title of the page.")
+
+    def works_for(self, inputs: Mapping[str, ModelId | None]) -> ModelId | None:
+        """None: the report is on the sweep as a whole."""
+        return None

@@ -1,0 +1,51 @@
+"""Which network is meant: one identity in manifests, evaluations, MLflow, the command line and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Role = Literal["baseline", "teacher", "defended", "control"]
+ROLES: tuple[Role, ...] = ("baseline", "teacher", "defended", "control")
+Parameter = bool | int | float | str
+
+
+class ModelId(BaseModel):
+    """A network by its role, its defense and the parameters of that defense.
+
+    Attributes:
+        role: baseline, the network that nothing was done to; teacher, which a defended network learns from; defended;
+            control, the baseline changed in one respect that the defense also changes.
+        defense: name of the defense, '' for the baseline.
+        parameters: of the defense.
+        label: names the network in commands, runs and files, such as 'T=20'; a teacher has its student's.
+        title: names it for a reader, such as 'T = 20'.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    role: Role
+    defense: str = ""
+    parameters: Mapping[str, Parameter] = {}
+    label: str
+    title: str
+
+    @property
+    def temperature(self) -> float:
+        """T that an attacker who knows the defense divides the logits by; 1 where the defense has none."""
+        return float(self.parameters.get("temperature", 1.0))
+
+    @property
+    def order(self) -> tuple[int, str, tuple[tuple[str, str | float], ...]]:
+        """Sorts networks: the baseline, then the defended by defense and parameters, then the controls."""
+        parameters = ((name, _sortable(value)) for name, value in sorted(self.parameters.items()))
+        return ROLES.index(self.role), self.defense, tuple(parameters)
+
+
+BASELINE = ModelId(role="baseline", label="baseline", title="no distillation")
+
+
+def _sortable(value: Parameter) -> str | float:
+    return value if isinstance(value, str) else float(value)

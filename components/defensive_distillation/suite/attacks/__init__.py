@@ -1,0 +1,1 @@
+"""The attacks of the pipeline, one specification a file; a file is found by lying here."""

@@ -1,0 +1,29 @@
+"""PGD: many steps (attacks/pgd.py); the strongest within a ball, to which the others are compared."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from defensive_distillation.suite.families import through_losses, within_balls
+from defensive_distillation.suite.specification import Section
+
+
+class Pgd(Section):
+    """How long PGD climbs."""
+
+    steps: int = Field(40, ge=1, description="Steps of a start.")
+    restarts: int = Field(2, ge=1, description="Starts: the first from the source, others from random points.")
+
+
+ATTACK = within_balls(
+    name="pgd",
+    title="PGD",
+    order=50,
+    function="defensive_distillation.attacks.pgd:pgd",
+    settings=Pgd,
+    arguments=lambda config: {"steps": config.pgd.steps, "restarts": config.pgd.restarts},
+    variants=through_losses("PGD"),
+    random=True,
+    iterates=True,
+    on_controls=True,
+)

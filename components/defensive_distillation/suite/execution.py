@@ -1,0 +1,118 @@
+"""The attacks that settings ask for, ready to be called: on which images, with which arguments, at which levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from defensive_distillation.attacks.result import AttackResult
+from defensive_distillation.datasets.dataset import Dataset, stratified_order
+from defensive_distillation.suite import ATTACKS
+from defensive_distillation.suite.specification import Attack, Variant
+
+
+@dataclass(frozen=True)
+class AttackCall:
+    """One variant of an attack with its arguments.
+
+    Attributes:
+        attack: its specification.
+        name: 'jsma/logits', 'noise' and so on; one of a kind in a model's evaluation.
+        facts: what stands in the artifact's manifest about it.
+        sources: how many test images are attacked.
+        levels: radii or confidences, rising.
+        arguments: of the function.
+    """
+
+    attack: Attack
+    name: str
+    facts: Mapping[str, Any]
+    sources: int
+    levels: tuple[float, ...]
+    arguments: Mapping[str, Any]
+
+    def results(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        classes: Tensor,
+        *,
+        seeds: Tensor,
+        batch_size: int | None,
+        on_finished: Callable[[int], None],
+    ) -> list[AttackResult]:
+        """The result at each level, or the one that there is.
+
+        Args:
+            model: returns logits.
+            images: (P, C, H, W).
+            classes: (P,).
+            seeds: (P,) int64.
+            batch_size: samples at once.
+            on_finished: called with the number of samples that are done, as a mean over the levels.
+        """
+        function = _function(self.attack.function)
+        options: dict[str, Any] = {**self.arguments, "batch_size": batch_size}
+        if self.attack.random:
+            options["seeds"] = seeds
+        if not self.attack.level:
+            return [function(model, images, classes, on_finished=on_finished, **options)]
+        results = []
+        for number, level in enumerate(self.levels):
+            results.append(function(model, images, classes, **{self.attack.level: level}, **options))
+            on_finished(len(images) * (number + 1) // len(self.levels))
+        return results
+
+    def pairs(self, dataset: Dataset, seed: int) -> tuple[Tensor, Tensor]:
+        """Test images and classes (P,), (P,): each source towards every other class, or untargeted, its own class."""
+        order = stratified_order(dataset.test_labels, torch.Generator().manual_seed(seed))
+        chosen = order[: self.sources].sort().values
+        labels = dataset.test_labels[chosen]
+        if not self.attack.targeted:
+            return chosen, labels
+        target = torch.arange(dataset.num_classes).repeat(len(chosen), 1)
+        other = target != labels[:, None]
+        return chosen[:, None].expand_as(target)[other], target[other]
+
+
+def attack_calls(config: Any, temperature: float, surrogate: nn.Module | None) -> Iterator[AttackCall]:
+    """Every call of the attacks that `config` names, in their order.
+
+    Args:
+        config: of the stage, an AttackConfig.
+        temperature: T that z/T divides by.
+        surrogate: the undefended network, for attacks that need it.
+    """
+    for name in config.attacks:
+        attack = ATTACKS[name]
+        for variant in attack.variants_of(config):
+            yield _call(attack, variant, config, temperature, surrogate)
+
+
+def _call(attack: Attack, variant: Variant, config: Any, temperature: float, surrogate: nn.Module | None) -> AttackCall:
+    arguments = {**attack.arguments(config), **variant.arguments}
+    if variant.at_training_temperature:
+        arguments["temperature"] = temperature
+    levels = attack.levels(config)
+    facts = {
+        "name": attack.variant_name(variant),
+        "attack": attack.name,
+        "variant": variant.key,
+        "arguments": {key: value for key, value in arguments.items() if isinstance(value, bool | int | float | str)},
+        "levels": list(levels),
+        "targeted": attack.targeted,
+    }
+    if attack.surrogate:
+        arguments["surrogate"] = surrogate
+    return AttackCall(attack, facts["name"], facts, attack.sources(config), levels, arguments)
+
+
+def _function(path: str) -> Callable[..., AttackResult]:
+    module, _, name = path.partition(":")
+    function: Callable[..., AttackResult] = getattr(import_module(module), name)
+    return function
