@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,11 @@ class ModelId(BaseModel):
     parameters: Mapping[str, Parameter] = {}
     label: str
     title: str
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> ModelId | None:
+        """The network that an artifact with these facts is, or belongs to; None for one of the sweep as a whole."""
+        return cls.model_validate(facts["model"]) if facts.get("model") else None
 
     @property
     def temperature(self) -> float:

@@ -29,20 +29,21 @@ OTHERS = (
     "noise",
     "transfer",
 )
-SUITE: dict[str, Any] = {
-    "max_features": 20,
-    "other_sources": 2,
-    "samples": 6,
-    "epsilons": (0.2, 1.0),
-    "pgd_steps": 10,
-    "square_queries": 20,
-    "cw_sources": 1,
-    "cw_steps": 30,
-    "cw_search_steps": 4,
-    "cw_learning_rate": 0.2,
-    "cw_initial_constant": 0.01,
-    "cw_constant_factor": 100.0,
-    "confidences": (0.0, 5.0),
+SMALL: dict[str, Any] = {
+    "jsma_decreasing": {"sources": 2, "max_features": 20},
+    "jsma_untargeted": {"sources": 2, "max_features": 20},
+    "bounded": {"samples": 6, "epsilons": (0.2, 1.0)},
+    "pgd": {"steps": 10},
+    "square": {"queries": 20},
+    "cw": {
+        "sources": 1,
+        "steps": 30,
+        "search_steps": 4,
+        "learning_rate": 0.2,
+        "initial_constant": 0.01,
+        "constant_factor": 100.0,
+    },
+    "transfer": {"confidences": (0.0, 5.0)},
     "part_size": 10,
 }
 
@@ -54,9 +55,9 @@ class Chain:
     folder: Path
 
     def place(self, name: str) -> str:
-        """The artifact called `name`: dataset, teacher-1, teacher-20, soft-labels, student, attack, suite, evaluation.
+        """The artifact called `name`: dataset, teacher-1, teacher-20, soft-labels, student, attack, others, evaluation.
 
-        Of attack, suite and evaluation those of the student, and with '-baseline' and '-control' the others.
+        Of attack, others and evaluation those of the student, and with '-baseline' and '-control' the others.
         """
         return str(self.folder / name)
 
@@ -94,12 +95,12 @@ def run_chain(folder: Path) -> Chain:
         ("student", "", OTHERS),
         ("control", "-control", ("fgsm", "pgd", "square", "noise")),
     ):
-        jsma = config.AttackConfig(sources=10, part_size=30, max_features=20)
-        others = config.AttackConfig(**SUITE, attacks=names)
-        for made, name in ((jsma, "attack" + suffix), (others, "suite" + suffix)):
+        jsma = config.AttackConfig(jsma={"sources": 10, "max_features": 20}, part_size=30)
+        others = config.AttackConfig(**SMALL, attacks=names)
+        for made, name in ((jsma, "attack" + suffix), (others, "others" + suffix)):
             inputs = {"dataset": at("dataset"), "model": at(model), "surrogate": at("teacher-1")}
             attack.run(made, **inputs, output=at(name))
-        attacks = [at("attack" + suffix), at("suite" + suffix)]
+        attacks = [at("attack" + suffix), at("others" + suffix)]
         found = at("evaluation" + suffix)
         evaluate.run(config.EvaluateConfig(), dataset=at("dataset"), model=at(model), attacks=attacks, output=found)
     evaluations = [at("evaluation-baseline"), at("evaluation"), at("evaluation-control")]

@@ -38,12 +38,12 @@ def load(preset: str, file: str | None = None, assignments: Sequence[str] = ()) 
 
 def values(preset: str, file: str | None = None, assignments: Sequence[str] = ()) -> dict[str, Any]:
     """The same before it is checked, as plain values."""
-    merged = preset_values(preset)
+    found = preset_values(preset)
     if file is not None:
-        merged = _merged(merged, read_file(Path(file)))
+        found = merged(found, read_file(Path(file)))
     for assignment in assignments:
-        merged = _merged(merged, _assigned(assignment))
-    return merged
+        found = merged(found, _assigned(assignment))
+    return found
 
 
 def preset_values(name: str) -> dict[str, Any]:
@@ -105,13 +105,20 @@ def field_at(model: type[BaseModel] | None, path: Sequence[str]) -> FieldInfo | 
         field = model.model_fields.get(key) if model else None
         if field is None or number == len(path):
             return field
-        model = field.annotation if is_section(field) else None
+        model = section(field)
     return None
 
 
-def is_section(field: FieldInfo) -> bool:
-    """Whether a field holds settings of its own."""
-    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+def section(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a field that holds settings of its own, None of any other."""
+    kind: Any = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def described(field: FieldInfo) -> str:
+    """What a setting means, from the field or its type."""
+    given = field.description or next((d for one in field.metadata if (d := getattr(one, "description", None))), "")
+    return str(given)
 
 
 def parse(text: str, field: FieldInfo | None) -> Any:
@@ -134,14 +141,14 @@ def _expanded(content: Mapping[str, Any], where: str) -> dict[str, Any]:
         if (key in STAGES or key == "train") and not isinstance(value, Mapping):
             raise ConfigurationError(f"{where}: expected settings below {key}, got {value!r}")
         for stage in TRAINING if key == "train" else (key,):
-            expanded = _merged(expanded, {stage: value})
+            expanded = merged(expanded, {stage: value})
     return expanded
 
 
-def _merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(below: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid over `below`, section by section."""
-    merged = dict(below)
+    both = dict(below)
     for key, value in over.items():
-        known = merged.get(key)
-        merged[key] = _merged(known, value) if isinstance(value, Mapping) and isinstance(known, Mapping) else value
-    return merged
+        known = both.get(key)
+        both[key] = merged(known, value) if isinstance(value, Mapping) and isinstance(known, Mapping) else value
+    return both

@@ -7,15 +7,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from defensive_distillation.config import PRESETS, STAGES, ExperimentConfig
+from defensive_distillation.config import STAGES, ExperimentConfig
+from defensive_distillation.config.loading import PRESETS, described, preset_values, section
 
 _HEAD = """# Configuration
 
-Made from the models in `components/defensive_distillation/config.py` by `make docs`; a test keeps it so.
+Made from the models in `components/defensive_distillation/config/` by `make docs`; a test keeps it so.
 
 A sweep takes its settings from a preset, then from a YAML or TOML file (`--config`), then from `--set`, the later over
-the earlier. Keys are `stage.key`; `train.key` stands for teacher and student. Unknown keys are refused. As flags of
-a single stage they are written with dashes: `defdistill stage attack --max-features 50`.
+the earlier. Keys are `stage.key`, and `stage.section.key` where
+settings are in sections; `train.key` stands for teacher and student. Unknown keys are refused. As flags of
+a single stage they are written with dashes: `defdistill stage attack --jsma.max-features 50`.
 
 ```yaml
 temperatures: [20, 100]
@@ -26,7 +28,8 @@ train:
   architecture: torchvision:resnet18
   epochs: 20
 attack:
-  sources: 100
+  jsma:
+    sources: 100
 ```
 """
 
@@ -48,8 +51,8 @@ def _lines() -> Iterator[str]:
     yield "What they set; everything else has the values above, which are the paper's.\n"
     yield "| preset | setting | value |"
     yield "| --- | --- | --- |"
-    for preset, values in PRESETS.items():
-        for key, value in _flat(values):
+    for preset in PRESETS:
+        for key, value in _flat(preset_values(preset)):
             yield f"| {preset} | `{key}` | {_shown(value)} |"
     yield ""
 
@@ -57,14 +60,18 @@ def _lines() -> Iterator[str]:
 def _table(model: type[BaseModel], names: set[str]) -> Iterator[str]:
     yield "| setting | default | meaning |"
     yield "| --- | --- | --- |"
+    yield from _rows(model, names)
+
+
+def _rows(model: type[BaseModel], names: set[str], before: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
-        if name in names:
-            description = (field.description or _described(field.metadata)).replace("|", "\\|")
-            yield f"| `{name}` | {_shown(field.default)} | {description} |"
-
-
-def _described(metadata: list[Any]) -> str:
-    return next((entry.description for entry in metadata if getattr(entry, "description", None)), "")
+        if name not in names:
+            continue
+        if inner := section(field):
+            yield from _rows(inner, set(inner.model_fields), f"{before}{name}.")
+        else:
+            default = _shown(field.get_default(call_default_factory=True))
+            yield f"| `{before}{name}` | {default} | {described(field)} |".replace("||", "|")
 
 
 def _flat(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,7 +22,6 @@ class TrainConfig(ComputeConfig):
         min_length=1,
         description="papernot_mnist, papernot_cifar10, or torchvision:NAME for any torchvision classifier.",
     )
-    temperature: Temperature = 1.0
     epochs: int = Field(50, ge=1, description="Passes over the training images.")
     batch_size: int = Field(128, ge=1, description="Images in a step of the optimiser.")
     learning_rate: float = Field(0.1, gt=0, description="Step size of stochastic gradient descent.")
@@ -48,6 +47,12 @@ class TrainConfig(ComputeConfig):
         description="Fail a training that covers less of the way from chance to accuracy 1 than this; 0 lets all pass.",
     )
 
+    @property
+    def fit_settings(self) -> dict[str, Any]:
+        """The arguments of `networks.fitting.fit` that a stage passes on as they are."""
+        names = set(TrainConfig.model_fields) - set(ComputeConfig.model_fields)
+        return self.model_dump(include=names)
+
 
 class TrainTeacherConfig(TrainConfig):
     """Training on hard labels: the teacher at T, and at T = 1 the baseline without distillation."""
@@ -59,6 +64,7 @@ class TrainTeacherConfig(TrainConfig):
     output: ClassVar[str] = "model"
     example: ClassVar[str] = "--dataset out/digits --temperature 20 --epochs 30 --output out/teacher"
 
+    temperature: Temperature = 1.0
     baseline_threads: int | None = Field(
         None,
         ge=1,
@@ -84,6 +90,8 @@ class TrainStudentConfig(TrainConfig):
     example: ClassVar[str] = (
         "--dataset out/digits --soft-labels out/soft-labels --temperature 20 --epochs 30 --output out/student"
     )
+
+    temperature: Temperature = 1.0
 
     def works_for(self, inputs: Mapping[str, ModelId | None]) -> ModelId | None:
         """The student."""

@@ -9,44 +9,51 @@ broken, for logits do not saturate.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
-from defensive_distillation.evaluation.findings import RunFound
 from defensive_distillation.evaluation.intervals import paired_interval
+from defensive_distillation.evaluation.outcome import Outcome, successes_at
 from defensive_distillation.evaluation.results import Condition
+from defensive_distillation.suite import attacker
 
 Attacker = Literal["naive", "adaptive"]
 
 _MEANING: Mapping[Attacker, str] = {"naive": "the gradients are masked", "adaptive": "the attack is broken"}
-_LOSS: Mapping[Attacker, str] = {"naive": "cross_entropy", "adaptive": "margin"}
 
 
-def conditions(runs: Mapping[str, RunFound]) -> list[Condition]:
-    """Every condition that the runs, by name, allow to be checked.
+def conditions(outcomes: Mapping[str, Outcome]) -> list[Condition]:
+    """Every condition that the attacks, by name, allow to be checked.
 
     One rate is called weaker than another where the 95 % interval of the paired difference lies below zero.
     """
-    found: list[Condition] = []
-    for attacker, loss in _LOSS.items():
-        strong = runs.get(f"pgd/{loss}")
-        if strong is not None:
-            for name, other in (("iterated", f"fgsm/{loss}"), ("black_box", "square/margin"), ("noise", "noise")):
-                if other in runs:
-                    found.append(_at_every_radius(name, attacker, strong, runs[other]))
-            if "transfer" in runs and strong.facts["levels"][-1] == 1:
-                found.append(_transfer(attacker, strong, runs["transfer"]))
-            if strong.facts["levels"][-1] == 1:
-                found.append(_unbounded(attacker, strong, strong.successes[:, -1]))
-            found.append(_monotone(attacker, strong))
-    found += [_unbounded("adaptive", run, run.found.success) for name, run in runs.items() if name.startswith("cw_")]
-    return found
+    checked: list[Condition] = []
+    for who in get_args(Attacker):
+        for strong in outcomes.values():
+            if strong.attack.iterates and attacker(strong.name) == who:
+                checked += _of_strongest(who, strong, outcomes)
+    by_distance = (outcome for outcome in outcomes.values() if outcome.attack.family == "distance")
+    return checked + [_unbounded("adaptive", outcome, outcome.samples.success) for outcome in by_distance]
 
 
-def _condition(name: str, attacker: Attacker, passed: bool, sentence: str) -> Condition:
-    meaning = "" if passed else _MEANING[attacker]
-    return Condition(name=name, attacker=attacker, passed=passed, sentence=sentence, meaning=meaning)
+def _of_strongest(who: Attacker, strong: Outcome, outcomes: Mapping[str, Outcome]) -> Iterator[Condition]:
+    """What holds of the strongest attack of an attacker beside every weaker one."""
+    weaker = [outcome for outcome in outcomes.values() if attacker(outcome.name) in (who, "gradient-free")]
+    for outcome in weaker:
+        if outcome.attack.condition and outcome.attack.family == strong.attack.family:
+            yield _at_every_radius(outcome.attack.condition, who, strong, outcome)
+    if strong.levels[-1] == 1:
+        for outcome in weaker:
+            if outcome.attack.family == "transfer":
+                yield _transfer(who, strong, outcome)
+        yield _unbounded(who, strong, strong.successes[:, -1])
+    yield _monotone(who, strong)
+
+
+def _condition(name: str, who: Attacker, passed: bool, sentence: str) -> Condition:
+    meaning = "" if passed else _MEANING[who]
+    return Condition(name=name, attacker=who, passed=passed, sentence=sentence, meaning=meaning)
 
 
 def _loss_of(strong: Tensor, weak: Tensor) -> tuple[float, bool]:
@@ -57,12 +64,12 @@ def _loss_of(strong: Tensor, weak: Tensor) -> tuple[float, bool]:
     return (weak_alone - strong_alone) / max(1, sum(counts)), low > 0
 
 
-def _at_every_radius(name: str, attacker: Attacker, strong: RunFound, weak: RunFound) -> Condition:
+def _at_every_radius(name: str, who: Attacker, strong: Outcome, weak: Outcome) -> Condition:
     """`strong` is at least as strong as `weak` at each radius that both were run with."""
-    shared = [epsilon for epsilon in strong.facts["levels"] if epsilon in weak.facts["levels"]]
+    shared = [epsilon for epsilon in strong.levels if epsilon in weak.levels]
     compared = []
     for epsilon in shared:
-        a, b = (run.successes[:, run.facts["levels"].index(epsilon)] for run in (strong, weak))
+        a, b = successes_at(strong, epsilon), successes_at(weak, epsilon)
         compared.append((*_loss_of(a, b), epsilon, a, b))
     failed = [entry for entry in compared if entry[1]]
     _, _, epsilon, a, b = max(failed or compared, key=lambda entry: entry[0])
@@ -71,10 +78,10 @@ def _at_every_radius(name: str, attacker: Attacker, strong: RunFound, weak: RunF
         f"{strong.name} is {relation} {weak.name}: {_rate(a)} against {_rate(b)} of {len(a)} samples "
         f"at ε = {epsilon:g}, where they differ most"
     )
-    return _condition(name, attacker, not failed, sentence)
+    return _condition(name, who, not failed, sentence)
 
 
-def _transfer(attacker: Attacker, strong: RunFound, transferred: RunFound) -> Condition:
+def _transfer(who: Attacker, strong: Outcome, transferred: Outcome) -> Condition:
     """Unbounded, an attack on this network is at least as strong as samples made on another one."""
     a, b = strong.successes[:, -1], transferred.successes.any(dim=1)
     _, failed = _loss_of(a, b)
@@ -83,29 +90,29 @@ def _transfer(attacker: Attacker, strong: RunFound, transferred: RunFound) -> Co
         f"{strong.name}, unbounded, is {relation} samples made on the undistilled network: {_rate(a)} against "
         f"{_rate(b)} of {len(a)}"
     )
-    return _condition("transfer", attacker, not failed, sentence)
+    return _condition("transfer", who, not failed, sentence)
 
 
-def _unbounded(attacker: Attacker, run: RunFound, success: Tensor) -> Condition:
+def _unbounded(who: Attacker, outcome: Outcome, success: Tensor) -> Condition:
     """Without a bound every sample can be fooled."""
     passed = bool(success.all())
-    what = f"{run.name}, unbounded," if run.attack == "pgd" else run.name
+    what = f"{outcome.name}, unbounded," if outcome.levels else outcome.name
     sentence = f"{what} reaches {_rate(success)} of {len(success)} samples, where all can be reached"
-    return _condition("unbounded", attacker, passed, sentence)
+    return _condition("unbounded", who, passed, sentence)
 
 
-def _monotone(attacker: Attacker, run: RunFound) -> Condition:
+def _monotone(who: Attacker, outcome: Outcome) -> Condition:
     """A larger ball holds the smaller one: success does not fall as the radius grows."""
-    falls = list(_falls(run))
-    sentence = f"{run.name} does not clearly lose success as ε grows"
+    falls = list(_falls(outcome))
+    sentence = f"{outcome.name} does not clearly lose success as ε grows"
     if falls:
         small, large, before, after = falls[0]
-        sentence = f"{run.name} falls from {_rate(before)} at ε = {small:g} to {_rate(after)} at ε = {large:g}"
-    return _condition("monotone", attacker, not falls, sentence)
+        sentence = f"{outcome.name} falls from {_rate(before)} at ε = {small:g} to {_rate(after)} at ε = {large:g}"
+    return _condition("monotone", who, not falls, sentence)
 
 
-def _falls(run: RunFound) -> Iterator[tuple[float, float, Tensor, Tensor]]:
-    levels, successes = run.facts["levels"], run.successes
+def _falls(outcome: Outcome) -> Iterator[tuple[float, float, Tensor, Tensor]]:
+    levels, successes = outcome.levels, outcome.successes
     for number in range(1, len(levels)):
         before, after = successes[:, number - 1], successes[:, number]
         if _loss_of(after, before)[1]:

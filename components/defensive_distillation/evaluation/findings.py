@@ -1,10 +1,8 @@
-"""What the runs of the attacks on one model amount to: rates, distances, curves, and the worst case over all."""
+"""What the attacks on one model amount to, family by family: rates, distances, curves, and the worst case over all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +10,7 @@ from torch import Tensor
 from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.evaluation import metrics
 from defensive_distillation.evaluation.intervals import wilson_interval
+from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.results import (
     AttackFindings,
     BoundedFindings,
@@ -20,45 +19,14 @@ from defensive_distillation.evaluation.results import (
     TransferFindings,
     WorstCase,
 )
-from defensive_distillation.evaluation.stored_attack import StoredAttack
 
-BOUNDED = ("fgsm", "pgd", "square", "noise")
 _WITHIN = 1 + 1e-6  # x + ε rounds
 
 
-@dataclass(frozen=True)
-class RunFound:
-    """A run as the attack stage left it: what its manifest says, and the samples."""
-
-    facts: Mapping[str, Any]
-    found: StoredAttack
-
-    @property
-    def name(self) -> str:
-        """'jsma/logits', 'pgd/margin', 'cw_l2' and so on."""
-        return str(self.facts["name"])
-
-    @property
-    def attack(self) -> str:
-        """'jsma', 'pgd', 'cw_l2' and so on."""
-        return str(self.facts["attack"])
-
-    @property
-    def reasons(self) -> Tensor:
-        """Stop reasons by sample and level (P, L); one level where the attack knows none."""
-        levels = self.found.level_reasons
-        return levels if levels.shape[1] else self.found.stop_reason[:, None]
-
-    @property
-    def successes(self) -> Tensor:
-        """Success of the attack by sample and level (P, L) bool, each level for itself."""
-        return self.reasons == StopReason.SUCCESS
-
-
-def jsma(run: RunFound, features: int) -> AttackFindings:
-    """A run of JSMA on images of `features` features."""
-    facts, found = run.facts, run.found
-    budget, count, successes = facts["max_features"], facts["pairs"], facts["successes"]
+def by_budget(outcome: Outcome, features: int) -> AttackFindings:
+    """JSMA on images of `features` features."""
+    facts, found, arguments = outcome.facts, outcome.samples, outcome.facts["arguments"]
+    budget, count, successes = arguments["max_features"], facts["pairs"], facts["successes"]
     changed = found.changed_features.long()
     mean_changed = float(changed[found.success].double().mean()) if successes else None
     robustness, failures = metrics.robustness(
@@ -66,11 +34,11 @@ def jsma(run: RunFound, features: int) -> AttackFindings:
     )
     budgets, curve = metrics.success_by_budget(found.success, changed, budget)
     return AttackFindings(
-        attack=run.attack,
-        output=facts["output"],
-        temperature=facts["temperature"],
+        attack=outcome.attack.name,
+        output=outcome.variant,
+        temperature=arguments.get("temperature", 1.0),
         max_features=budget,
-        theta=facts["theta"],
+        theta=arguments["theta"],
         pairs=count,
         successes=successes,
         success_rate=successes / count,
@@ -85,34 +53,33 @@ def jsma(run: RunFound, features: int) -> AttackFindings:
     )
 
 
-def bounded(run: RunFound) -> BoundedFindings:
-    """A run of an attack within L∞ balls."""
-    levels = run.facts["levels"]
-    successes = run.successes  # (P, L)
+def within_balls(outcome: Outcome) -> BoundedFindings:
+    """An attack within L∞ balls."""
+    levels, successes = outcome.levels, outcome.successes  # (P, L)
     so_far = successes.int().cummax(dim=1).values
-    last = torch.bincount(run.reasons[:, -1].long(), minlength=len(StopReason)).tolist()
+    last = torch.bincount(outcome.reasons[:, -1].long(), minlength=len(StopReason)).tolist()
     return BoundedFindings(
-        attack=run.attack,
-        loss=run.facts["loss"],
+        attack=outcome.attack.name,
+        loss=outcome.variant or "none",
         samples=len(successes),
-        epsilons=tuple(levels),
+        epsilons=levels,
         successes=tuple(successes.sum(0).tolist()),
         success_by_epsilon=tuple(so_far.double().mean(0).tolist()),
         stop_reasons={reason.name.lower(): last[reason] for reason in StopReason},
-        gradient_evaluations=float(run.found.gradient_evaluations.double().mean()) / len(levels),
+        gradient_evaluations=float(outcome.samples.gradient_evaluations.double().mean()) / len(levels),
     )
 
 
-def distances(run: RunFound) -> DistanceFindings:
-    """A run of C&W's attack in one norm, with the best, the average and the worst target class (Section IV)."""
-    found, facts = run.found, run.facts
+def by_distance(outcome: Outcome) -> DistanceFindings:
+    """C&W's attack in one norm, with the best, the average and the worst target class (Section IV)."""
+    found, facts = outcome.samples, outcome.facts
     sources = int(found.source_index.unique().numel())
-    distance = nearness(run).view(sources, -1)  # (S, K - 1), inf where it failed
+    distance = outcome.distance.view(sources, -1)  # (S, K - 1), inf where it failed
     reached = found.success.view(sources, -1)
     farthest = torch.where(reached.all(1), distance.amax(1), torch.inf)
     return DistanceFindings(
-        attack=run.attack,
-        norm=facts["norm"],
+        attack=outcome.attack.name,
+        norm=facts["arguments"]["norm"],
         sources=sources,
         pairs=facts["pairs"],
         successes=facts["successes"],
@@ -132,17 +99,10 @@ def _case(distance: Tensor) -> Case:
     return Case(success_rate=len(finite) / len(distance), mean_distance=mean)
 
 
-def nearness(run: RunFound) -> Tensor:
-    """Distance of each sample in its attack's own norm (P,) float64, infinite where it failed."""
-    norms = {"cw_l2": run.found.l2, "transfer": run.found.l2, "cw_l0": run.found.changed_pixels}
-    default = run.found.changed_features if run.attack.startswith("jsma") else run.found.linf
-    return torch.where(run.found.success, norms.get(run.attack, default).double(), torch.inf)
-
-
-def transfer(run: RunFound, surrogate: str) -> TransferFindings:
-    """A run of the transfer from the network called `surrogate`."""
-    successes, reasons = run.successes, run.reasons
-    l2 = run.found.level_l2 if run.found.level_l2.shape[1] else run.found.l2[:, None]
+def transferred(outcome: Outcome, surrogate: str) -> TransferFindings:
+    """Samples of the network called `surrogate`."""
+    successes, reasons, samples = outcome.successes, outcome.reasons, outcome.samples
+    l2 = samples.level_l2 if samples.level_l2.shape[1] else samples.l2[:, None]
     means = [
         float(l2[:, level][successes[:, level]].double().mean()) if bool(successes[:, level].any()) else None
         for level in range(successes.shape[1])
@@ -150,37 +110,39 @@ def transfer(run: RunFound, surrogate: str) -> TransferFindings:
     return TransferFindings(
         surrogate=surrogate,
         samples=len(successes),
-        confidences=tuple(run.facts["levels"]),
+        confidences=outcome.levels,
         successes=tuple(successes.sum(0).tolist()),
         surrogate_successes=tuple((reasons != StopReason.BUDGET).sum(0).tolist()),
         mean_l2=tuple(means),
     )
 
 
-def common_sources(runs: Sequence[RunFound]) -> Tensor:
-    """The test images that every run attacked, ascending; their indices (S,)."""
-    common = set(runs[0].found.source_index.tolist())
-    for run in runs[1:]:
-        common &= set(run.found.source_index.tolist())
+def common_sources(outcomes: Sequence[Outcome]) -> Tensor:
+    """The test images that every attack was given, ascending; their indices (S,)."""
+    common = set(outcomes[0].samples.source_index.tolist())
+    for outcome in outcomes[1:]:
+        common &= set(outcome.samples.source_index.tolist())
     return torch.tensor(sorted(common), dtype=torch.int64)
 
 
-def worst_case(runs: Sequence[RunFound]) -> WorstCase | None:
-    """Per source the nearest misclassified sample of any run; None without runs or common sources."""
-    sources = common_sources(runs) if runs else torch.zeros(0)
+def worst_case(outcomes: Sequence[Outcome]) -> WorstCase | None:
+    """Per source the nearest misclassified sample of any attack; None without attacks or common sources."""
+    sources = common_sources(outcomes) if outcomes else torch.zeros(0)
     if not len(sources):
         return None
     nearest = {
-        norm: torch.stack([_nearest(run, getattr(run.found, norm).double(), sources) for run in runs])  # (R, S)
+        norm: torch.stack(
+            [_nearest(outcome, getattr(outcome.samples, norm).double(), sources) for outcome in outcomes]
+        )  # (R, S)
         for norm in ("changed_pixels", "l2", "linf")
     }
     l2, which = nearest["l2"].min(dim=0)
     fooled = l2.isfinite()
-    attacks = [run.attack for run in runs]
+    attacks = [outcome.attack.name for outcome in outcomes]
     counts = dict.fromkeys(dict.fromkeys(attacks), 0)
     for number in which[fooled].tolist():
         counts[attacks[number]] += 1
-    epsilons = sorted({level for run in runs if run.attack in BOUNDED for level in run.facts["levels"]})
+    epsilons = sorted({level for outcome in outcomes if outcome.attack.family == "ball" for level in outcome.levels})
     linf = nearest["linf"].amin(0)
 
     def mean(norm: str) -> float | None:
@@ -199,9 +161,9 @@ def worst_case(runs: Sequence[RunFound]) -> WorstCase | None:
     )
 
 
-def _nearest(run: RunFound, distance: Tensor, sources: Tensor) -> Tensor:
+def _nearest(outcome: Outcome, distance: Tensor, sources: Tensor) -> Tensor:
     """The smallest of `distance` (P,) over the successes on each source (S,); infinite without any."""
-    place = torch.searchsorted(sources, run.found.source_index).clamp(max=len(sources) - 1)
-    counted = run.found.success & (sources[place] == run.found.source_index)
+    place = torch.searchsorted(sources, outcome.samples.source_index).clamp(max=len(sources) - 1)
+    counted = outcome.samples.success & (sources[place] == outcome.samples.source_index)
     smallest = torch.full((len(sources),), torch.inf, dtype=torch.float64)
     return smallest.scatter_reduce(0, place[counted], distance[counted], "amin")

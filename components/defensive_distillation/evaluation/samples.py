@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from defensive_distillation.datasets.dataset import Dataset
-from defensive_distillation.evaluation.findings import RunFound, common_sources, nearness
+from defensive_distillation.evaluation.findings import common_sources
+from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.stored_attack import StoredAttack
 
 MOST_CLASSES = 10
@@ -41,31 +42,31 @@ def sample_grid(dataset: Dataset, found: StoredAttack) -> dict[str, Tensor]:
     return {"images": images, "success": success, "present": present}
 
 
-def examples(dataset: Dataset, runs: Sequence[RunFound]) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
-    """What each run makes of the same sources; of a targeted one the target class that is nearest.
+def examples(dataset: Dataset, outcomes: Sequence[Outcome]) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
+    """What each attack makes of the same sources; of a targeted one the target class that is nearest.
 
     Returns:
-        Tensors originals (S, C, H, W) and images (R, S, C, H, W), uint8, and success (R, S) bool; and the names of the
-        runs ('attacks') and of the sources' classes ('labels'). Both empty without a source that all runs attacked.
+        Tensors originals (S, C, H, W) and images (A, S, C, H, W), uint8, and success (A, S) bool; and the names of the
+        attacks ('attacks') and of the sources' classes ('labels'). Both empty without a source of all attacks.
     """
-    sources = common_sources(runs) if runs else torch.zeros(0, dtype=torch.int64)
+    sources = common_sources(outcomes) if outcomes else torch.zeros(0, dtype=torch.int64)
     # one of each class first, as far as there are places
     order = sorted(sources.tolist(), key=lambda index: _repeats(index, sources, dataset))[:MOST_EXAMPLES]
     if not order:
         return {}, {}
     chosen = torch.tensor(sorted(order, key=lambda index: (int(dataset.test_labels[index]), index)))
     images, success = [], []
-    for run in runs:
-        pairs = torch.stack([_nearest_pair(run, int(source)) for source in chosen])
-        images.append(_bytes(run.found.adversarial(dataset.test_images, pairs)))
-        success.append(run.found.success[pairs])
+    for outcome in outcomes:
+        pairs = torch.stack([_nearest_pair(outcome, int(source)) for source in chosen])
+        images.append(_bytes(outcome.samples.adversarial(dataset.test_images, pairs)))
+        success.append(outcome.samples.success[pairs])
     tensors = {
         "originals": dataset.test_images[chosen],
         "images": torch.stack(images),
         "success": torch.stack(success),
     }
     labels = [dataset.classes[label] for label in dataset.test_labels[chosen].tolist()]
-    return tensors, {"attacks": [run.name for run in runs], "labels": labels}
+    return tensors, {"attacks": [outcome.name for outcome in outcomes], "labels": labels}
 
 
 def _repeats(index: int, sources: Tensor, dataset: Dataset) -> int:
@@ -74,10 +75,10 @@ def _repeats(index: int, sources: Tensor, dataset: Dataset) -> int:
     return int(((labels == dataset.test_labels[index]) & (sources < index)).sum())
 
 
-def _nearest_pair(run: RunFound, source: int) -> Tensor:
+def _nearest_pair(outcome: Outcome, source: int) -> Tensor:
     """The place of the nearest success on `source`, or of its first pair."""
-    places = (run.found.source_index == source).nonzero().squeeze(1)
-    return places[nearness(run)[places].argmin()]
+    places = (outcome.samples.source_index == source).nonzero().squeeze(1)
+    return places[outcome.distance[places].argmin()]
 
 
 def _bytes(images: Tensor) -> Tensor:

@@ -12,33 +12,14 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from defensive_distillation import __version__
-from defensive_distillation.config import PRESETS, STAGES, ExperimentConfig, StageConfig, stage_config
-from defensive_distillation.config import loading as settings
+from defensive_distillation.config import STAGES, ExperimentConfig, StageConfig, loading, stage_config
 from defensive_distillation.errors import ConfigurationError, DefensiveDistillationError, first_line
 
-_KINDS = {
-    "dataset": "dataset artifact of prepare_data",
-    "model": "model artifact of train_teacher or train_student",
-    "soft_labels": "soft-label artifact of generate_soft_labels",
-    "attack": "attack artifact",
-    "evaluation": "evaluation artifact",
-}
-_OPTIONAL = {"surrogate": "model artifact of the undistilled network, for transfer"}
-_EXAMPLES = {
-    "prepare_data": "--source digits --output out/digits",
-    "train_teacher": "--dataset out/digits --temperature 20 --epochs 30 --output out/teacher",
-    "generate_soft_labels": "--dataset out/digits --teacher out/teacher --temperature 20 --output out/soft-labels",
-    "train_student": (
-        "--dataset out/digits --soft-labels out/soft-labels --temperature 20 --epochs 30 --output out/student"
-    ),
-    "scale_logits": "--model out/baseline --temperature 20 --output out/control",
-    "attack": "--dataset out/digits --model out/student --sources 10 --output out/attack",
-    "evaluate": "--dataset out/digits --model out/student --attacks out/attack --output out/evaluation",
-    "report": "--evaluations out/evaluation out/baseline-evaluation --output out/report",
-}
+_SETTING = "set_"
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,41 +35,38 @@ def add_stage_arguments(parser: argparse.ArgumentParser, stage: str) -> None:
     """Adds a flag for each artifact that the stage reads and writes, and for each of its settings."""
     config = STAGES[stage]
     places = parser.add_argument_group("artifacts: local paths or s3://bucket/prefix alike")
-    for name, kind in config.reads.items():
-        many, optional = name in config.reads_many, name in config.reads_optional
-        help_text = _OPTIONAL[name] if optional else _KINDS[kind] + (", one or more" if many else "")
+    for name, wanted in config.reads.items():
         places.add_argument(
             _flag(name),
             dest=f"in_{name}",
-            required=not optional,
-            nargs="+" if many else None,
+            required=not wanted.optional,
+            nargs="+" if wanted.many else None,
             metavar="PLACE",
-            help=help_text,
+            help=wanted.help,
         )
     places.add_argument("--output", required=True, metavar="PLACE", help=f"where the {config.writes} artifact goes")
     places.add_argument(
         "--work", metavar="PLACE", help="where unfinished work is kept for all stages (default: beside the output)"
     )
     group = parser.add_argument_group("settings")
-    group.add_argument("--preset", choices=list(PRESETS), help="begin with the values of a preset")
+    group.add_argument("--preset", choices=loading.PRESETS, help="begin with the values of a preset")
     group.add_argument("--config", metavar="FILE", help="YAML or TOML file with settings by stage")
-    for name, field in config.model_fields.items():
-        _add_setting(group, name, field)
+    _add_settings(group, config)
 
 
 def example(stage: str, prog: str) -> str:
     """A command that works, for the help."""
-    return f"example:\n  {prog} {_EXAMPLES[stage]}"
+    return f"example:\n  {prog} {STAGES[stage].example}"
 
 
 def run_stage(stage: str, arguments: argparse.Namespace) -> None:
     """Runs a stage as the flags say, and prints where its artifact lies."""
-    from defensive_distillation.tracking.mlflow_runs import tracker
+    from defensive_distillation.tracking.connection import recorder
 
     config = _config(stage, arguments)
     inputs = {name: getattr(arguments, f"in_{name}") for name in config.reads}
     artifact = implementation(stage).run(
-        config, **inputs, output=arguments.output, work=arguments.work, tracker=tracker()
+        config, output=arguments.output, work=arguments.work, recorder=recorder(), **inputs
     )
     print(f"{stage}: {artifact.manifest.kind} {artifact.digest[:12]} at {artifact.location}")
 
@@ -135,25 +113,37 @@ def exits(prog: str) -> Iterator[None]:
 def _config(stage: str, arguments: argparse.Namespace) -> StageConfig:
     values: dict[str, Any] = {}
     if arguments.preset or arguments.config:
-        merged = settings.values(arguments.preset or "digits", arguments.config)
+        merged = loading.values(arguments.preset or "digits", arguments.config)
         unknown = sorted(set(merged) - set(ExperimentConfig.model_fields), key=str)
         if unknown:
             raise ConfigurationError(f"{arguments.config}: expected the name of a stage, got {unknown[0]!r}")
         values = dict(merged.get(stage, {}))
         if "seed" in merged:
             values["seed"] = merged["seed"]
-    given = {name: value for name, value in vars(arguments).items() if name.startswith("set_") and value is not None}
-    return stage_config(stage, {**values, **{name.removeprefix("set_"): value for name, value in given.items()}})
+    for name, value in vars(arguments).items():
+        if name.startswith(_SETTING) and value is not None:
+            values = loading.merged(values, loading.nested(name.removeprefix(_SETTING).split("."), value))
+    config: StageConfig = stage_config(stage, values)
+    return config
+
+
+def _add_settings(group: Any, model: type[BaseModel], before: str = "") -> None:
+    """A flag for each setting; those of a section begin with its name and a dot."""
+    for name, field in model.model_fields.items():
+        if section := loading.section(field):
+            _add_settings(group, section, f"{before}{name}.")
+        else:
+            _add_setting(group, before + name, field)
 
 
 def _add_setting(group: Any, name: str, field: FieldInfo) -> None:
-    default = "required" if field.is_required() else _shown(field.default)
-    options: dict[str, Any] = {"dest": f"set_{name}", "default": None, "help": f"{field.description} ({default})"}
-    options["help"] = options["help"].replace("%", "%%")
+    default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+    meaning = f"{loading.described(field)} ({default})".replace("%", "%%")
+    options: dict[str, Any] = {"dest": _SETTING + name, "default": None, "help": meaning}
     if field.annotation is bool:
         group.add_argument(_flag(name), action=argparse.BooleanOptionalAction, **options)
     else:
-        parse = functools.partial(settings.parse, field=field)
+        parse = functools.partial(loading.parse, field=field)
         group.add_argument(_flag(name), type=parse, metavar=_metavar(field.annotation), **options)
 
 

@@ -1,4 +1,4 @@
-"""How far a stage is: a line on the terminal, or small files that `defdistill run` watches.
+"""How far a stage is: a bar on the terminal, or small files that `defdistill run` reads.
 
 The local runner sets DEFDISTILL_RUN_DIR for the steps it starts; each then writes `progress/TASK.json` and sends what
 it prints to `logs/TASK.log` there.
@@ -6,93 +6,133 @@ it prints to `logs/TASK.log` there.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import BaseModel, ConfigDict
+
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.runtime.stopwatch import Phase
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 RUN_DIR = "DEFDISTILL_RUN_DIR"
 RUN_ID = "KFP_RUN_ID"  # every step of a pipeline has it, here and on a cluster; its log ends with its times
 INTERVAL = 0.25  # seconds between two updates
 
 
+class Status(BaseModel):
+    """What a step said of itself last."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    model: ModelId | None = None
+    part: str = ""  # tells apart several tasks of one stage that work for one model
+    state: Literal["running", "done", "failed"]
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    history: tuple[dict[str, Any], ...] = ()  # the epochs of a training so far
+    message: str = ""
+    exit_code: int = 0
+    artifact: str = ""
+    seconds: dict[str, float] = {}  # of a processor, by phase; of a step that is done
+    log: str = ""
+    pid: int = 0
+
+    @property
+    def label(self) -> str:
+        """The model that the step works for, or ''."""
+        return self.model.label if self.model else ""
+
+    @property
+    def task(self) -> str:
+        """A name for files: stage, model and part."""
+        return "-".join(name.replace(" ", "-") for name in (self.stage, self.label, self.part) if name)
+
+    @property
+    def title(self) -> str:
+        """The step for people: stage, model, and the first of its attacks."""
+        attacks, _, shard = self.part.partition(" ")
+        first, *others = attacks.split("+")
+        more = f"{first} +{len(others)}" if others else first
+        return " ".join(filter(None, (self.stage, self.label, more, shard)))
+
+
 class Progress:
     """Reports units of work done; the last words are always written."""
 
-    def __init__(self, stage: str, label: str, part: str = "") -> None:
-        """`label` is the model that the stage works for, or nothing; `part` tells apart several tasks of one stage."""
-        self.stage = stage
-        self.label = label
-        self.part = part
-        self.task = "-".join(name.replace(" ", "-") for name in (stage, label, part) if name)
-        self._written = 0.0
+    def __init__(self, stage: str, model: ModelId | None = None, part: str = "") -> None:
+        """`model` is the one that the stage works for; `part` tells apart several tasks of one stage."""
+        self._said = Status(stage=stage, model=model, part=part, state="running", pid=os.getpid())
+        self.task = self._said.task
+        self._at = 0.0
+        self._bar: Bar | None = None
+        self._file: Path | None = None
         run_dir = os.environ.get(RUN_DIR)
-        self._file = Path(run_dir, "progress", f"{self.task}.{os.getpid()}.json") if run_dir else None
-        self._terminal = sys.stderr.isatty() and not run_dir
-        self.log = str(Path(run_dir, "logs", f"{self.task}.log")) if run_dir else None
+        if run_dir:
+            self._file = Path(run_dir, "progress", f"{self.task}.{os.getpid()}.json")
+            self._said = self._said.model_copy(update={"log": str(Path(run_dir, "logs", f"{self.task}.log"))})
+        elif sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.add_task(self._said.title, total=None, unit="")
 
-    def update(self, done: int, total: int, unit: str) -> None:
-        """Reports `done` of `total` units such as 'epochs' or 'pairs'."""
-        if done == total or time.monotonic() - self._written >= INTERVAL:
-            self._write("running", done=done, total=total, unit=unit)
+    def update(self, done: int, total: int, unit: str, *, history: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Reports `done` of `total` units such as 'epochs' or 'pairs', and of a training its epochs so far."""
+        if done == total or time.monotonic() - self._at >= INTERVAL:
+            self._say(state="running", done=done, total=total, unit=unit, history=tuple(map(dict, history)))
 
     def started(self) -> None:
         """The stage begins."""
-        self._write("running")
+        if self._bar:
+            self._bar.start()
+        self._say(state="running")
 
     def finished(self, artifact: str, seconds: Mapping[Phase, float]) -> None:
         """The stage is done, its artifact lies there, and it took CPU seconds by phase."""
-        self._write("done", artifact=artifact, seconds=seconds)
+        self._say(state="done", artifact=artifact, seconds=dict(seconds))
         if RUN_ID in os.environ:
             parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
             print(f"{self.task}: {sum(seconds.values()):.1f} CPU s: {parts}", flush=True)
 
     def failed(self, message: str, exit_code: int) -> None:
         """The stage failed."""
-        self._write("failed", message=message, exit_code=exit_code)
+        self._say(state="failed", message=message, exit_code=exit_code)
 
-    def _write(
-        self,
-        state: str,
-        *,
-        done: int = 0,
-        total: int = 0,
-        unit: str = "",
-        message: str = "",
-        exit_code: int = 0,
-        artifact: str = "",
-        seconds: Mapping[Phase, float] | None = None,
-    ) -> None:
-        self._written = time.monotonic()
-        if self._terminal:
-            amount = f" {done}/{total} {unit}" if total else ""
-            end = "\n" if state != "running" else ""
-            print(f"\r\033[K{self.task}: {state}{amount}", end=end, file=sys.stderr, flush=True)
+    def _say(self, **changes: Any) -> None:
+        self._at = time.monotonic()
+        self._said = self._said.model_copy(update=changes)
+        if self._bar:
+            said = self._said
+            self._bar.update(self._bar.task_ids[0], completed=said.done, total=said.total or None, unit=said.unit)
+            if said.state != "running":
+                self._bar.stop()
         if self._file:
-            status = {
-                "task": self.task,
-                "stage": self.stage,
-                "label": self.label,
-                "part": self.part,
-                "state": state,
-                "done": done,
-                "total": total,
-                "unit": unit,
-                "message": message,
-                "exit_code": exit_code,
-                "artifact": artifact,
-                "seconds": dict(seconds or {}),
-                "log": self.log,
-                "pid": os.getpid(),
-            }
             self._file.parent.mkdir(parents=True, exist_ok=True)
             beside = self._file.with_suffix(".tmp")
-            beside.write_text(json.dumps(status))
+            beside.write_text(self._said.model_dump_json())
             beside.replace(self._file)
+
+
+def _bar() -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    return Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
 
 
 def log_to_file(task: str) -> None:

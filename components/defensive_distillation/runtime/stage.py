@@ -130,8 +130,8 @@ class Stage(Generic[C]):
             made_from = _Origin(self, config, opened)
             unfinished = work or f"{output.rstrip('/')}.work"
             place = Work(storage.join(unfinished, made_from.fingerprint[:32]))
-            model = config.works_for({key: model_of(several[0]) for key, several in opened.items()})
-            progress = Progress(name, model.label if model else "", config.part)
+            model = config.works_for({key: ModelId.of(several[0].facts) for key, several in opened.items()})
+            progress = Progress(name, model, config.part)
             task = Task(config, opened, place, progress, model, recorder)
             progress.started()
             try:
@@ -196,12 +196,6 @@ def located(config: StageConfig, inputs: Mapping[str, str | Sequence[str] | None
         elif given is None and not wanted.optional:
             raise ConfigurationError(f"{config.stage}: expected the input {name}, got none")
     return places
-
-
-def model_of(artifact: Artifact) -> ModelId | None:
-    """The network that an artifact is, or belongs to; None for one of the sweep as a whole."""
-    model = artifact.facts.get("model")
-    return ModelId.model_validate(model) if model else None
 
 
 def _require_different(inputs: Mapping[str, Sequence[Artifact]]) -> None:

@@ -1,4 +1,4 @@
-"""A stage as a Kubeflow Pipelines component: what the few lines in the compiled pipeline call."""
+"""A stage as a step of a pipeline: what the few lines of a Kubeflow component call."""
 
 from __future__ import annotations
 
@@ -9,13 +9,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import BaseModel, ConfigDict
+
 from defensive_distillation import artifacts
 from defensive_distillation.config import StageConfig, stage_config
 from defensive_distillation.errors import DefensiveDistillationError, first_line
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.runtime.command import implementation
 from defensive_distillation.runtime.progress import Progress, log_to_file
-from defensive_distillation.runtime.stage import label_of
-from defensive_distillation.tracking.mlflow_runs import tracker
+from defensive_distillation.tracking.connection import recorder
+
+
+class Step(BaseModel):
+    """What a step is told beside its settings.
+
+    Attributes:
+        work: folder or s3:// prefix for unfinished work; '' keeps it beside the output.
+        code: the code digest that the pipeline was made for; '' takes any.
+        rerun: name of a rerun, recorded beside the first run; '' for none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    work: str = ""
+    code: str = ""
+    rerun: str = ""
 
 
 class KfpArtifact(Protocol):
@@ -31,10 +49,7 @@ def run(
     settings: Mapping[str, Any],
     inputs: Mapping[str, KfpArtifact | list[KfpArtifact]],
     output: KfpArtifact,
-    *,
-    work: str = "",
-    code: str = "",
-    rerun: str = "",
+    step: Mapping[str, Any],
 ) -> None:
     """Runs a stage inside a step; on failure prints one line and ends the step with the error's exit code.
 
@@ -43,29 +58,29 @@ def run(
         settings: its configuration as plain values.
         inputs: Kubeflow's input artifacts by name, single or collected.
         output: Kubeflow's output artifact; its metadata tells what it is.
-        work: folder or s3:// prefix for unfinished work; '' keeps it beside the output.
-        code: the code digest that the pipeline was made for; '' takes any.
-        rerun: name of a rerun, recorded beside the first run.
+        step: a `Step` as plain values.
     """
     places = {
-        name: [_place(artifact) for artifact in (found if isinstance(found, list) else [found])]
-        for name, found in inputs.items()
+        name: [_place(artifact) for artifact in given] if isinstance(given, list) else _place(given)
+        for name, given in inputs.items()
     }
-    progress = Progress(stage, "")
+    progress = Progress(stage)
     try:
+        told = Step.model_validate(step)
         config = stage_config(stage, settings)
-        progress = Progress(stage, _label(config, places), config.part)
+        model = _model(config, places)
+        progress = Progress(stage, model, config.part)
         log_to_file(progress.task)
         progress.started()
         module = implementation(stage)
         gc.freeze()  # what is imported stays: no more looks at it, least of all half a second's when the step ends
         artifact = module.run(
             config,
-            **{name: found if name in config.reads_many else found[0] for name, found in places.items()},
             output=output.path,
-            work=work or None,
-            code=code,
-            tracker=tracker(rerun=rerun),
+            work=told.work or None,
+            code=told.code,
+            recorder=recorder(rerun=told.rerun),
+            **places,
         )
     except Exception as error:
         exit_code = getattr(error, "exit_code", 1)
@@ -79,7 +94,7 @@ def run(
             "kind": artifact.manifest.kind,
             "digest": artifact.digest,
             "code": artifact.manifest.code,
-            "model": progress.label,
+            "model": model.label if model else "",
         }
     )
 
@@ -89,6 +104,8 @@ def _place(artifact: KfpArtifact) -> str:
     return artifact.path if Path(artifact.path).exists() else artifact.uri
 
 
-def _label(config: StageConfig, places: Mapping[str, list[str]]) -> str:
-    facts = {"model": [artifacts.read_manifest(places["model"][0]).facts]} if "model" in places else {}
-    return label_of(config, facts)
+def _model(config: StageConfig, places: Mapping[str, str | list[str]]) -> ModelId | None:
+    """The network that the step works for, before anything else is read."""
+    model = places.get("model")
+    known = {"model": ModelId.of(artifacts.read_manifest(model).facts)} if isinstance(model, str) else {}
+    return config.works_for(known)

@@ -2,86 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from defensive_distillation import seeds
-from defensive_distillation.artifacts import Artifact, codecs
-from defensive_distillation.attacks import StopReason
-from defensive_distillation.config import AttackConfig
+from defensive_distillation.artifacts import codecs
+from defensive_distillation.attacks.result import StopReason
+from defensive_distillation.config import AttackStageConfig
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.evaluation.stored_attack import StoredAttack, join_attacks, store_attack
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.suite.runs import Run, pairs, runs
-from defensive_distillation.tracking.recording import Recorder
+from defensive_distillation.suite import SECTIONS
+from defensive_distillation.suite.execution import AttackCall, attack_calls
 
 # samples between two saves: minutes of work on a core, seconds on a GPU, where they must be held at once
 PART_ON_CPU, PART, PART_FEATURES = 2_000, 100_000, 2**28
 
 
-def run(
-    config: AttackConfig,
-    *,
-    dataset: str,
-    model: str,
-    output: str,
-    surrogate: str | None = None,
-    work: str | None = None,
-    code: str = "",
-    tracker: Recorder | None = None,
-) -> Artifact:
-    """Attacks `model` on test images of `dataset` and writes what came of it to `output`; see `Stage.run`.
-
-    `surrogate` is the undistilled model, which transfer crafts its samples on.
-    """
-    inputs = {"dataset": [dataset], "model": [model]}
-    if surrogate is not None and "transfer" in config.attacks:
-        inputs["surrogate"] = [surrogate]
-    return STAGE.run(config, inputs, output, work=work, code=code, tracker=tracker)
-
-
-def _compute(task: Task[AttackConfig]) -> Result:
+def _compute(task: Task[AttackStageConfig]) -> Result:
     config = task.config
     device = compute.device(config.device, config.threads, tf32=config.tf32)
     dataset = task.read(codecs.read_dataset, task.input("dataset"))
-    features = dataset.test_images[0].numel()
-    if config.max_features > features and any(name.startswith("jsma") for name in config.attacks):
-        raise ConfigurationError(
-            f"attack.max_features: expected at most {features}, the features of an image, got {config.max_features}"
-        )
+    _require_fitting(config, dataset)
     surrogate = _surrogate(task, dataset)
     model = compute.on(device, task.read(codecs.read_model, task.input("model"), dataset))
-    temperature = task.input("model").facts["temperature"]
-    wanted = list(runs(config, temperature, compute.on(device, surrogate) if surrogate else None))
-    total = sum(len(_pairs(task, one, dataset)[0]) for one in wanted)
-    found: dict[str, StoredAttack] = {}
-    for one in wanted:
-        found[one.name] = _attack(task, one, model, dataset, device, sum(len(f.success) for f in found.values()), total)
-    facts = {"variants": [_summary(one, found[one.name]) for one in wanted], "shard": [config.shard, config.shards]}
-    return Result(facts, lambda folder: codecs.write_tensors(folder, codecs.attack_tensors(found)))
+    model_id = ModelId.model_validate(task.input("model").facts["model"])
+    calls = list(attack_calls(config, model_id.temperature, compute.on(device, surrogate) if surrogate else None))
+    pairs = {call.name: _pairs(config, call, dataset) for call in calls}
+    total, done = sum(len(sources) for sources, _ in pairs.values()), 0
+    stored: dict[str, StoredAttack] = {}
+    for call in calls:
+        parts = _parts(task, call, pairs[call.name], model, dataset, device, done, total)
+        stored[call.name] = join_attacks(list(parts))
+        done += len(stored[call.name].success)
+    facts = {
+        "model": model_id.model_dump(mode="json"),
+        "variants": [_summary(call, stored[call.name]) for call in calls],
+        "shard": [config.shard, config.shards],
+    }
+    return Result(facts, lambda folder: codecs.write_tensors(folder, codecs.attack_tensors(stored)))
 
 
-def _pairs(task: Task[AttackConfig], run: Run, dataset: Dataset) -> tuple[Tensor, Tensor]:
+def _require_fitting(config: AttackStageConfig, dataset: Dataset) -> None:
+    """Refuses settings that the images do not allow."""
+    features = dataset.test_images[0].numel()
+    for name in SECTIONS:
+        check = getattr(getattr(config, name), "check_features", None)
+        if check is not None and config.heeds(name, config.attacks) and (wrong := check(features)):
+            raise ConfigurationError(f"attack.{name}.{wrong}")
+
+
+def _pairs(config: AttackStageConfig, call: AttackCall, dataset: Dataset) -> tuple[Tensor, Tensor]:
     """This shard's test images and classes, in the order of all."""
-    config = task.config
-    both = pairs(dataset, run.sources, seeds.derive(config.seed, "attack"), targeted=run.targeted)
+    both = call.pairs(dataset, seeds.derive(config.seed, "attack"))
     if config.shards > len(both[0]):
         raise ConfigurationError(
-            f"attack.shards: expected at most {len(both[0])}, the samples of {run.name}, got {config.shards}"
+            f"attack.shards: expected at most {len(both[0])}, the samples of {call.name}, got {config.shards}"
         )
     sources, targets = (each.tensor_split(config.shards)[config.shard] for each in both)
     return sources, targets
 
 
-def _surrogate(task: Task[AttackConfig], dataset: Dataset) -> nn.Module | None:
-    """The network that transfer crafts on, or None without transfer."""
-    if "transfer" not in task.config.attacks:
+def _surrogate(task: Task[AttackStageConfig], dataset: Dataset) -> nn.Module | None:
+    """The network that samples are crafted on, or None where no attack needs one."""
+    if not task.config.needs("surrogate"):
         return None
     if "surrogate" not in task.inputs:
         raise ConfigurationError("attack: expected --surrogate, the undistilled model, for transfer, got none")
@@ -90,81 +82,58 @@ def _surrogate(task: Task[AttackConfig], dataset: Dataset) -> nn.Module | None:
     return task.read(codecs.read_model, task.input("surrogate"), dataset)
 
 
-def _attack(
-    task: Task[AttackConfig],
-    run: Run,
+def _parts(
+    task: Task[AttackStageConfig],
+    call: AttackCall,
+    pairs: tuple[Tensor, Tensor],
     model: nn.Module,
     dataset: Dataset,
     device: torch.device,
     before: int,
     total: int,
-) -> StoredAttack:
-    """One run, in parts that are saved, and read again after a kill."""
-    config, parts = task.config, []
+) -> Iterator[StoredAttack]:
+    """One call, in parts that are saved, and read again after a kill."""
+    config, (sources, targets) = task.config, pairs
     seed = seeds.derive(config.seed, "attack")
-    sources, targets = _pairs(task, run, dataset)
     size = config.part_size or _part_size(device, dataset)
     for start in range(0, len(sources), size):
-        rows = slice(start, start + size)
-        source, target = sources[rows], targets[rows]
+        source, target = sources[start : start + size], targets[start : start + size]
         # named by both ends: it may go on elsewhere, in parts of another size
-        name = f"{run.name.replace('/', '-')}-{start:08d}-{start + len(source):08d}.safetensors"
+        name = f"{call.name.replace('/', '-')}-{start:08d}-{start + len(source):08d}.safetensors"
         saved = task.work.read(name)
         if saved is None:
-            done = before + start
-            results = run.results(
+            results = call.results(
                 model,
                 as_input(dataset.test_images[source].to(device)),
                 target.to(device),
                 seeds=seed // 2 + source,  # of the source, wherever it stands
                 batch_size=config.batch_size,
-                on_finished=lambda count, done=done: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
+                on_finished=lambda count, done=before + start: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
             )
-            part = store_attack(dataset.test_images, source, target, results, dense=run.dense)
+            part = store_attack(dataset.test_images, source, target, results, dense=call.attack.dense)
             task.work.write(name, codecs.pack(part.tensors()))
         else:
             part = StoredAttack(**codecs.unpack(saved, f"{task.work.location}/{name}"))
-        parts.append(part)
         task.progress.update(before + start + len(source), total, "samples")
-    return join_attacks(parts)
+        yield part
 
 
 def _part_size(device: torch.device, dataset: Dataset) -> int:
     return PART_ON_CPU if device.type == "cpu" else min(PART, max(1, PART_FEATURES // dataset.test_images[0].numel()))
 
 
-def _summary(run: Run, found: StoredAttack) -> dict[str, Any]:
-    reasons = torch.bincount(found.stop_reason.long(), minlength=len(StopReason)).tolist()
+def _summary(call: AttackCall, stored: StoredAttack) -> dict[str, Any]:
+    reasons = torch.bincount(stored.stop_reason.long(), minlength=len(StopReason)).tolist()
     return {
-        "name": run.name,
-        **run.facts,
-        "targeted": run.targeted,
-        "levels": list(run.levels),
-        "pairs": len(found.success),
-        "successes": int(found.success.sum()),
+        **call.facts,
+        "pairs": len(stored.success),
+        "successes": int(stored.success.sum()),
         "stop_reasons": {reason.name.lower(): reasons[reason] for reason in StopReason},
     }
 
 
-def _record(task: Task[AttackConfig], artifact: Artifact) -> None:
-    assert task.tracker is not None
-    run = task.tracker.model_run(task.label)
-    run.params({"temperature": task.input("model").facts["temperature"]})
-    settings = task.config.model_dump(mode="json", exclude={"attacks", "shard"})
-    own = {key: value for key, value in settings.items() if task.config.concerns(key, task.config.attacks)}
-    run.params({f"attack.{key}": value for key, value in own.items()})
-    if task.config.shards > 1:
-        return  # a share of the samples is no rate of success; the evaluation has it
-    run.metrics(
-        {
-            f"{variant['attack']}_success/{variant['output']}": variant["successes"] / variant["pairs"]
-            for variant in artifact.facts["variants"]
-            if "output" in variant
-        }
-    )
-
-
-STAGE = Stage(AttackConfig, _compute, _record)
+STAGE = Stage(AttackStageConfig, _compute)
+run = STAGE.run
 
 if __name__ == "__main__":
     main("attack")

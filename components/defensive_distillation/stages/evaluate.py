@@ -2,73 +2,51 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import get_args
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from defensive_distillation.artifacts import Artifact, codecs
-from defensive_distillation.config import AttackName, EvaluateConfig
+from defensive_distillation.config import EvaluateConfig
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError
-from defensive_distillation.evaluation import findings as attack_findings
-from defensive_distillation.evaluation import gradients, metrics
+from defensive_distillation.evaluation import findings, gradients, metrics
 from defensive_distillation.evaluation.conditions import conditions
-from defensive_distillation.evaluation.findings import RunFound
 from defensive_distillation.evaluation.masking import judge
+from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.results import DatasetFacts, Epoch, Evaluation, Gradients
 from defensive_distillation.evaluation.samples import examples, sample_grid
 from defensive_distillation.evaluation.stored_attack import join_attacks
-from defensive_distillation.model_id import ModelId
+from defensive_distillation.model_id import BASELINE, ModelId
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input, predict
 from defensive_distillation.networks.softmax import softmax_at
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.tracking.recording import Recorder
-from defensive_distillation.tracking.records import record_evaluation
+from defensive_distillation.suite import ATTACKS
 
 JACOBIAN_BYTES = 2**26  # of the Jacobians that are held at once
 GRADIENT_BATCH = 100  # most images whose activations are held in float64
-
-
-def run(
-    config: EvaluateConfig,
-    *,
-    dataset: str,
-    model: str,
-    attacks: Sequence[str],
-    output: str,
-    work: str | None = None,
-    code: str = "",
-    tracker: Recorder | None = None,
-) -> Artifact:
-    """Measures `model`, attacked by `attacks`, on `dataset`, and writes the evaluation to `output`; see `Stage.run`."""
-    inputs = {"dataset": [dataset], "model": [model], "attacks": list(attacks)}
-    return STAGE.run(config, inputs, output, work=work, code=code, tracker=tracker)
 
 
 def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
     device = compute.device(config.device, config.threads, tf32=config.tf32)
     dataset = task.read(codecs.read_dataset, task.input("dataset"))
-    model, temperature = (
-        compute.on(device, task.read(codecs.read_model, task.input("model"), dataset)),
-        task.model.temperature,
-    )
+    model_id = ModelId.model_validate(facts["model"])
+    model = compute.on(device, task.read(codecs.read_model, task.input("model"), dataset))
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
-    runs = _runs(task)
-    checked = conditions(runs)
-    at_1, at_temperature = _gradients(task, model, dataset, device, (1.0, temperature))
+    outcomes = _outcomes(task)
+    checked = conditions(outcomes)
+    at_1, at_temperature = _gradients(task, model, dataset, device, (1.0, model_id.temperature))
     of = {
-        kind: [run for run in runs.values() if run.attack.startswith(kind)]
-        for kind in ("jsma", "cw_", "transfer", *attack_findings.BOUNDED)
+        family: [outcome for outcome in outcomes.values() if outcome.attack.family == family]
+        for family in ("budget", "ball", "distance", "transfer")
     }
     evaluation = Evaluation(
-        model=ModelId.model_validate(facts["model"]),
+        model=model_id,
         architecture=facts["architecture"],
         seed=config.seed,
         dataset=DatasetFacts(
@@ -87,55 +65,58 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
         teacher_training=tuple(Epoch(**epoch) for epoch in facts["teacher_training"]),
         gradients_at_1=at_1,
         gradients_at_temperature=at_temperature,
-        attacks=tuple(attack_findings.jsma(run, dataset.test_images[0].numel()) for run in of["jsma"]),
-        bounded=tuple(attack_findings.bounded(run) for kind in attack_findings.BOUNDED for run in of[kind]),
-        distances=tuple(attack_findings.distances(run) for run in of["cw_"]),
-        transfer=attack_findings.transfer(of["transfer"][0], "baseline") if of["transfer"] else None,
-        worst_case=attack_findings.worst_case(list(runs.values())),
+        attacks=tuple(findings.by_budget(outcome, dataset.test_images[0].numel()) for outcome in of["budget"]),
+        bounded=tuple(findings.within_balls(outcome) for outcome in of["ball"]),
+        distances=tuple(findings.by_distance(outcome) for outcome in of["distance"]),
+        transfer=findings.transferred(of["transfer"][0], BASELINE.label) if of["transfer"] else None,
+        worst_case=findings.worst_case(list(outcomes.values())),
         conditions=tuple(checked),
-        masking=judge(_paired(runs), checked, same=temperature == 1),
+        masking=judge(_paired(outcomes), checked, same=model_id.temperature == 1),
     )
-    shown, names = examples(dataset, list(runs.values()))
+    shown, names = examples(dataset, list(outcomes.values()))
     tensors = {f"examples.{name}": tensor for name, tensor in shown.items()}
-    for run in of["jsma"]:
-        if run.attack == "jsma":
-            grid = sample_grid(dataset, run.found)
-            tensors |= {f"{run.facts['output']}.{name}": tensor for name, tensor in grid.items()}
-    content = {"evaluation": evaluation.model_dump(mode="json"), "examples": names}
+    for outcome in outcomes.values():
+        if outcome.attack.by_class:
+            grid = sample_grid(dataset, outcome.samples)
+            tensors |= {f"{outcome.variant}.{name}": tensor for name, tensor in grid.items()}
+    content = {"model": facts["model"], "evaluation": evaluation.model_dump(mode="json"), "examples": names}
     return Result(content, lambda folder: codecs.write_tensors(folder, tensors))
 
 
-def _runs(task: Task[EvaluateConfig]) -> dict[str, RunFound]:
-    """The runs of all attacks, in the order of the configuration's names: Kubeflow collects in any order.
+def _outcomes(task: Task[EvaluateConfig]) -> dict[str, Outcome]:
+    """What came of all attacks by name, in the order of the attacks: Kubeflow collects in any order.
 
     Raises:
-        ArtifactError: if an attack was on another model or dataset, or one was run twice.
+        ArtifactError: if an attack was on another model or dataset, is unknown here, or stands there twice.
     """
-    parts: dict[str, dict[int, RunFound]] = {}
+    parts: dict[str, dict[int, Outcome]] = {}
     shards: dict[str, int] = {}
     for artifact in task.inputs["attacks"]:
         _require_same_model(task, artifact)
         shard, count = artifact.facts["shard"]
-        for facts, found in zip(artifact.facts["variants"], codecs.read_attack(artifact).values(), strict=True):
+        for facts, samples in zip(artifact.facts["variants"], codecs.read_attack(artifact).values(), strict=True):
             name = facts["name"]
+            if facts["attack"] not in ATTACKS:
+                raise ArtifactError(
+                    f"{artifact.location}: expected attacks among {', '.join(ATTACKS)}, got {facts['attack']!r}"
+                )
             if shard in parts.setdefault(name, {}) or shards.setdefault(name, count) != count:
                 raise ArtifactError(f"{artifact.location}: expected one run of {name}, got a second")
-            parts[name][shard] = RunFound(facts, found)
-    runs = {name: _joined(name, found, shards[name]) for name, found in parts.items()}
-    order = {name: number for number, name in enumerate(get_args(AttackName))}
-    return dict(sorted(runs.items(), key=lambda item: order[item[1].attack]))
+            parts[name][shard] = Outcome(facts, samples)
+    outcomes = {name: _joined(name, several, shards[name]) for name, several in parts.items()}
+    return dict(sorted(outcomes.items(), key=lambda item: item[1].attack.order))
 
 
-def _joined(name: str, parts: Mapping[int, RunFound], shards: int) -> RunFound:
-    """The shards of one run as the whole that they are shares of."""
+def _joined(name: str, parts: Mapping[int, Outcome], shards: int) -> Outcome:
+    """The shards of one attack as the whole that they are shares of."""
     missing = [str(shard) for shard in range(shards) if shard not in parts]
     if missing:
         raise ArtifactError(f"attacks: expected all {shards} shards of {name}, got none of {', '.join(missing)}")
     each = [parts[shard] for shard in range(shards)]
     summed = {key: sum(part.facts[key] for part in each) for key in ("pairs", "successes")}
     reasons = {key: sum(part.facts["stop_reasons"][key] for part in each) for key in each[0].facts["stop_reasons"]}
-    whole = join_attacks([part.found for part in each])
-    return RunFound({**each[0].facts, **summed, "stop_reasons": reasons}, whole)
+    whole = join_attacks([part.samples for part in each])
+    return Outcome({**each[0].facts, **summed, "stop_reasons": reasons}, whole)
 
 
 def _require_same_model(task: Task[EvaluateConfig], attack: Artifact) -> None:
@@ -147,11 +128,11 @@ def _require_same_model(task: Task[EvaluateConfig], attack: Artifact) -> None:
             )
 
 
-def _paired(runs: Mapping[str, RunFound]) -> tuple[int, int, int, int] | None:
+def _paired(outcomes: Mapping[str, Outcome]) -> tuple[int, int, int, int] | None:
     """Pairs that JSMA fools on (z/T and at T = 1, z/T alone, T = 1 alone, neither); None if one was not run."""
-    if "jsma/scaled" not in runs or "jsma/probabilities" not in runs:
+    if "jsma/scaled" not in outcomes or "jsma/probabilities" not in outcomes:
         return None
-    scaled, plain = runs["jsma/scaled"].found.success, runs["jsma/probabilities"].found.success
+    scaled, plain = outcomes["jsma/scaled"].samples.success, outcomes["jsma/probabilities"].samples.success
     if len(scaled) != len(plain):
         return None
     both, first, second = ((scaled & plain).sum(), (scaled & ~plain).sum(), (~scaled & plain).sum())
@@ -197,21 +178,8 @@ def _gradient_findings(t: float, amplitudes: Tensor, zeros: dict[tuple[float, to
     )
 
 
-def _record(task: Task[EvaluateConfig], artifact: Artifact) -> None:
-    assert task.tracker is not None
-    run = task.tracker.model_run(task.label)
-    run.params({f"evaluate.{key}": value for key, value in task.config.model_dump(mode="json").items()})
-    evaluation = Evaluation.model_validate(artifact.facts["evaluation"])
-    record_evaluation(run, evaluation)
-    run.files({"evaluation.json": json.dumps(artifact.facts["evaluation"], indent=1).encode()})
-    if task.tracker.rerun:  # of a sweep the report draws the samples of all models
-        from defensive_distillation.reporting.pictures import pictures
-
-        run.files(pictures(artifact))
-    run.ended()
-
-
-STAGE = Stage(EvaluateConfig, _compute, _record)
+STAGE = Stage(EvaluateConfig, _compute)
+run = STAGE.run
 
 if __name__ == "__main__":
     main("evaluate")

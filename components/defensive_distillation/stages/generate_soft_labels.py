@@ -4,49 +4,34 @@ from __future__ import annotations
 
 import torch
 
-from defensive_distillation.artifacts import Artifact
-from defensive_distillation.artifacts.codecs import read_dataset, read_model, write_tensors
+from defensive_distillation.artifacts import codecs
 from defensive_distillation.config import GenerateSoftLabelsConfig
+from defensive_distillation.defenses import distillation
 from defensive_distillation.errors import ArtifactError
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input
 from defensive_distillation.networks.softmax import soft_labels
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.tracking.recording import Recorder
-
-
-def run(
-    config: GenerateSoftLabelsConfig,
-    *,
-    dataset: str,
-    teacher: str,
-    output: str,
-    work: str | None = None,
-    code: str = "",
-    tracker: Recorder | None = None,
-) -> Artifact:
-    """Labels the training images of `dataset` by the model `teacher`, to `output`; see `Stage.run`."""
-    inputs = {"dataset": [dataset], "teacher": [teacher]}
-    return STAGE.run(config, inputs, output, work=work, code=code, tracker=tracker)
 
 
 def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
     config, teacher = task.config, task.input("teacher")
-    if teacher.facts["temperature"] != config.temperature:
-        raise ArtifactError(
-            f"{teacher.location}: expected a teacher trained at T = {config.temperature:g}, "
-            f"got T = {teacher.facts['temperature']:g}"
-        )
+    model_id = ModelId.of(teacher.facts)
+    if model_id != distillation.teacher(config.temperature):
+        got = f"the {model_id.role} {model_id.label}" if model_id else "another model"
+        raise ArtifactError(f"{teacher.location}: expected a teacher trained at T = {config.temperature:g}, got {got}")
     device = compute.device(config.device, config.threads, tf32=config.tf32)
-    dataset = task.read(read_dataset, task.input("dataset"))
-    model = compute.on(device, task.read(read_model, teacher, dataset))
+    dataset = task.read(codecs.read_dataset, task.input("dataset"))
+    model = compute.on(device, task.read(codecs.read_model, teacher, dataset))
     labels, count = [], len(dataset.train_images)
     for batch in dataset.train_images.split(config.batch_size):
         labels.append(soft_labels(model, as_input(batch.to(device)), config.temperature).cpu())
         task.progress.update(sum(map(len, labels)), count, "images")
     rows = torch.cat(labels)
     facts = {
+        "model": distillation.student(config.temperature).model_dump(mode="json"),
         "temperature": config.temperature,
         "images": count,
         "num_classes": dataset.num_classes,
@@ -54,16 +39,11 @@ def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
         "mean_entropy_bits": float(torch.special.entr(rows.double()).sum(1).mean() / torch.tensor(2.0).log()),
         "teacher_training": teacher.facts["training"],
     }
-    return Result(facts, lambda folder: write_tensors(folder, {"soft_labels": rows}))
+    return Result(facts, lambda folder: codecs.write_tensors(folder, {"soft_labels": rows}))
 
 
-def _record(task: Task[GenerateSoftLabelsConfig], artifact: Artifact) -> None:
-    assert task.tracker is not None
-    names = ("mean_largest", "mean_entropy_bits")
-    task.tracker.model_run(task.label).metrics({f"soft_label_{name}": artifact.facts[name] for name in names})
-
-
-STAGE = Stage(GenerateSoftLabelsConfig, _compute, _record)
+STAGE = Stage(GenerateSoftLabelsConfig, _compute)
+run = STAGE.run
 
 if __name__ == "__main__":
     main("generate_soft_labels")

@@ -10,20 +10,12 @@ from pathlib import Path
 import torch
 
 from defensive_distillation import seeds
-from defensive_distillation.artifacts import Artifact, storage
+from defensive_distillation.artifacts import storage
 from defensive_distillation.artifacts.codecs import dataset_facts, dataset_tensors, write_tensors
 from defensive_distillation.config import PrepareDataConfig
 from defensive_distillation.datasets import sources
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.tracking.recording import Recorder
-
-
-def run(
-    config: PrepareDataConfig, *, output: str, work: str | None = None, code: str = "", tracker: Recorder | None = None
-) -> Artifact:
-    """Writes the dataset that `config` describes to `output`; see `Stage.run`."""
-    return STAGE.run(config, {}, output, work=work, code=code, tracker=tracker)
 
 
 def _compute(task: Task[PrepareDataConfig]) -> Result:
@@ -51,23 +43,8 @@ def _local(source: str) -> Iterator[Path | None]:
             yield path
 
 
-def _record(task: Task[PrepareDataConfig], artifact: Artifact) -> None:
-    assert task.tracker is not None
-    run = task.tracker.sweep_run()
-    facts = artifact.facts
-    run.params(
-        {
-            "dataset": facts["name"],
-            "classes": len(facts["classes"]),
-            "image_shape": "×".join(map(str, facts["image_shape"])),
-            "train_images": facts["train_images"],
-            "test_images": facts["test_images"],
-        }
-    )
-    run.tags({"defdistill.dataset": artifact.digest, "defdistill.seed": str(task.config.seed)})
-
-
-STAGE = Stage(PrepareDataConfig, _compute, _record)
+STAGE = Stage(PrepareDataConfig, _compute)
+run = STAGE.run
 
 if __name__ == "__main__":
     main("prepare_data")

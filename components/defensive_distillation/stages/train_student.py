@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from defensive_distillation.artifacts import Artifact
-from defensive_distillation.artifacts.codecs import read_dataset, read_soft_labels
+from defensive_distillation import seeds
+from defensive_distillation.artifacts import codecs
+from defensive_distillation.artifacts.model_facts import model_facts
 from defensive_distillation.config import TrainStudentConfig
+from defensive_distillation.defenses import distillation
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.fitting import fit
+from defensive_distillation.runtime.checkpoints import resumable
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.stages import fitting
-from defensive_distillation.tracking.recording import Recorder
-
-
-def run(
-    config: TrainStudentConfig,
-    *,
-    dataset: str,
-    soft_labels: str,
-    output: str,
-    work: str | None = None,
-    code: str = "",
-    tracker: Recorder | None = None,
-) -> Artifact:
-    """Trains on the artifacts `dataset` and `soft_labels` and writes the model to `output`; see `Stage.run`."""
-    inputs = {"dataset": [dataset], "soft_labels": [soft_labels]}
-    return STAGE.run(config, inputs, output, work=work, code=code, tracker=tracker)
 
 
 def _compute(task: Task[TrainStudentConfig]) -> Result:
-    soft_labels = task.input("soft_labels")
-    targets = task.read(read_soft_labels, soft_labels, task.input("dataset"), task.config.temperature)
-    dataset = task.read(read_dataset, task.input("dataset"))
-    return fitting.fit(task, dataset, targets, role="student", teacher_training=soft_labels.facts["teacher_training"])
+    config, soft_labels = task.config, task.input("soft_labels")
+    targets = task.read(codecs.read_soft_labels, soft_labels, task.input("dataset"), config.temperature)
+    dataset = task.read(codecs.read_dataset, task.input("dataset"))
+    fitted = fit(
+        dataset,
+        targets,
+        **config.fit_settings,
+        temperature=config.temperature,
+        seed=seeds.derive(config.seed, config.stage, config.temperature),
+        device=compute.device(config.device, config.threads, tf32=config.tf32),
+        **resumable(task),
+    )
+    facts = model_facts(
+        distillation.student(config.temperature),
+        config,
+        dataset,
+        fitted,
+        teacher_training=soft_labels.facts["teacher_training"],
+    )
+    return Result(facts, lambda folder: codecs.write_tensors(folder, fitted.model.state_dict()))
 
 
-STAGE = Stage(TrainStudentConfig, _compute, fitting.record)
+STAGE = Stage(TrainStudentConfig, _compute)
+run = STAGE.run
 
 if __name__ == "__main__":
     main("train_student")

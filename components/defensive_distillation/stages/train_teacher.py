@@ -4,35 +4,36 @@ from __future__ import annotations
 
 from torch.nn.functional import one_hot
 
-from defensive_distillation.artifacts import Artifact
-from defensive_distillation.artifacts.codecs import read_dataset
+from defensive_distillation import seeds
+from defensive_distillation.artifacts import codecs
+from defensive_distillation.artifacts.model_facts import model_facts
 from defensive_distillation.config import TrainTeacherConfig
+from defensive_distillation.defenses import distillation
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.fitting import fit
+from defensive_distillation.runtime.checkpoints import resumable
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.stages import fitting
-from defensive_distillation.tracking.recording import Recorder
-
-
-def run(
-    config: TrainTeacherConfig,
-    *,
-    dataset: str,
-    output: str,
-    work: str | None = None,
-    code: str = "",
-    tracker: Recorder | None = None,
-) -> Artifact:
-    """Trains on the artifact `dataset` and writes the model to `output`; see `Stage.run`."""
-    return STAGE.run(config, {"dataset": [dataset]}, output, work=work, code=code, tracker=tracker)
 
 
 def _compute(task: Task[TrainTeacherConfig]) -> Result:
-    dataset = task.read(read_dataset, task.input("dataset"))
-    targets = one_hot(dataset.train_labels, dataset.num_classes).float()
-    return fitting.fit(task, dataset, targets, role="teacher", teacher_training=[])
+    config, dataset = task.config, task.read(codecs.read_dataset, task.input("dataset"))
+    alone = config.temperature == 1 and config.baseline_threads
+    fitted = fit(
+        dataset,
+        one_hot(dataset.train_labels, dataset.num_classes).float(),
+        **config.fit_settings,
+        temperature=config.temperature,
+        seed=seeds.derive(config.seed, config.stage, config.temperature),
+        device=compute.device(config.device, alone or config.threads, tf32=config.tf32),
+        **resumable(task),
+    )
+    facts = model_facts(distillation.teacher(config.temperature), config, dataset, fitted)
+    return Result(facts, lambda folder: codecs.write_tensors(folder, fitted.model.state_dict()))
 
 
-STAGE = Stage(TrainTeacherConfig, _compute, fitting.record)
+STAGE = Stage(TrainTeacherConfig, _compute)
+run = STAGE.run
 
 if __name__ == "__main__":
     main("train_teacher")

@@ -99,8 +99,9 @@ def _call(attack: Attack, variant: Variant, config: Any, temperature: float, sur
     if variant.at_training_temperature:
         arguments["temperature"] = temperature
     levels = attack.levels(config)
+    name = attack.variant_name(variant)
     facts = {
-        "name": attack.variant_name(variant),
+        "name": name,
         "attack": attack.name,
         "variant": variant.key,
         "arguments": {key: value for key, value in arguments.items() if isinstance(value, bool | int | float | str)},
@@ -109,7 +110,7 @@ def _call(attack: Attack, variant: Variant, config: Any, temperature: float, sur
     }
     if attack.surrogate:
         arguments["surrogate"] = surrogate
-    return AttackCall(attack, facts["name"], facts, attack.sources(config), levels, arguments)
+    return AttackCall(attack, name, facts, attack.sources(config), levels, arguments)
 
 
 def _function(path: str) -> Callable[..., AttackResult]:

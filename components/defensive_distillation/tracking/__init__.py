@@ -1,1 +1,19 @@
-"""What stands in MLflow."""
+"""What stands in MLflow: made from finished artifacts; only the live curve of a training is sent while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.model_id import ModelId
+
+
+class Recorder(Protocol):
+    """Where a stage's results are recorded; everything may be said twice and stands there once."""
+
+    def record(self, artifact: Artifact) -> None:
+        """Records what a finished artifact holds: parameters, metrics, tags and files."""
+
+    def epochs(self, model: ModelId, history: Sequence[Mapping[str, Any]]) -> None:
+        """Records the epochs of a training of `model` so far, or of its teacher."""

@@ -1,0 +1,73 @@
+"""What came of one attack on one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from defensive_distillation.attacks.result import StopReason
+from defensive_distillation.evaluation.stored_attack import StoredAttack
+from defensive_distillation.suite import ATTACKS, Attack
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an artifact's manifest says of a variant of an attack, and its samples."""
+
+    facts: Mapping[str, Any]
+    samples: StoredAttack
+
+    @property
+    def name(self) -> str:
+        """'jsma/logits', 'pgd/margin', 'cw_l2' and so on."""
+        return str(self.facts["name"])
+
+    @property
+    def attack(self) -> Attack:
+        """The attack's specification."""
+        return ATTACKS[self.facts["attack"]]
+
+    @property
+    def variant(self) -> str:
+        """What was differentiated: 'logits', 'margin' and so on; '' where the attack has one variant."""
+        return str(self.facts["variant"])
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Radii or confidences, rising; none for an attack without levels."""
+        return tuple(self.facts["levels"])
+
+    @property
+    def reasons(self) -> Tensor:
+        """Stop reasons by sample and level (P, L); one level where the attack knows none."""
+        levels = self.samples.level_reasons
+        return levels if levels.shape[1] else self.samples.stop_reason[:, None]
+
+    @property
+    def successes(self) -> Tensor:
+        """Success of the attack by sample and level (P, L) bool, each level for itself."""
+        return self.reasons == StopReason.SUCCESS
+
+    @property
+    def distance(self) -> Tensor:
+        """Distance of each sample in the attack's own measure (P,) float64, infinite where it failed."""
+        samples = self.samples
+        own = {
+            "budget": samples.changed_features,
+            "ball": samples.linf,
+            "transfer": samples.l2,
+            "distance": {"l0": samples.changed_pixels, "l2": samples.l2, "linf": samples.linf}.get(
+                self.facts["arguments"].get("norm", "")
+            ),
+        }[self.attack.family]
+        assert own is not None
+        return torch.where(samples.success, own.double(), torch.inf)
+
+
+def successes_at(outcome: Outcome, level: float) -> Tensor:
+    """Success at one level, (P,) bool."""
+    return outcome.successes[:, outcome.levels.index(level)]

@@ -1,0 +1,50 @@
+"""train_defended: trains a network under a defense that has no stages of its own."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from defensive_distillation import seeds
+from defensive_distillation.artifacts import codecs
+from defensive_distillation.artifacts.model_facts import model_facts
+from defensive_distillation.config import TrainDefendedConfig
+from defensive_distillation.defenses import DEFENSES
+from defensive_distillation.networks import compute
+from defensive_distillation.networks.fitting import Fitted, fit
+from defensive_distillation.runtime.checkpoints import resumable
+from defensive_distillation.runtime.command import main
+from defensive_distillation.runtime.stage import Result, Stage, Task
+
+
+def _compute(task: Task[TrainDefendedConfig]) -> Result:
+    config, dataset = task.config, task.read(codecs.read_dataset, task.input("dataset"))
+    defense = DEFENSES[config.defense]
+    settings = defense.settings.model_validate(config.parameters)
+    model_id = defense.model_id("defended", config.parameters)
+    seed = seeds.derive(config.seed, f"{config.stage} {model_id.label}")
+    device = compute.device(config.device, config.threads, tf32=config.tf32)
+    trainings: list[Fitted] = []
+
+    def fitting(targets: Tensor, *, name: str = "", temperature: float = 1.0) -> nn.Module:
+        fitted = fit(
+            dataset,
+            targets,
+            **config.fit_settings,
+            temperature=temperature,
+            seed=seeds.derive(seed, name, temperature),
+            device=device,
+            **resumable(task, name),
+        )
+        trainings.append(fitted)
+        return fitted.model
+
+    model = defense.train(dataset, settings, fit=fitting, device=device, seed=seed)
+    facts = model_facts(model_id, config, dataset, trainings[-1])
+    return Result(facts, lambda folder: codecs.write_tensors(folder, model.state_dict()))
+
+
+STAGE = Stage(TrainDefendedConfig, _compute)
+run = STAGE.run
+
+if __name__ == "__main__":
+    main("train_defended")
