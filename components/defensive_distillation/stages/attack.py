@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation import seeds
-from defensive_distillation.artifacts import Artifact, codecs
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts.attack import attack_tensors
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
 from defensive_distillation.attacks import StopReason
 from defensive_distillation.config import AttackConfig
 from defensive_distillation.datasets.dataset import Dataset
@@ -49,14 +53,14 @@ def run(
 def _compute(task: Task[AttackConfig]) -> Result:
     config = task.config
     device = compute.device(config.device, config.threads, tf32=config.tf32)
-    dataset = task.read(codecs.read_dataset, task.input("dataset"))
+    dataset = task.read(read_dataset, task.input("dataset"))
     features = dataset.test_images[0].numel()
     if config.max_features > features and any(name.startswith("jsma") for name in config.attacks):
         raise ConfigurationError(
             f"attack.max_features: expected at most {features}, the features of an image, got {config.max_features}"
         )
     surrogate = _surrogate(task, dataset)
-    model = compute.on(device, task.read(codecs.read_model, task.input("model"), dataset))
+    model = compute.on(device, task.read(read_model, task.input("model"), dataset))
     temperature = task.input("model").facts["temperature"]
     wanted = list(runs(config, temperature, compute.on(device, surrogate) if surrogate else None))
     total = sum(len(_pairs(task, one, dataset)[0]) for one in wanted)
@@ -64,7 +68,7 @@ def _compute(task: Task[AttackConfig]) -> Result:
     for one in wanted:
         found[one.name] = _attack(task, one, model, dataset, device, sum(len(f.success) for f in found.values()), total)
     facts = {"variants": [_summary(one, found[one.name]) for one in wanted], "shard": [config.shard, config.shards]}
-    return Result(facts, lambda folder: codecs.write_tensors(folder, codecs.attack_tensors(found)))
+    return Result(facts, lambda folder: write_tensors(folder, attack_tensors(found)))
 
 
 def _pairs(task: Task[AttackConfig], run: Run, dataset: Dataset) -> tuple[Tensor, Tensor]:
@@ -87,7 +91,7 @@ def _surrogate(task: Task[AttackConfig], dataset: Dataset) -> nn.Module | None:
         raise ConfigurationError("attack: expected --surrogate, the undistilled model, for transfer, got none")
     if task.input("surrogate").digest == task.input("model").digest:
         raise ConfigurationError("attack: expected a surrogate for transfer, got the attacked model itself")
-    return task.read(codecs.read_model, task.input("surrogate"), dataset)
+    return task.read(read_model, task.input("surrogate"), dataset)
 
 
 def _attack(
@@ -121,9 +125,9 @@ def _attack(
                 on_finished=lambda count, done=done: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
             )
             part = store_attack(dataset.test_images, source, target, results, dense=run.dense)
-            task.work.write(name, codecs.pack(part.tensors()))
+            task.work.write(name, pack(part.tensors()))
         else:
-            part = StoredAttack(**codecs.unpack(saved, f"{task.work.location}/{name}"))
+            part = StoredAttack(**unpack(saved, f"{task.work.location}/{name}"))
         parts.append(part)
         task.progress.update(before + start + len(source), total, "samples")
     return join_attacks(parts)

@@ -10,7 +10,11 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.artifacts import Artifact, codecs
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts.attack import read_attack
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import AttackName, EvaluateConfig
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError
@@ -53,9 +57,9 @@ def run(
 def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
     device = compute.device(config.device, config.threads, tf32=config.tf32)
-    dataset = task.read(codecs.read_dataset, task.input("dataset"))
+    dataset = task.read(read_dataset, task.input("dataset"))
     model, temperature = (
-        compute.on(device, task.read(codecs.read_model, task.input("model"), dataset)),
+        compute.on(device, task.read(read_model, task.input("model"), dataset)),
         facts["temperature"],
     )
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
@@ -104,7 +108,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
             grid = sample_grid(dataset, run.found)
             tensors |= {f"{run.facts['output']}.{name}": tensor for name, tensor in grid.items()}
     content = {"evaluation": evaluation.model_dump(mode="json"), "examples": names}
-    return Result(content, lambda folder: codecs.write_tensors(folder, tensors))
+    return Result(content, lambda folder: write_tensors(folder, tensors))
 
 
 def _runs(task: Task[EvaluateConfig]) -> dict[str, RunFound]:
@@ -118,7 +122,7 @@ def _runs(task: Task[EvaluateConfig]) -> dict[str, RunFound]:
     for artifact in task.inputs["attacks"]:
         _require_same_model(task, artifact)
         shard, count = artifact.facts["shard"]
-        for facts, found in zip(artifact.facts["variants"], codecs.read_attack(artifact).values(), strict=True):
+        for facts, found in zip(artifact.facts["variants"], read_attack(artifact).values(), strict=True):
             name = facts["name"]
             if shard in parts.setdefault(name, {}) or shards.setdefault(name, count) != count:
                 raise ArtifactError(f"{artifact.location}: expected one run of {name}, got a second")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation import seeds
-from defensive_distillation.artifacts import codecs
+from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
 from defensive_distillation.config import TrainConfig
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError, TrainingError
@@ -96,7 +96,7 @@ def fit(
         "train_accuracy": train_accuracy,
         "test_accuracy": history[-1]["test_accuracy"],
     }
-    return Result(facts, lambda folder: codecs.write_tensors(folder, model.state_dict()))
+    return Result(facts, lambda folder: write_tensors(folder, model.state_dict()))
 
 
 def _logits(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:
@@ -106,7 +106,7 @@ def _logits(model: nn.Module, images: Tensor, device: torch.device) -> Tensor:
 def _save(task: Task[C], model: nn.Module, buffers: Mapping[str, Tensor], history: list[dict[str, Any]]) -> None:
     tensors = {f"weights.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"velocity.{name}": value for name, value in buffers.items()}
-    task.work.write(CHECKPOINT, codecs.pack({**tensors, "history": _as_bytes(history)}))
+    task.work.write(CHECKPOINT, pack({**tensors, "history": _as_bytes(history)}))
 
 
 def _restore(task: Task[C], model: nn.Module) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
@@ -114,7 +114,7 @@ def _restore(task: Task[C], model: nn.Module) -> tuple[list[dict[str, Any]], dic
     content = task.work.read(CHECKPOINT)
     if content is None:
         return [], {}
-    tensors = codecs.unpack(content, f"{task.work.location}/{CHECKPOINT}")
+    tensors = unpack(content, f"{task.work.location}/{CHECKPOINT}")
     history: list[dict[str, Any]] = json.loads(bytes(tensors.pop("history").tolist()))
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "velocity": {}}
     for name, tensor in tensors.items():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.artifacts.codecs import read_dataset, read_model, write_tensors
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import GenerateSoftLabelsConfig
 from defensive_distillation.defenses.distillation import soft_labels
 from defensive_distillation.errors import ArtifactError

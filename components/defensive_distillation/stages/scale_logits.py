@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from defensive_distillation.artifacts import Artifact, tensor_file
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts.arrays import read_arrays, write_arrays
 from defensive_distillation.config import ScaleLogitsConfig
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.runtime.command import main
@@ -40,11 +41,10 @@ def _compute(task: Task[ScaleLogitsConfig]) -> Result:
     layer = facts["output_layer"] + "."
     factor = np.float32(temperature)
     scaled = {
-        name: value * factor if name.startswith(layer) else value
-        for name, value in tensor_file.arrays(artifact).items()
+        name: value * factor if name.startswith(layer) else value for name, value in read_arrays(artifact).items()
     }
     control = {**facts, "role": "control", "temperature": temperature}
-    return Result(control, lambda folder: tensor_file.write(folder, scaled))
+    return Result(control, lambda folder: write_arrays(folder, scaled))
 
 
 def _record(task: Task[ScaleLogitsConfig], artifact: Artifact) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.artifacts.codecs import read_dataset, read_soft_labels
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.soft_labels import read_soft_labels
 from defensive_distillation.config import TrainStudentConfig
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task

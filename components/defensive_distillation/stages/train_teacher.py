@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch.nn.functional import one_hot
 
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.artifacts.codecs import read_dataset
+from defensive_distillation.artifacts.dataset import read_dataset
 from defensive_distillation.config import TrainTeacherConfig
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
