@@ -10,7 +10,8 @@ import torch
 
 from benchmarks.work import CLASSES, SHAPES, network
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import codecs
+from defensive_distillation.artifacts.dataset import dataset_facts, dataset_tensors
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import AttackConfig
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.stages import attack
@@ -41,7 +42,7 @@ def _dataset(place: Path, sources: int) -> str:
     labels = torch.arange(sources) % CLASSES
     classes = tuple(str(number) for number in range(CLASSES))
     made = Dataset("random", classes, images[:CLASSES].clone(), labels[:CLASSES].clone(), images, labels)
-    return _stored(place, "dataset", codecs.dataset_facts(made), codecs.dataset_tensors(made))
+    return _stored(place, "dataset", dataset_facts(made), dataset_tensors(made))
 
 
 def _model(place: Path) -> str:
@@ -65,6 +66,6 @@ def _stored(place: Path, kind: str, facts: dict[str, object], tensors: dict[str,
         config={},
         inputs={},
         facts=facts,
-        write_files=lambda folder: codecs.write_tensors(folder, tensors),
+        write_files=lambda folder: write_tensors(folder, tensors),
     )
     return str(place)

@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import codecs, storage
-from defensive_distillation.artifacts.tensor_file import TENSORS
+from defensive_distillation.artifacts import storage
+from defensive_distillation.artifacts.arrays import TENSORS
+from defensive_distillation.artifacts.attack import read_attack
 from defensive_distillation.config import STAGES, PrepareDataConfig
 from defensive_distillation.config import loading as settings
 from defensive_distillation.stages import prepare_data
@@ -531,7 +532,7 @@ def test_the_smallest_budgets_are_kept_and_evaluated(
     attack = ["--max-features", str(budget), "--sources", "4", "--output", place]
     assert in_process(["stage", "attack", *given, *attack], capsys) == (0, "")
     with artifacts.opened(place, "attack") as artifact:
-        found = codecs.read_attack(artifact)
+        found = read_attack(artifact)
     assert set(found) == {"jsma/probabilities", "jsma/logits", "jsma/scaled"}
     for one in found.values():
         assert int(one.changed_features.max()) <= budget

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from defensive_distillation import config
 from defensive_distillation.artifacts import opened
-from defensive_distillation.artifacts.codecs import read_attack, read_dataset, read_model
+from defensive_distillation.artifacts.attack import read_attack
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.attacks import AttackResult, jsma
 from defensive_distillation.attacks.saliency.slots import Climb, Slots
 from defensive_distillation.evaluation.gradients import log10_mean_amplitude, logit_jacobian, zero_gradient

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import codecs
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.attacks import carlini_wagner, pgd
 from defensive_distillation.networks.architectures import as_input
 from support.chain import Chain
@@ -38,9 +39,9 @@ def require(package: str, name: str) -> None:
 def task(chain: Chain) -> tuple[nn.Module, Tensor, Tensor]:
     """A trained network, two digits that it knows, and every other class as target."""
     with artifacts.opened(chain.place("dataset"), "dataset") as found:
-        dataset = codecs.read_dataset(found)
+        dataset = read_dataset(found)
     with artifacts.opened(chain.place("teacher-1"), "model") as found:
-        model = codecs.read_model(found, dataset)
+        model = read_model(found, dataset)
     images = as_input(dataset.test_images)
     with torch.no_grad():
         known = (model(images).argmax(1) == dataset.test_labels).nonzero().squeeze(1)[: PAIRS // 9]

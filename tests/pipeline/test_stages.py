@@ -15,8 +15,11 @@ import torch
 from pydantic import ValidationError
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import codecs
-from defensive_distillation.artifacts.tensor_file import TENSORS
+from defensive_distillation.artifacts.arrays import TENSORS
+from defensive_distillation.artifacts.attack import read_attack
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.tensors import unpack
 from defensive_distillation.config import (
     AttackConfig,
     EvaluateConfig,
@@ -122,11 +125,11 @@ def test_another_seed_gives_another_model(chain: Chain, tmp_path: Path) -> None:
 
 def test_soft_labels_are_probabilities_of_the_teacher_at_its_temperature(chain: Chain) -> None:
     with artifacts.opened(chain.place("soft-labels"), "soft_labels") as soft:
-        rows = codecs.unpack(soft.file(TENSORS).read_bytes(), "soft labels")["soft_labels"]
+        rows = unpack(soft.file(TENSORS).read_bytes(), "soft labels")["soft_labels"]
     with artifacts.opened(chain.place("dataset"), "dataset") as found:
-        dataset = codecs.read_dataset(found)
+        dataset = read_dataset(found)
     with artifacts.opened(chain.place("teacher-20"), "model") as found:
-        teacher = codecs.read_model(found, dataset)
+        teacher = read_model(found, dataset)
     with torch.no_grad():
         expected = torch.softmax(teacher(dataset.train_images.float() / 255) / 20, dim=1)
     # each row is rounded from float64: within half a unit of the last place for each of the ten entries
@@ -136,12 +139,12 @@ def test_soft_labels_are_probabilities_of_the_teacher_at_its_temperature(chain: 
 
 def test_an_attack_keeps_every_sample_and_says_why_it_stopped(chain: Chain) -> None:
     with artifacts.opened(chain.place("attack"), "attack") as found:
-        stored = codecs.read_attack(found)
+        stored = read_attack(found)
         facts = found.facts
     with artifacts.opened(chain.place("dataset"), "dataset") as found:
-        dataset = codecs.read_dataset(found)
+        dataset = read_dataset(found)
     with artifacts.opened(chain.place("student"), "model") as found:
-        model = codecs.read_model(found, dataset)
+        model = read_model(found, dataset)
     assert list(stored) == ["jsma/probabilities", "jsma/logits", "jsma/scaled"]
     for name, one in stored.items():
         assert len(one.success) == 90  # ten sources, each towards nine other classes
@@ -162,7 +165,7 @@ def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
     with artifacts.opened(chain.place("student"), "model") as found:
         assert evaluation.accuracy == found.facts["test_accuracy"] == evaluation.training[-1].test_accuracy
     with artifacts.opened(chain.place("attack"), "attack") as found:
-        stored = codecs.read_attack(found)
+        stored = read_attack(found)
     assert (evaluation.name, evaluation.temperature, evaluation.distilled) == ("T=20", 20.0, True)
     assert len(evaluation.teacher_training) == len(evaluation.training) == TRAINING["epochs"]
     for name, one in stored.items():
@@ -176,11 +179,11 @@ def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
 
 def test_every_attack_of_the_suite_keeps_samples_that_do_what_they_say(chain: Chain) -> None:
     with artifacts.opened(chain.place("suite"), "attack") as found:
-        stored, facts = codecs.read_attack(found), found.facts
+        stored, facts = read_attack(found), found.facts
     with artifacts.opened(chain.place("dataset"), "dataset") as found:
-        dataset = codecs.read_dataset(found)
+        dataset = read_dataset(found)
     with artifacts.opened(chain.place("student"), "model") as found:
-        model = codecs.read_model(found, dataset)
+        model = read_model(found, dataset)
     assert {variant["attack"] for variant in facts["variants"]} == set(OTHERS)
     for variant in facts["variants"]:
         one, targeted = stored[variant["name"]], variant["targeted"]
@@ -202,7 +205,7 @@ def test_attacks_on_different_numbers_of_samples_share_those_of_the_smaller_numb
     sources = []
     for name in ("attack", "suite"):
         with artifacts.opened(chain.place(name), "attack") as found:
-            sources += [set(one.source_index.tolist()) for one in codecs.read_attack(found).values()]
+            sources += [set(one.source_index.tolist()) for one in read_attack(found).values()]
     by_size = sorted(sources, key=len)
     assert sorted({len(few) for few in by_size}) == [1, 2, 6, 10]
     assert all(few <= many for few, many in pairwise(by_size))
@@ -270,7 +273,7 @@ def test_an_attack_in_parts_gives_what_it_gives_in_one(chain: Chain, tmp_path: P
         config = AttackConfig(**{**SUITE, "attacks": attacks, "samples": 9, "part_size": size})
         artifact = attack.run(config, **inputs, output=str(tmp_path / str(size)))
         with artifacts.opened(artifact.location, "attack") as here:
-            found.append(codecs.read_attack(here))
+            found.append(read_attack(here))
     for name in found[0]:
         assert torch.equal(found[0][name].success, found[1][name].success)
         torch.testing.assert_close(found[0][name].l2, found[1][name].l2)
@@ -353,7 +356,7 @@ def test_the_control_is_the_baseline_but_for_its_last_layer_times_t(chain: Chain
     tensors = {}
     for name in ("teacher-1", "control"):
         with artifacts.opened(chain.place(name), "model") as found:
-            tensors[name] = codecs.unpack(found.file("tensors.safetensors").read_bytes(), name)
+            tensors[name] = unpack(found.file("tensors.safetensors").read_bytes(), name)
     assert set(tensors["control"]) == set(tensors["teacher-1"])
     scaled = {name for name in tensors["control"] if name.startswith("17.")}  # the last of the paper's layers
     assert scaled == {"17.weight", "17.bias"}

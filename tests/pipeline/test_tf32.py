@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from defensive_distillation.artifacts import opened
-from defensive_distillation.artifacts.codecs import read_dataset, read_model
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.attacks import jsma
 from defensive_distillation.networks.architectures import as_input
 from support.chain import Chain

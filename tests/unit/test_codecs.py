@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import Artifact, codecs
-from defensive_distillation.artifacts.tensor_file import TENSORS
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts.arrays import TENSORS
+from defensive_distillation.artifacts.attack import attack_tensors, read_attack
+from defensive_distillation.artifacts.dataset import dataset_facts, dataset_tensors, read_dataset
+from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.soft_labels import read_soft_labels
+from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
 from defensive_distillation.attacks import jsma
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import Dataset, to_unit_interval
@@ -70,7 +75,7 @@ def write(folder: Path, kind: str, tensors: dict[str, Tensor], facts: dict[str, 
         config={},
         inputs=inputs,
         facts=facts,
-        write_files=lambda draft: codecs.write_tensors(draft, tensors),
+        write_files=lambda draft: write_tensors(draft, tensors),
     )
     with artifacts.opened(str(folder), kind) as artifact:
         return artifact
@@ -113,7 +118,7 @@ def test_a_dense_attack_takes_four_bytes_a_feature() -> None:
     images, sources, targets = noise(5) // 2, torch.arange(5), torch.zeros(5, dtype=torch.int64)
     found = result(to_unit_interval(images), torch.rand(5, generator=generator()), [True] * 5)
     kept = store_attack(images, sources, targets, [found], dense=True)
-    assert len(codecs.pack(kept.tensors())) <= 5 * (PAIR_BYTES + 4 * 42) + HEADER_BYTES
+    assert len(pack(kept.tensors())) <= 5 * (PAIR_BYTES + 4 * 42) + HEADER_BYTES
 
 
 @pytest.mark.parametrize(("theta", "kind"), [(1.0, torch.uint8), (-1.0, torch.uint8), (0.3, torch.float32)])
@@ -169,9 +174,9 @@ def test_an_attack_comes_back_from_its_artifact(tmp_path: Path) -> None:
     images, sources, targets, found = attacked(1.0)
     kept = store_attack(images, sources, targets, [found], dense=False)
     names = ["jsma/logits", "cw_l0"]
-    tensors = {name: tensor.clone() for name, tensor in codecs.attack_tensors(dict.fromkeys(names, kept)).items()}
+    tensors = {name: tensor.clone() for name, tensor in attack_tensors(dict.fromkeys(names, kept)).items()}
     facts = {"variants": [{"name": name} for name in names]}
-    again = codecs.read_attack(write(tmp_path / "attack", "attack", tensors, facts))
+    again = read_attack(write(tmp_path / "attack", "attack", tensors, facts))
     assert list(again) == names
     assert all(equal(one, kept) for one in again.values())
 
@@ -182,11 +187,11 @@ def test_an_attack_takes_no_more_than_fifty_bytes_a_pair_and_eight_a_change(thet
     kept = store_attack(images, sources, targets, [found], dense=False)
     bound = PAIR_BYTES * 200 + CHANGE_BYTES[kept.value.dtype] * int(found.changed_features.sum()) + HEADER_BYTES
     assert PAIR_BYTES <= 50
-    assert len(codecs.pack(kept.tensors())) <= bound
+    assert len(pack(kept.tensors())) <= bound
 
 
 def test_a_real_attack_is_far_smaller_than_its_images(chain: Chain) -> None:
-    found = codecs.read_attack(stored(chain.place("attack"), "attack"))
+    found = read_attack(stored(chain.place("attack"), "attack"))
     bound = sum(PAIR_BYTES * len(one.success) + 5 * int(one.changed_features.sum()) for one in found.values())
     size = (Path(chain.place("attack")) / TENSORS).stat().st_size
     assert size <= bound + HEADER_BYTES * len(found)
@@ -198,9 +203,7 @@ def test_a_real_attack_is_far_smaller_than_its_images(chain: Chain) -> None:
 
 def test_a_dataset_comes_back_as_it_was(tmp_path: Path) -> None:
     one = dataset()
-    again = codecs.read_dataset(
-        write(tmp_path / "one", "dataset", codecs.dataset_tensors(one), codecs.dataset_facts(one))
-    )
+    again = read_dataset(write(tmp_path / "one", "dataset", dataset_tensors(one), dataset_facts(one)))
     assert (again.name, again.classes) == (one.name, one.classes)
     for name in ("train_images", "train_labels", "test_images", "test_labels"):
         assert torch.equal(getattr(again, name), getattr(one, name))
@@ -219,18 +222,18 @@ def test_a_dataset_comes_back_as_it_was(tmp_path: Path) -> None:
 )
 def test_a_dataset_with_impossible_content_is_refused(tmp_path: Path, changes: dict[str, Tensor], message: str) -> None:
     one = dataset()
-    tensors = {**codecs.dataset_tensors(one), **changes}
-    artifact = write(tmp_path / "one", "dataset", tensors, codecs.dataset_facts(one))
+    tensors = {**dataset_tensors(one), **changes}
+    artifact = write(tmp_path / "one", "dataset", tensors, dataset_facts(one))
     with pytest.raises(ArtifactError, match=rf"one: {message}"):
-        codecs.read_dataset(artifact)
+        read_dataset(artifact)
 
 
 def test_what_is_no_safetensors_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="somewhere: expected safetensors, got something else"):
-        codecs.unpack(b"no tensors at all", "somewhere")
+        unpack(b"no tensors at all", "somewhere")
     for cut in (1, 100):
         with pytest.raises(ArtifactError, match="expected safetensors"):
-            codecs.unpack(codecs.pack({"a": torch.zeros(100)})[:-cut], "somewhere")
+            unpack(pack({"a": torch.zeros(100)})[:-cut], "somewhere")
 
 
 # soft labels
@@ -238,19 +241,19 @@ def test_what_is_no_safetensors_is_refused(tmp_path: Path) -> None:
 
 def test_soft_labels_are_read_for_their_dataset_and_temperature(chain: Chain) -> None:
     data = stored(chain.place("dataset"), "dataset")
-    rows = codecs.read_soft_labels(stored(chain.place("soft-labels"), "soft_labels"), data, 20.0)
+    rows = read_soft_labels(stored(chain.place("soft-labels"), "soft_labels"), data, 20.0)
     assert rows.shape == (data.facts["train_images"], 10)
 
 
 def test_soft_labels_of_another_dataset_or_temperature_are_refused(chain: Chain, tmp_path: Path) -> None:
     labels, data = stored(chain.place("soft-labels"), "soft_labels"), stored(chain.place("dataset"), "dataset")
     one = dataset()
-    other = write(tmp_path / "other", "dataset", codecs.dataset_tensors(one), codecs.dataset_facts(one))
+    other = write(tmp_path / "other", "dataset", dataset_tensors(one), dataset_facts(one))
     message = f"expected soft labels of the dataset {other.digest[:12]}, got those of {data.digest[:12]}"
     with pytest.raises(ArtifactError, match=message):
-        codecs.read_soft_labels(labels, other, 20.0)
+        read_soft_labels(labels, other, 20.0)
     with pytest.raises(ArtifactError, match="expected soft labels at T = 5, got those at T = 20"):
-        codecs.read_soft_labels(labels, data, 5.0)
+        read_soft_labels(labels, data, 5.0)
 
 
 # models
@@ -258,17 +261,17 @@ def test_soft_labels_of_another_dataset_or_temperature_are_refused(chain: Chain,
 
 def test_a_model_for_another_dataset_is_refused(chain: Chain) -> None:
     model = stored(chain.place("student"), "model")
-    assert not codecs.read_model(model, codecs.read_dataset(stored(chain.place("dataset"), "dataset"))).training
+    assert not read_model(model, read_dataset(stored(chain.place("dataset"), "dataset"))).training
     with pytest.raises(ArtifactError, match=r"expected a model for 3 classes of images \(1, 28, 28\), got one for 10 "):
-        codecs.read_model(model, dataset(3, (1, 28, 28)))
+        read_model(model, dataset(3, (1, 28, 28)))
     with pytest.raises(ArtifactError, match=r"of images \(3, 32, 32\), got one for 10 classes of \(1, 28, 28\)"):
-        codecs.read_model(model, dataset(10, (3, 32, 32)))
+        read_model(model, dataset(10, (3, 32, 32)))
 
 
 @pytest.mark.parametrize("fault", ["another architecture", "a missing tensor", "one too many", "another shape"])
 def test_weights_that_do_not_fit_are_refused(chain: Chain, tmp_path: Path, fault: str) -> None:
     model = stored(chain.place("student"), "model")
-    tensors = codecs.unpack(model.file(TENSORS).read_bytes(), "")
+    tensors = unpack(model.file(TENSORS).read_bytes(), "")
     facts = dict(model.facts)
     if fault == "another architecture":
         facts["architecture"] = "papernot_cifar10"
@@ -279,4 +282,4 @@ def test_weights_that_do_not_fit_are_refused(chain: Chain, tmp_path: Path, fault
     else:
         tensors["0.weight"] = tensors["0.weight"][..., :2]
     with pytest.raises(ArtifactError, match=f"the weights do not fit {facts['architecture']}: "):
-        codecs.read_model(write(tmp_path / "model", "model", tensors, facts))
+        read_model(write(tmp_path / "model", "model", tensors, facts))

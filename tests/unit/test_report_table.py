@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import Artifact, codecs
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import Examples, paper, pictures
 from defensive_distillation.reporting.table import SCHEMA_VERSION, rows, to_csv, to_json, to_text
@@ -263,7 +264,7 @@ def stored(folder: Path, found: Evaluation, made: Examples | None) -> Artifact:
         config={},
         inputs={},
         facts=facts,
-        write_files=lambda place: codecs.write_tensors(place, tensors),
+        write_files=lambda place: write_tensors(place, tensors),
     )
 
 

@@ -1,3 +1,31 @@
-"""What passes between stages: folders of files with a manifest, on a disk or in an object store."""
+"""What passes between stages: folders of files with a manifest, on a disk or in an object store.
 
-from defensive_distillation.artifacts.store import *  # noqa: F403
+One module for what every artifact has (manifest, store), one for each kind's content, and two for the numbers: tensors
+for PyTorch, arrays without it.
+"""
+
+from defensive_distillation.artifacts.manifest import MANIFEST, SCHEMA_VERSION, FileEntry, Manifest, fingerprint
+from defensive_distillation.artifacts.store import (
+    Artifact,
+    exists,
+    file_digest,
+    opened,
+    read_manifest,
+    writable,
+    write,
+)
+
+__all__ = [
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "Artifact",
+    "FileEntry",
+    "Manifest",
+    "exists",
+    "file_digest",
+    "fingerprint",
+    "opened",
+    "read_manifest",
+    "writable",
+    "write",
+]

@@ -1,15 +1,12 @@
-"""What passes between stages: a folder of files with a manifest that says what they are and proves that they are whole.
+"""What stands at a place: a whole artifact or none.
 
-`manifest.json` names the kind, the stage, its code and configuration, the digests of the artifacts it was made from,
-and the size and SHA-256 of each file. It holds no time, path or host, so equal work gives equal bytes. It is written
-last: a folder or an S3 prefix without it is no artifact.
+Its manifest is written last: a folder or an S3 prefix without it is no artifact. On reading, every byte is checked.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -19,49 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from defensive_distillation import __version__
 from defensive_distillation.artifacts import storage
+from defensive_distillation.artifacts.manifest import MANIFEST, SCHEMA_VERSION, FileEntry, Manifest, parse
+from defensive_distillation.artifacts.storage.locations import bucket_and_key
 from defensive_distillation.errors import ArtifactError, DefensiveDistillationError, InputError, StorageError
-
-SCHEMA_VERSION = 1
-MANIFEST = "manifest.json"
-
-
-class FileEntry(BaseModel):
-    """Size and digest of one file of an artifact."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    bytes: int
-    sha256: str
-
-
-class Manifest(BaseModel):
-    """What an artifact is and what it was made from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: int
-    kind: str
-    stage: str
-    version: str  # of this package
-    code: str  # code_version.code_digest of the stage
-    config: dict[str, Any]
-    inputs: dict[str, list[str]]  # digests of the artifacts it was made from
-    facts: dict[str, Any]  # what the kind says about itself
-    files: dict[str, FileEntry]
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of all that decides the result."""
-        return fingerprint(self.stage, self.code, self.config, self.inputs)
-
-    def to_bytes(self) -> bytes:
-        """The manifest file, with a digest of the rest as its last key."""
-        body = self.model_dump(mode="json")
-        return _canonical({**body, "digest": hashlib.sha256(_canonical(body)).hexdigest()})
 
 
 @dataclass(frozen=True)
@@ -81,16 +40,6 @@ class Artifact:
     def file(self, name: str) -> Path:
         """The path of one of its files."""
         return self.folder / name
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-
-
-def fingerprint(stage: str, code: str, config: Mapping[str, Any], inputs: Mapping[str, list[str]]) -> str:
-    """Digest of all that decides the result of a stage: equal fingerprints mean equal artifacts."""
-    identity = [SCHEMA_VERSION, stage, code, dict(config), dict(inputs)]
-    return hashlib.sha256(_canonical(identity)).hexdigest()
 
 
 def file_digest(path: Path) -> str:
@@ -122,9 +71,21 @@ def opened(location: str, kind: str) -> Iterator[Artifact]:
 
 
 def read_manifest(location: str) -> Manifest:
-    """The manifest at `location`, whose own digest is checked but not its files'."""
-    path = storage.join(location, MANIFEST)
-    return _parse(storage.read_bytes(path) if storage.exists(path) else None, location)
+    """The manifest at `location`, whose own digest is checked but not its files'.
+
+    Raises:
+        ArtifactError: if there is none, it is damaged or of another schema.
+        StorageError: if the storage failed.
+    """
+    try:
+        content = storage.read_bytes(storage.join(location, MANIFEST))
+    except ArtifactError as error:
+        raise _no_manifest(location) from error
+    return parse(content, location)
+
+
+def _no_manifest(location: str) -> ArtifactError:
+    return ArtifactError(f"{location}: expected an artifact, found no {MANIFEST}")
 
 
 def _verified(location: str, folder: Path, kind: str) -> Artifact:
@@ -139,40 +100,24 @@ def _read(location: str, folder: Path, kind: str) -> Artifact:
     path = folder / MANIFEST
     if not folder.exists():
         raise ArtifactError(f"{location}: expected an artifact of kind {kind}, found nothing")
-    content = path.read_bytes() if path.is_file() else None
-    manifest = _parse(content, location)
+    if not path.is_file():
+        raise _no_manifest(location)
+    content = path.read_bytes()
+    manifest = parse(content, location)
     _require_kind(manifest, kind, location)
     for name, entry in manifest.files.items():
-        file = folder / name
-        if not file.is_file():
-            raise ArtifactError(f"{location}: expected the file {name}, found none; the artifact is incomplete")
-        if file.stat().st_size != entry.bytes:
-            size = file.stat().st_size
-            raise ArtifactError(f"{location}: expected {entry.bytes} bytes in {name}, got {size}; it is truncated")
-        if file_digest(file) != entry.sha256:
-            raise ArtifactError(f"{location}: the content of {name} is not what its manifest says; it was changed")
-    assert content is not None
+        _require_whole(folder / name, name, entry, location)
     return Artifact(location, folder, manifest, hashlib.sha256(content).hexdigest())
 
 
-def _parse(content: bytes | None, location: str) -> Manifest:
-    if content is None:
-        raise ArtifactError(f"{location}: expected an artifact, found no {MANIFEST}")
-    try:
-        values = json.loads(content)
-        claimed = values.pop("digest")
-        version = values["schema_version"]
-        digest = hashlib.sha256(_canonical(values)).hexdigest()
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ArtifactError(f"{location}: {MANIFEST} is not readable, expected JSON of an artifact: {error}") from error
-    if version != SCHEMA_VERSION:
-        raise ArtifactError(f"{location}: expected schema version {SCHEMA_VERSION}, got {version}")
-    if digest != claimed or content != _canonical({**values, "digest": claimed}):
-        raise ArtifactError(f"{location}: {MANIFEST} does not match its own digest; it was changed")
-    try:
-        return Manifest.model_validate(values)
-    except ValidationError as error:
-        raise ArtifactError(f"{location}: {MANIFEST} is not that of an artifact: {error.errors()[0]['msg']}") from error
+def _require_whole(file: Path, name: str, entry: FileEntry, location: str) -> None:
+    if not file.is_file():
+        raise ArtifactError(f"{location}: expected the file {name}, found none; the artifact is incomplete")
+    size = file.stat().st_size
+    if size != entry.bytes:
+        raise ArtifactError(f"{location}: expected {entry.bytes} bytes in {name}, got {size}; it is truncated")
+    if file_digest(file) != entry.sha256:
+        raise ArtifactError(f"{location}: the content of {name} is not what its manifest says; it was changed")
 
 
 def _require_kind(manifest: Manifest, kind: str, location: str) -> None:
@@ -190,6 +135,7 @@ def write(
     inputs: Mapping[str, list[str]],
     facts: Mapping[str, Any],
     write_files: Callable[[Path], None],
+    environment: Mapping[str, str] = {},
 ) -> Artifact:
     """Writes a complete artifact or none: into a folder beside its place, which is then renamed, or to S3.
 
@@ -202,6 +148,7 @@ def write(
         inputs: digests of what it was made from.
         facts: what the kind says about itself.
         write_files: called with an empty folder, which it fills.
+        environment: what of the surroundings decides bytes, such as the version of PyTorch and the device.
 
     Raises:
         InputError: if the place cannot be written.
@@ -209,10 +156,6 @@ def write(
     """
     with _draft(location) as folder:
         write_files(folder)
-        names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        files = {
-            name: FileEntry(bytes=(folder / name).stat().st_size, sha256=file_digest(folder / name)) for name in names
-        }
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             kind=kind,
@@ -221,8 +164,9 @@ def write(
             code=code,
             config=dict(config),
             inputs=dict(inputs),
+            environment=dict(environment),
             facts=dict(facts),
-            files=files,
+            files=_entries(folder),
         )
         content = manifest.to_bytes()
         (folder / MANIFEST).write_bytes(content)
@@ -233,17 +177,25 @@ def write(
     return Artifact(location, Path(location), manifest, hashlib.sha256(content).hexdigest())
 
 
+def _entries(folder: Path) -> dict[str, FileEntry]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {
+        path.relative_to(folder).as_posix(): FileEntry(bytes=path.stat().st_size, sha256=file_digest(path))
+        for path in files
+    }
+
+
 def writable(location: str) -> None:
     """Fails early if nothing can be written to `location`.
 
     Raises:
         InputError: if its folder cannot be made or written, or if it is a whole bucket.
     """
-    if storage.is_remote(location) and "/" not in location.removeprefix("s3://").strip("/"):
-        raise InputError(f"{location}: expected s3://bucket/prefix to write to, got a whole bucket")
     if not storage.is_remote(location):
         with _draft(location):
             pass
+    elif not bucket_and_key(location)[1]:
+        raise InputError(f"{location}: expected s3://bucket/prefix to write to, got a whole bucket")
 
 
 @contextmanager

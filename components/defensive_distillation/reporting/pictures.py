@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.artifacts.tensor_file import arrays
+from defensive_distillation.artifacts.arrays import read_arrays
 from defensive_distillation.reporting import Examples, Grid
 from defensive_distillation.reporting.figures_samples import example_sheet, sample_grid
 
@@ -14,7 +14,7 @@ _EXAMPLES = "examples"  # what stands before the dot in the names of their tenso
 
 def grids(artifact: Artifact) -> dict[str, Grid]:
     """The grids of JSMA in an evaluation, by output."""
-    tensors = arrays(artifact)
+    tensors = read_arrays(artifact)
     classes = tuple(artifact.facts["evaluation"]["dataset"]["classes"])
     outputs = dict.fromkeys(name.partition(".")[0] for name in tensors)
     return {
@@ -34,7 +34,7 @@ def examples(artifact: Artifact) -> Examples | None:
     facts = artifact.facts.get(_EXAMPLES)
     if not facts or not facts["attacks"] or not facts["labels"]:
         return None
-    tensors = arrays(artifact)
+    tensors = read_arrays(artifact)
     return Examples(
         originals=tensors[f"{_EXAMPLES}.originals"],
         images=tensors[f"{_EXAMPLES}.images"],

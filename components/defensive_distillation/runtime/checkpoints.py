@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from defensive_distillation.artifacts import codecs
+from defensive_distillation.artifacts.tensors import pack, unpack
 from defensive_distillation.config import TrainConfig
 from defensive_distillation.networks.fitting import Checkpoint
 from defensive_distillation.runtime.stage import Task
@@ -48,14 +48,14 @@ def _packed(checkpoint: Checkpoint) -> bytes:
     tensors = {f"weights.{name}": value for name, value in checkpoint.weights.items()}
     tensors |= {f"velocity.{name}": value for name, value in checkpoint.velocity.items()}
     history = torch.tensor(list(json.dumps(list(checkpoint.history)).encode()), dtype=torch.uint8)
-    return codecs.pack({**tensors, "history": history})
+    return pack({**tensors, "history": history})
 
 
 def _read(task: Task[Any], file: str) -> Checkpoint | None:
     content = task.work.read(file)
     if content is None:
         return None
-    tensors = codecs.unpack(content, f"{task.work.location}/{file}")
+    tensors = unpack(content, f"{task.work.location}/{file}")
     history: list[Mapping[str, float]] = json.loads(bytes(tensors.pop("history").tolist()))
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "velocity": {}}
     for name, tensor in tensors.items():

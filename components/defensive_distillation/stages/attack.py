@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation import seeds
-from defensive_distillation.artifacts import codecs
+from defensive_distillation.artifacts.attack import attack_tensors
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
 from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.config import AttackStageConfig
 from defensive_distillation.datasets.dataset import Dataset
@@ -30,10 +33,10 @@ PART_ON_CPU, PART, PART_FEATURES = 2_000, 100_000, 2**28
 def _compute(task: Task[AttackStageConfig]) -> Result:
     config = task.config
     device = compute.device(config.device, config.threads, tf32=config.tf32)
-    dataset = task.read(codecs.read_dataset, task.input("dataset"))
+    dataset = task.read(read_dataset, task.input("dataset"))
     _require_fitting(config, dataset)
     surrogate = _surrogate(task, dataset)
-    model = compute.on(device, task.read(codecs.read_model, task.input("model"), dataset))
+    model = compute.on(device, task.read(read_model, task.input("model"), dataset))
     model_id = ModelId.model_validate(task.input("model").facts["model"])
     calls = list(attack_calls(config, model_id.temperature, compute.on(device, surrogate) if surrogate else None))
     pairs = {call.name: _pairs(config, call, dataset) for call in calls}
@@ -48,7 +51,7 @@ def _compute(task: Task[AttackStageConfig]) -> Result:
         "variants": [_summary(call, stored[call.name]) for call in calls],
         "shard": [config.shard, config.shards],
     }
-    return Result(facts, lambda folder: codecs.write_tensors(folder, codecs.attack_tensors(stored)))
+    return Result(facts, lambda folder: write_tensors(folder, attack_tensors(stored)))
 
 
 def _require_fitting(config: AttackStageConfig, dataset: Dataset) -> None:
@@ -79,7 +82,7 @@ def _surrogate(task: Task[AttackStageConfig], dataset: Dataset) -> nn.Module | N
         raise ConfigurationError("attack: expected --surrogate, the undistilled model, for transfer, got none")
     if task.input("surrogate").digest == task.input("model").digest:
         raise ConfigurationError("attack: expected a surrogate for transfer, got the attacked model itself")
-    return task.read(codecs.read_model, task.input("surrogate"), dataset)
+    return task.read(read_model, task.input("surrogate"), dataset)
 
 
 def _parts(
@@ -111,9 +114,9 @@ def _parts(
                 on_finished=lambda count, done=before + start: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
             )
             part = store_attack(dataset.test_images, source, target, results, dense=call.attack.dense)
-            task.work.write(name, codecs.pack(part.tensors()))
+            task.work.write(name, pack(part.tensors()))
         else:
-            part = StoredAttack(**codecs.unpack(saved, f"{task.work.location}/{name}"))
+            part = StoredAttack(**unpack(saved, f"{task.work.location}/{name}"))
         task.progress.update(before + start + len(source), total, "samples")
         yield part
 

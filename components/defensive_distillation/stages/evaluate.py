@@ -8,7 +8,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.artifacts import Artifact, codecs
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts.attack import read_attack
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import EvaluateConfig
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError
@@ -34,9 +38,9 @@ GRADIENT_BATCH = 100  # most images whose activations are held in float64
 def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
     device = compute.device(config.device, config.threads, tf32=config.tf32)
-    dataset = task.read(codecs.read_dataset, task.input("dataset"))
+    dataset = task.read(read_dataset, task.input("dataset"))
     model_id = ModelId.model_validate(facts["model"])
-    model = compute.on(device, task.read(codecs.read_model, task.input("model"), dataset))
+    model = compute.on(device, task.read(read_model, task.input("model"), dataset))
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     outcomes = _outcomes(task)
     checked = conditions(outcomes)
@@ -80,7 +84,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
             grid = sample_grid(dataset, outcome.samples)
             tensors |= {f"{outcome.variant}.{name}": tensor for name, tensor in grid.items()}
     content = {"model": facts["model"], "evaluation": evaluation.model_dump(mode="json"), "examples": names}
-    return Result(content, lambda folder: codecs.write_tensors(folder, tensors))
+    return Result(content, lambda folder: write_tensors(folder, tensors))
 
 
 def _outcomes(task: Task[EvaluateConfig]) -> dict[str, Outcome]:
@@ -94,7 +98,7 @@ def _outcomes(task: Task[EvaluateConfig]) -> dict[str, Outcome]:
     for artifact in task.inputs["attacks"]:
         _require_same_model(task, artifact)
         shard, count = artifact.facts["shard"]
-        for facts, samples in zip(artifact.facts["variants"], codecs.read_attack(artifact).values(), strict=True):
+        for facts, samples in zip(artifact.facts["variants"], read_attack(artifact).values(), strict=True):
             name = facts["name"]
             if facts["attack"] not in ATTACKS:
                 raise ArtifactError(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from defensive_distillation.artifacts import codecs
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import GenerateSoftLabelsConfig
 from defensive_distillation.defenses import distillation
 from defensive_distillation.errors import ArtifactError
@@ -23,8 +25,8 @@ def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
         got = f"the {model_id.role} {model_id.label}" if model_id else "another model"
         raise ArtifactError(f"{teacher.location}: expected a teacher trained at T = {config.temperature:g}, got {got}")
     device = compute.device(config.device, config.threads, tf32=config.tf32)
-    dataset = task.read(codecs.read_dataset, task.input("dataset"))
-    model = compute.on(device, task.read(codecs.read_model, teacher, dataset))
+    dataset = task.read(read_dataset, task.input("dataset"))
+    model = compute.on(device, task.read(read_model, teacher, dataset))
     labels, count = [], len(dataset.train_images)
     for batch in dataset.train_images.split(config.batch_size):
         labels.append(soft_labels(model, as_input(batch.to(device)), config.temperature).cpu())
@@ -39,7 +41,7 @@ def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
         "mean_entropy_bits": float(torch.special.entr(rows.double()).sum(1).mean() / torch.tensor(2.0).log()),
         "teacher_training": teacher.facts["training"],
     }
-    return Result(facts, lambda folder: codecs.write_tensors(folder, {"soft_labels": rows}))
+    return Result(facts, lambda folder: write_tensors(folder, {"soft_labels": rows}))
 
 
 STAGE = Stage(GenerateSoftLabelsConfig, _compute)

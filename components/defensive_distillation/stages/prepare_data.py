@@ -11,7 +11,8 @@ import torch
 
 from defensive_distillation import seeds
 from defensive_distillation.artifacts import storage
-from defensive_distillation.artifacts.codecs import dataset_facts, dataset_tensors, write_tensors
+from defensive_distillation.artifacts.dataset import dataset_facts, dataset_tensors
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import PrepareDataConfig
 from defensive_distillation.datasets import sources
 from defensive_distillation.runtime.command import main

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from defensive_distillation.artifacts import tensor_file
+from defensive_distillation.artifacts.arrays import read_arrays, write_arrays
 from defensive_distillation.config import ScaleLogitsConfig
 from defensive_distillation.defenses import distillation
 from defensive_distillation.errors import ArtifactError
@@ -26,11 +26,10 @@ def _compute(task: Task[ScaleLogitsConfig]) -> Result:
     layer = artifact.facts["output_layer"] + "."
     factor = np.float32(temperature)
     scaled = {
-        name: value * factor if name.startswith(layer) else value
-        for name, value in tensor_file.arrays(artifact).items()
+        name: value * factor if name.startswith(layer) else value for name, value in read_arrays(artifact).items()
     }
     facts = {**artifact.facts, "model": distillation.control(temperature).model_dump(mode="json")}
-    return Result(facts, lambda folder: tensor_file.write(folder, scaled))
+    return Result(facts, lambda folder: write_arrays(folder, scaled))
 
 
 STAGE = Stage(ScaleLogitsConfig, _compute)

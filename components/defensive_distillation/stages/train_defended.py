@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from defensive_distillation import seeds
-from defensive_distillation.artifacts import codecs
-from defensive_distillation.artifacts.model_facts import model_facts
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import model_facts
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import TrainDefendedConfig
 from defensive_distillation.defenses import DEFENSES
 from defensive_distillation.networks import compute
@@ -17,7 +18,7 @@ from defensive_distillation.runtime.stage import Result, Stage, Task
 
 
 def _compute(task: Task[TrainDefendedConfig]) -> Result:
-    config, dataset = task.config, task.read(codecs.read_dataset, task.input("dataset"))
+    config, dataset = task.config, task.read(read_dataset, task.input("dataset"))
     defense = DEFENSES[config.defense]
     settings = defense.settings.model_validate(config.parameters)
     model_id = defense.model_id("defended", config.parameters)
@@ -40,7 +41,7 @@ def _compute(task: Task[TrainDefendedConfig]) -> Result:
 
     model = defense.train(dataset, settings, fit=fitting, device=device, seed=seed)
     facts = model_facts(model_id, config, dataset, trainings[-1])
-    return Result(facts, lambda folder: codecs.write_tensors(folder, model.state_dict()))
+    return Result(facts, lambda folder: write_tensors(folder, model.state_dict()))
 
 
 STAGE = Stage(TrainDefendedConfig, _compute)

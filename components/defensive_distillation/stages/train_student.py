@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from defensive_distillation import seeds
-from defensive_distillation.artifacts import codecs
-from defensive_distillation.artifacts.model_facts import model_facts
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import model_facts
+from defensive_distillation.artifacts.soft_labels import read_soft_labels
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import TrainStudentConfig
 from defensive_distillation.defenses import distillation
 from defensive_distillation.networks import compute
@@ -16,8 +18,8 @@ from defensive_distillation.runtime.stage import Result, Stage, Task
 
 def _compute(task: Task[TrainStudentConfig]) -> Result:
     config, soft_labels = task.config, task.input("soft_labels")
-    targets = task.read(codecs.read_soft_labels, soft_labels, task.input("dataset"), config.temperature)
-    dataset = task.read(codecs.read_dataset, task.input("dataset"))
+    targets = task.read(read_soft_labels, soft_labels, task.input("dataset"), config.temperature)
+    dataset = task.read(read_dataset, task.input("dataset"))
     fitted = fit(
         dataset,
         targets,
@@ -34,7 +36,7 @@ def _compute(task: Task[TrainStudentConfig]) -> Result:
         fitted,
         teacher_training=soft_labels.facts["teacher_training"],
     )
-    return Result(facts, lambda folder: codecs.write_tensors(folder, fitted.model.state_dict()))
+    return Result(facts, lambda folder: write_tensors(folder, fitted.model.state_dict()))
 
 
 STAGE = Stage(TrainStudentConfig, _compute)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch.nn.functional import one_hot
 
 from defensive_distillation import seeds
-from defensive_distillation.artifacts import codecs
-from defensive_distillation.artifacts.model_facts import model_facts
+from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.model import model_facts
+from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import TrainTeacherConfig
 from defensive_distillation.defenses import distillation
 from defensive_distillation.networks import compute
@@ -17,7 +18,7 @@ from defensive_distillation.runtime.stage import Result, Stage, Task
 
 
 def _compute(task: Task[TrainTeacherConfig]) -> Result:
-    config, dataset = task.config, task.read(codecs.read_dataset, task.input("dataset"))
+    config, dataset = task.config, task.read(read_dataset, task.input("dataset"))
     alone = config.temperature == 1 and config.baseline_threads
     fitted = fit(
         dataset,
@@ -29,7 +30,7 @@ def _compute(task: Task[TrainTeacherConfig]) -> Result:
         **resumable(task),
     )
     facts = model_facts(distillation.teacher(config.temperature), config, dataset, fitted)
-    return Result(facts, lambda folder: codecs.write_tensors(folder, fitted.model.state_dict()))
+    return Result(facts, lambda folder: write_tensors(folder, fitted.model.state_dict()))
 
 
 STAGE = Stage(TrainTeacherConfig, _compute)

@@ -1,4 +1,4 @@
-"""The file in which an artifact keeps its numbers, and how it is read where PyTorch is not needed."""
+"""An artifact's numbers as NumPy's arrays, where PyTorch is not needed: one safetensors file."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from defensive_distillation.errors import ArtifactError
 TENSORS = "tensors.safetensors"
 
 
-def arrays(artifact: Artifact) -> dict[str, NDArray[Any]]:
-    """The tensors of an artifact as NumPy's arrays, by name.
+def read_arrays(artifact: Artifact) -> dict[str, NDArray[Any]]:
+    """The arrays of an artifact by name.
 
     Raises:
         ArtifactError: if its file holds none.
     """
     content = artifact.file(TENSORS).read_bytes()
-    with expected(artifact.location):
-        found: dict[str, NDArray[Any]] = load(content)
-        return found
+    with safetensors_of(artifact.location):
+        arrays: dict[str, NDArray[Any]] = load(content)
+        return arrays
 
 
-def write(folder: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Writes arrays as one safetensors file, the same bytes for the same values."""
-    content: bytes = save({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    content: bytes = save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
     (folder / TENSORS).write_bytes(content)
 
 
 @contextmanager
-def expected(what: str) -> Iterator[None]:
+def safetensors_of(what: str) -> Iterator[None]:
     """Where safetensors are read from `what`: anything else is an ArtifactError."""
     try:
         yield

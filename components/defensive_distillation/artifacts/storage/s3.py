@@ -1,0 +1,167 @@
+"""Objects on a server that speaks S3. The project's only boto3, imported when the first such location is touched.
+
+Where the server is comes from the variables of every AWS tool, and from nothing else:
+
+AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL       a server other than Amazon's (MinIO, Ceph, Swift); none means Amazon
+AWS_REGION, AWS_DEFAULT_REGION              only needed where the server insists
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, roles of a pod or a machine
+AWS_CA_BUNDLE                               for a server with a certificate of one's own
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from defensive_distillation.artifacts.storage import disk
+from defensive_distillation.artifacts.storage.locations import bucket_and_key, join
+from defensive_distillation.errors import ArtifactError, InputError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def exists(location: str) -> bool:
+    """Whether there is an object of exactly this key.
+
+    The object is asked for, not its head: that answer has no body, so a missing bucket looks like a missing key.
+    """
+    with _server(location) as (client, bucket, key):
+        try:
+            if key:
+                client.get_object(Bucket=bucket, Key=key)["Body"].close()
+        except client.exceptions.NoSuchKey:
+            return False
+        return bool(key)
+
+
+def read_bytes(location: str) -> bytes:
+    """The content of an object."""
+    with _server(location, key_needed=True) as (client, bucket, key):
+        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def write_bytes(location: str, data: bytes) -> None:
+    """Writes an object."""
+    with _server(location, key_needed=True) as (client, bucket, key):
+        client.put_object(Bucket=bucket, Key=key, Body=data)
+
+
+def list_names(location: str) -> list[str]:
+    """The names of all objects below a prefix, relative to it, sorted."""
+    with _server(location) as (client, bucket, key):
+        start = len(key) + 1 if key else 0
+        return sorted(found[start:] for found in _keys_below(client, bucket, key) if not found.endswith("/"))
+
+
+def remove(location: str) -> None:
+    """Removes an object and everything below the prefix of its name."""
+    with _server(location, key_needed=True) as (client, bucket, key):
+        for found in [key, *_keys_below(client, bucket, key)]:
+            client.delete_object(Bucket=bucket, Key=found)
+
+
+def download(location: str, folder: Path) -> None:
+    """Copies everything below a prefix into a local folder.
+
+    Raises:
+        ArtifactError: there is nothing below the prefix, or a name that leads out of the folder.
+    """
+    names = list_names(location)
+    if not names:
+        raise ArtifactError(f"{location}: expected a folder of files, found nothing")
+    for name in names:
+        if name.startswith("/") or {"", ".", ".."} & set(name.split("/")):
+            raise ArtifactError(f"{location}: expected names of files below it, got {name!r}")
+    for name in names:
+        download_file(join(location, name), folder / name)
+
+
+def download_file(location: str, path: Path) -> None:
+    """Copies one object to a local file, a large one in ranges, with retries; folders above the file are made.
+
+    Raises:
+        ArtifactError: there is no such object.
+    """
+    with disk.refusals(path, "writable"), _server(location, key_needed=True) as (client, bucket, key):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        client.download_file(bucket, key, str(path))
+
+
+def upload(folder: Path, location: str, *, last: str) -> None:
+    """Copies everything below a local folder to a prefix, so that it counts only when whole.
+
+    The file `last`, the manifest, is the commit marker: an earlier one is removed at the destination first, and the new
+    one is written after all other files. Other files that are at the destination already stay.
+
+    A multipart upload that fails is aborted. That of a killed process is not: give the bucket a lifecycle rule for
+    incomplete uploads.
+
+    Raises:
+        ArtifactError: there is no `last` in the folder, or a file vanished meanwhile.
+    """
+    with disk.refusals(folder, "readable"):
+        names = disk.list_names(folder)
+    if last not in names:
+        raise ArtifactError(f"{folder}: expected a folder with {last}, found {'none in it' if names else 'nothing'}")
+    remove(join(location, last))
+    for name in sorted(names, key=last.__eq__):
+        with disk.refusals(folder / name, "readable"), _server(join(location, name)) as (client, bucket, key):
+            client.upload_file(str(folder / name), bucket, key)
+
+
+def close() -> None:
+    """Closes the client; the next S3 location makes a new one from the environment as it is then."""
+    if _client.cache_info().currsize:
+        _client(os.getpid()).close()
+    _client.cache_clear()
+
+
+def _keys_below(client: S3Client, bucket: str, key: str) -> list[str]:
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/" if key else "")
+    return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+
+@lru_cache(maxsize=1)
+def _client(process: int) -> S3Client:
+    """The S3 client of this process: shared by its threads, never with a forked child, for connections are not shared.
+
+    Three attempts of four seconds, and the waits between them: a server that is down is reported within 20 seconds.
+    """
+    import boto3
+    from botocore.config import Config
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+    # few servers but Amazon's have a name per bucket, and not all know the checksums that Amazon added in 2025
+    checksums = ("request_checksum_calculation", "response_checksum_validation")
+    other: dict[str, Any] = {"s3": {"addressing_style": "path"}, **dict.fromkeys(checksums, "when_required")}
+    config = Config(
+        connect_timeout=4,
+        read_timeout=60,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        **(other if endpoint else {}),
+    )
+    session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+    try:
+        return session.client("s3", endpoint_url=endpoint, config=config)
+    except ValueError as error:
+        raise InputError(f"AWS_ENDPOINT_URL_S3: expected http(s)://host:port, got {endpoint!r}") from error
+
+
+@contextmanager
+def _server(location: str, *, key_needed: bool = False) -> Iterator[tuple[S3Client, str, str]]:
+    """Client, bucket and key of a location; what the server refuses inside becomes an error of this project."""
+    bucket, key = bucket_and_key(location)
+    if key_needed and not key:
+        raise InputError(f"location: expected a name below the bucket, got {location!r}")
+    from defensive_distillation.artifacts.storage.s3_errors import SERVER_ERRORS, refusal
+
+    client = _client(os.getpid())
+    try:
+        yield client, bucket, key
+    except SERVER_ERRORS as error:
+        raise refusal(location, client.meta.endpoint_url, error) from error
