@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from defensive_distillation.config.attack import AttackConfig, AttackStageConfig, known_attacks, part_name
+from defensive_distillation.config.attack import AttackConfig, AttackStageConfig, known_attacks
 from defensive_distillation.config.base import StageConfig, Temperature, explain
 from defensive_distillation.config.evaluate import EvaluateConfig
 from defensive_distillation.config.prepare_data import PrepareDataConfig
@@ -131,10 +131,10 @@ class ExperimentConfig(BaseModel):
             tasks += [{**heeded, "attacks": names, "shard": shard} for shard in range(config.shards)]
         return tasks
 
-    def attack_parts(self, groups: Sequence[str]) -> list[str]:
-        """The names of those tasks."""
-        shards = self.attack.shards
-        return [part_name(group, shard, shards) for group in groups for shard in range(shards)]
+    def defense_tasks(self) -> list[dict[str, Any]]:
+        """The settings of each training under a defense beside distillation."""
+        values = self.settings("train_defended")
+        return [{**values, **choice.model_dump(mode="json")} for choice in self.defenses]
 
     @property
     def baseline_attacks(self) -> tuple[str, ...]:

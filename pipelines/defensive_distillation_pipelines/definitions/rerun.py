@@ -1,11 +1,14 @@
 """One stage of an earlier run again, on its stored inputs: an importer for each input, then the component."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kfp import dsl
 
-from defensive_distillation_pipelines.definitions import components
+from defensive_distillation.config import STAGES
+from defensive_distillation_pipelines.definitions.components import component
 
 
 def rerun(stage: str, inputs: Mapping[str, Sequence[str]], settings: Mapping[str, Any], *, work: str, name: str) -> Any:
@@ -13,31 +16,23 @@ def rerun(stage: str, inputs: Mapping[str, Sequence[str]], settings: Mapping[str
 
     Args:
         stage: its name.
-        inputs: locations of the artifacts it reads, by the stage's names; of report, by the component's.
+        inputs: locations of the artifacts it reads, by the stage's names.
         settings: of the stage; a temperature in them goes to the component's own parameter.
         work: folder or s3:// prefix for unfinished work.
         name: of the rerun, recorded beside the first run.
     """
     values = dict(settings)
-    arguments: dict[str, Any] = {"work": work, "rerun": name}
+    arguments: dict[str, Any] = {"step": {"work": work, "code": "", "rerun": name}}
     if "temperature" in values:
         arguments["temperature"] = values.pop("temperature")
 
-    @dsl.pipeline(name=f"rerun-{stage.replace('_', '-')}")
-    def pipeline():  # KFP takes a return annotation for an output
-        if stage == "report":
-            arguments["baseline"] = _imported(inputs["baseline"][0])
-            arguments["evaluations"] = _collected(inputs["evaluations"])
-            arguments["controls"] = _collected(inputs["controls"])
-        elif stage == "evaluate":
-            arguments.update({key: _imported(inputs[key][0]) for key in ("dataset", "model")})
-            arguments["samples"] = _collected(inputs["attacks"])
-        else:
-            arguments.update({key: _imported(found[0]) for key, found in inputs.items()})
-        task = getattr(components, stage)(settings=values, **arguments)
+    def pipeline():  # type: ignore[no-untyped-def]  # KFP takes a return annotation for an output
+        for key, places in inputs.items():
+            arguments[key] = _collected(places) if STAGES[stage].reads[key].many else _imported(places[0])
+        task = component(stage)(settings=values, **arguments)
         task.set_caching_options(enable_caching=False)
 
-    return pipeline
+    return dsl.pipeline(name=f"rerun-{stage.replace('_', '-')}")(pipeline)
 
 
 def _collected(places: Sequence[str]) -> Any:

@@ -37,6 +37,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "train_teacher": _ON_A_GPU,
     "generate_soft_labels": _ON_A_GPU,
     "train_student": _ON_A_GPU,
+    "train_defended": _ON_A_GPU,
     "scale_logits": {},
     "attack": _ON_A_GPU,
     "evaluate": _ON_A_GPU,

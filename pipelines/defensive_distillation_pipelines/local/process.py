@@ -1,7 +1,7 @@
-"""Running pipelines on this machine by Kubeflow Pipelines' own SubprocessRunner.
+"""The process that Kubeflow Pipelines' own SubprocessRunner works in.
 
-`python -m defensive_distillation_pipelines.local.process JOB` is the process that Kubeflow runs in; `watch.py` starts
-it and watches its steps. JOB is a JSON file: what to run, and where.
+`python -m defensive_distillation_pipelines.local.process JOB` runs a job, a JSON file that says what to run, and where.
+execution.py starts it and follows its steps.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Job(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     workspace: str
+    plan: str  # the file that the steps of the pipeline are written to
     experiment: dict[str, Any] | None = None  # the sweep to run, or
     rerun: dict[str, Any] | None = None  # the arguments of rerun.rerun
 
@@ -48,21 +49,33 @@ def main(path: str) -> None:
         cache_root=str(root / "cache"),
         raise_on_error=True,
     )
-    _pipeline(job)
+    pipeline = _pipeline(job)
+    _write_plan(pipeline, Path(job.plan))
+    pipeline()
 
 
-def _pipeline(job: Job) -> None:
+def _pipeline(job: Job) -> Any:
     work = str(Path(job.workspace, "work").absolute())
     if job.rerun is not None:
         from defensive_distillation_pipelines.definitions.rerun import rerun
 
-        rerun(**job.rerun, work=work)()
-        return
+        return rerun(**job.rerun, work=work)
     from defensive_distillation_pipelines.definitions.sweep import sweep
 
     assert job.experiment is not None
     codes = {stage: code_digest(stage) for stage in STAGES}
-    sweep(experiment(job.experiment), resources=None, codes=codes)(work=work)
+    return sweep(experiment(job.experiment), resources=None, work=work, codes=codes)
+
+
+def _write_plan(pipeline: Any, path: Path) -> None:
+    from google.protobuf import json_format
+
+    from defensive_distillation_pipelines.definitions.plan import plan
+
+    steps = plan(json_format.MessageToDict(pipeline.pipeline_spec))
+    beside = path.with_suffix(".tmp")
+    beside.write_text(json.dumps([step.model_dump(mode="json") for step in steps]))
+    beside.replace(path)
 
 
 def _end_with_parent(parent: int) -> None:

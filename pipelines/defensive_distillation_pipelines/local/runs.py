@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from defensive_distillation.config import STAGES, ExperimentConfig, stage_config
-from defensive_distillation.config import loading as settings
+from defensive_distillation.config import STAGES, ExperimentConfig, loading, stage_config
 from defensive_distillation.errors import ConfigurationError, InputError
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.runtime.stage import control_label, model_label
-from defensive_distillation_pipelines.local import watch
+from defensive_distillation_pipelines.local.execution import execute
 from defensive_distillation_pipelines.local.process import Job
-from defensive_distillation_pipelines.local.workspace import RunFolder, Workspace, default_name, plain
+from defensive_distillation_pipelines.local.run_folder import RunFolder, default_name, existing_run, plain
+from defensive_distillation_pipelines.local.workspace import Workspace
 
 MAX_NAME = 100  # of a run, in characters
+_REPORT = ("report", "", "")
 
 
 def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, program: str) -> str:
@@ -25,21 +25,21 @@ def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, 
     Raises:
         InputError: if another process is at work on the run, or its name belongs to other settings.
         StepFailedError: if a step failed.
-        TrackingError: if MLflow did not take what the steps record.
+        TrackingError: if MLflow did not take the results.
     """
     workspace.create()
-    run = workspace.run(default_name(config) if name is None else _checked_name(name))
+    run = RunFolder(workspace, default_name(config) if name is None else _checked_name(name))
     with run.locked():
         run.begin(config)
-        job = Job(workspace=str(workspace.root.absolute()), experiment=plain(config))
-        statuses = watch.execute(run, job, watch.tasks(config))
-        _publish(Path(statuses["report"].artifact), run.report)
+        job = Job(workspace=str(workspace.root.absolute()), plan=str(run.plan), experiment=plain(config))
+        finished = execute(
+            run, job, lambda statuses: [stored.location for stored in run.made(statuses[_REPORT].artifact)]
+        )
+        _publish(Path(finished[_REPORT].artifact), run.report)
     return _summary(run, program)
 
 
-def rerun_stage(
-    workspace: Workspace, stage: str, run_name: str, temperature: str | None, assignments: Sequence[str]
-) -> str:
+def rerun_stage(workspace: Workspace, stage: str, run_name: str, label: str | None, assignments: Sequence[str]) -> str:
     """Runs one stage of a finished run again, and returns where its result lies.
 
     Raises:
@@ -49,40 +49,32 @@ def rerun_stage(
     """
     if stage not in STAGES:
         raise ConfigurationError(f"stage: expected one of {', '.join(STAGES)}, got {stage!r}")
-    run = workspace.existing_run(run_name)
-    inputs, values = _stored_inputs(run, stage, temperature)
-    changes = dict(_assignment(stage, assignment) for assignment in assignments)
-    if "temperature" in changes:
-        raise ConfigurationError("--set temperature: expected --temperature, which names the model of the earlier run")
-    config = stage_config(stage, {**values, **changes})
-    title = " ".join([f"rerun {stage}", *(f"{key}={_shown(changes[key])}" for key in sorted(changes))])
+    run = existing_run(workspace, run_name)
+    inputs, values = _stored_inputs(run, stage, label)
+    title = f"rerun {stage}"
+    for path, value in sorted(_assignment(stage, assignment) for assignment in assignments):
+        values = loading.merged(values, loading.nested(path.split("."), value))
+        title += f" {path}={_shown(value)}"
+    config = stage_config(stage, values)
     with run.locked():
         shutil.rmtree(run.progress, ignore_errors=True)
         run.progress.mkdir(parents=True)
-        rerun = {
-            "stage": stage,
-            "inputs": inputs,
-            "settings": config.model_dump(mode="json", exclude_none=True),
-            "name": title,
-        }
-        job = Job(workspace=str(workspace.root.absolute()), rerun=rerun)
-        label = _label(stage, temperature)
-        statuses = watch.execute(run, job, [(stage, label, config.part)])
-    status = next(iter(statuses.values()))
+        settings = config.model_dump(mode="json", exclude_none=True)
+        rerun = {"stage": stage, "inputs": inputs, "settings": settings, "name": title}
+        finished = execute(run, Job(workspace=str(workspace.root.absolute()), plan=str(run.plan), rerun=rerun))
+    status = next(iter(finished.values()))
     return f"{title}: {status.artifact}\nrecorded in MLflow beside {run.name}, which is as it was"
 
 
 def show_report(workspace: Workspace, run_name: str, output: str | None) -> str:
     """The table of a finished run; its report is written again by the code of today."""
-    from defensive_distillation.config import ReportConfig
     from defensive_distillation.stages import report
 
-    run = workspace.existing_run(run_name)
+    run = existing_run(workspace, run_name)
     evaluations = [stored.location for stored in run.evaluations()]
     fresh = run.path / ".report"
     shutil.rmtree(fresh, ignore_errors=True)
     config = stage_config("report", run.config().settings("report"))
-    assert isinstance(config, ReportConfig)
     report.run(config, evaluations=evaluations, output=str(fresh))
     _publish(fresh, run.report)
     shutil.rmtree(fresh)
@@ -101,30 +93,12 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _label(stage: str, temperature: str | None) -> str:
-    if stage in ("prepare_data", "report"):
-        return ""
-    if temperature is None:
-        raise ConfigurationError(f"--temperature: expected the model whose {stage} is run again, got none")
-    if temperature == "baseline":
-        return temperature
-    kind, _, number = temperature.rpartition(":")
-    try:
-        if kind not in ("", "control"):
-            raise ValueError(kind)
-        value = float(number)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"--temperature: expected a number, 'control:' and a number, or 'baseline', got {temperature!r}"
-        ) from error
-    return control_label(value) if kind else model_label(distilled=True, temperature=value)
-
-
-def _stored_inputs(run: RunFolder, stage: str, temperature: str | None) -> tuple[dict[str, list[str]], dict[str, Any]]:
+def _stored_inputs(run: RunFolder, stage: str, label: str | None) -> tuple[dict[str, list[str]], dict[str, Any]]:
     """Where the artifacts lie that the stage read in the earlier run, and the settings that it had."""
-    label = _label(stage, temperature)
     if stage == "report":
-        return _evaluations(run), run.config().settings("report")
+        return {"evaluations": [stored.location for stored in run.evaluations()]}, run.config().settings("report")
+    if label is None and stage != "prepare_data":
+        raise ConfigurationError(f"--model: expected the model whose {stage} is run again, got none")
     lineage = run.lineage(label or "baseline")
     if stage not in lineage:
         raise ConfigurationError(f"stage: expected one of {', '.join(lineage)} for {label}, got {stage!r}")
@@ -143,25 +117,18 @@ def _stored_inputs(run: RunFolder, stage: str, temperature: str | None) -> tuple
     return places, values
 
 
-def _evaluations(run: RunFolder) -> dict[str, list[str]]:
-    """Where the evaluations of a run lie, by the names that the component report has for them."""
-    places: dict[str, list[str]] = {"baseline": [], "evaluations": [], "controls": []}
-    for stored in run.evaluations():
-        found = stored.manifest.facts["evaluation"]
-        kind = "controls" if found["control"] else "evaluations" if found["distilled"] else "baseline"
-        places[kind].append(stored.location)
-    return places
-
-
 def _shown(value: Any) -> str:
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _assignment(stage: str, assignment: str) -> tuple[str, Any]:
+    """The path of a setting within its stage, and its value."""
     key, equals, value = assignment.partition("=")
     if not equals or not key:
         raise ConfigurationError(f"--set: expected KEY=VALUE, got {assignment!r}")
-    return key, settings.parse(value, STAGES[stage].model_fields.get(key))
+    if key == "temperature":
+        raise ConfigurationError("--set temperature: expected --model, which names the model of the earlier run")
+    return key, loading.parse(value, loading.field_at(STAGES[stage], key.split(".")))
 
 
 def _publish(report: Path, place: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from defensive_distillation.errors import InputError
+from defensive_distillation.runtime.progress import Status
 from defensive_distillation.runtime.stopwatch import PHASES
-from defensive_distillation_pipelines.local.watch import Status, read_statuses
-from defensive_distillation_pipelines.local.workspace import RunFolder
+from defensive_distillation_pipelines.local.execution import latest
+from defensive_distillation_pipelines.local.run_folder import RunFolder
 
 
 def times(run: RunFolder) -> str:
@@ -16,7 +17,7 @@ def times(run: RunFolder) -> str:
     Raises:
         InputError: if no step has ended.
     """
-    ended = [status for status in read_statuses(run.progress).values() if status.seconds]
+    ended = [status for status in latest(run).values() if status.seconds]
     if not ended:
         raise InputError(f"run: expected one with a step that has ended, got {run.name}; see {run.kubeflow_log}")
     apart = {status.task: sum(status.seconds.values()) - status.seconds["computing"] for status in ended}

@@ -1,0 +1,69 @@
+"""What the verbs of `defdistill` share: how they describe themselves, and the flags that several take."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from defensive_distillation.config import ExperimentConfig, experiment, loading
+
+WORKSPACE = "workspace"
+RAW = argparse.RawDescriptionHelpFormatter
+
+
+def command(
+    commands: Any, name: str, call: Callable[[argparse.Namespace], None], summary: str, examples: str
+) -> argparse.ArgumentParser:
+    """Adds a verb that calls `call`; its help ends with examples."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary, epilog=f"examples:\n{examples}", formatter_class=RAW
+    )
+    parser.set_defaults(call=call)
+    return parser
+
+
+def add_workspace(parser: argparse.ArgumentParser) -> None:
+    """Adds --workspace."""
+    parser.add_argument("--workspace", default=WORKSPACE, metavar="FOLDER", help=f"of all runs here ({WORKSPACE})")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that the settings of a sweep come from."""
+    group = parser.add_argument_group("settings, the later over the earlier")
+    presets = ", ".join(loading.PRESETS)
+    group.add_argument("--preset", default="digits", metavar="NAME", help=f"one of {presets} (digits)")
+    group.add_argument("--config", metavar="FILE", help="YAML or TOML file with settings by stage")
+    group.add_argument("--data-root", metavar="FOLDER", help="holds MNIST or CIFAR-10: nothing is downloaded")
+    group.add_argument("--temperatures", metavar="T,T,…", help="temperatures of the sweep")
+    group.add_argument("--seed", metavar="N", help="seed of the experiment")
+    group.add_argument(
+        "--set",
+        dest="assignments",
+        action="append",
+        default=[],
+        metavar="STAGE.KEY=VALUE",
+        help="one setting, such as attack.jsma.sources=20; train.KEY means teacher and student; may be repeated",
+    )
+
+
+def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
+    """The settings of a sweep from the flags of `add_settings`."""
+    assignments = list(arguments.assignments)
+    if arguments.data_root is not None:
+        assignments.append(f"prepare_data.data_root={Path(arguments.data_root).absolute()}")
+    values = loading.values(arguments.preset, arguments.config, assignments)
+    if arguments.temperatures is not None:
+        values["temperatures"] = [part.strip() for part in arguments.temperatures.split(",") if part.strip()]
+    if arguments.seed is not None:
+        values["seed"] = arguments.seed
+    return experiment(values)
+
+
+def program() -> str:
+    """The command as it was called, for a line to copy."""
+    called = Path(sys.argv[0])
+    return os.path.relpath(called) if called.name == "defdistill" and called.exists() else "defdistill"

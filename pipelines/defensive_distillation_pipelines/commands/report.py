@@ -1,0 +1,30 @@
+"""defdistill report: a run's table and report again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from defensive_distillation_pipelines.commands.parser import add_workspace, command
+
+
+def add(commands: Any) -> None:
+    """Adds the verb."""
+    parser = command(
+        commands,
+        "report",
+        _call,
+        "Show the table of a finished run, and write its report again.",
+        "  defdistill report digits-1a2b3c\n  defdistill report digits-1a2b3c -o for-my-colleague",
+    )
+    parser.add_argument("run", metavar="RUN", help="the run; 'latest' is the last one")
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="write the report there, too")
+    add_workspace(parser)
+
+
+def _call(arguments: argparse.Namespace) -> None:
+    from defensive_distillation_pipelines.local.runs import show_report
+    from defensive_distillation_pipelines.local.workspace import Workspace
+
+    print(show_report(Workspace(Path(arguments.workspace)), arguments.run, arguments.output))

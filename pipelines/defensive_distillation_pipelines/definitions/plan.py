@@ -1,0 +1,137 @@
+"""Which steps a compiled pipeline will take, and which of them each needs: read off the pipeline that Kubeflow gets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from defensive_distillation.config import STAGES, stage_config
+from defensive_distillation.model_id import ModelId
+
+Found = list[int]  # the steps that an artifact comes from, by their places in the plan
+
+
+class PlannedStep(BaseModel):
+    """A step: the stage, the model that it works for, what tells it apart from others, and the steps before it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    model: ModelId | None
+    part: str
+    needs: tuple[int, ...]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Stage, label of the model, and part."""
+        return self.stage, self.model.label if self.model else "", self.part
+
+
+def plan(pipeline: Mapping[str, Any]) -> list[PlannedStep]:
+    """The steps of a compiled pipeline, as a mapping, with the parameters' defaults; each after those that it needs."""
+    walk = _Walk(pipeline["components"], [])
+    parameters = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
+    walk.dag(pipeline["root"]["dag"], {name: given.get("defaultValue") for name, given in parameters.items()}, {})
+    return walk.steps
+
+
+@dataclass
+class _Walk:
+    components: Mapping[str, Any]
+    steps: list[PlannedStep] = field(default_factory=list)
+
+    def dag(
+        self, dag: Mapping[str, Any], values: Mapping[str, Any], artifacts: Mapping[str, Found]
+    ) -> dict[str, Found]:
+        """Walks through the tasks of a DAG with these inputs; its outputs."""
+        made: dict[str, dict[str, Found]] = {}
+        for name in _in_order(dag["tasks"]):
+            task = dag["tasks"][name]
+            own = {key: _value(given, values) for key, given in _inputs(task, "parameters")}
+            read = {key: _artifact(given, artifacts, made) for key, given in _inputs(task, "artifacts")}
+            made[name] = {}
+            for each in _iterations(task, own):
+                for key, found in self._task(task["componentRef"]["name"], each, read).items():
+                    made[name].setdefault(key, []).extend(found)
+        selectors = dag.get("outputs", {}).get("artifacts", {})
+        return {
+            key: [
+                place
+                for one in output["artifactSelectors"]
+                for place in made[one["producerSubtask"]][one["outputArtifactKey"]]
+            ]
+            for key, output in selectors.items()
+        }
+
+    def _task(self, component: str, values: Mapping[str, Any], read: Mapping[str, Found]) -> dict[str, Found]:
+        definition = self.components[component]
+        if "dag" in definition:
+            return self.dag(definition["dag"], values, read)
+        stage = re.sub(r"-\d+$", "", component.removeprefix("comp-")).replace("-", "_")
+        if stage not in STAGES:  # an importer
+            return {key: [] for key in definition.get("outputDefinitions", {}).get("artifacts", {})}
+        settings = dict(values["settings"])
+        if "temperature" in values:
+            settings["temperature"] = values["temperature"]
+        config = stage_config(stage, settings)
+        models = {key: self.steps[places[0]].model for key, places in read.items() if places}
+        needs = sorted({place for places in read.values() for place in places})
+        self.steps.append(
+            PlannedStep(stage=stage, model=config.works_for(models), part=config.part, needs=tuple(needs))
+        )
+        return {STAGES[stage].output: [len(self.steps) - 1]}
+
+
+def ancestors(steps: Sequence[PlannedStep], places: Iterator[int]) -> set[int]:
+    """All steps that the steps at `places` need, directly or not."""
+    found: set[int] = set()
+    waiting = list(places)
+    while waiting:
+        for place in steps[waiting.pop()].needs:
+            if place not in found:
+                found.add(place)
+                waiting.append(place)
+    return found
+
+
+def _in_order(tasks: Mapping[str, Any]) -> Iterator[str]:
+    left = dict(tasks)
+    while left:
+        ready = [name for name, task in left.items() if not set(task.get("dependentTasks", ())) & set(left)]
+        yield from ready
+        for name in ready:
+            del left[name]
+
+
+def _inputs(task: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
+    yield from task.get("inputs", {}).get(kind, {}).items()
+
+
+def _value(given: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    if "componentInputParameter" in given:
+        return values[given["componentInputParameter"]]
+    return given.get("runtimeValue", {}).get("constant")
+
+
+def _artifact(given: Mapping[str, Any], artifacts: Mapping[str, Found], made: Mapping[str, dict[str, Found]]) -> Found:
+    if "componentInputArtifact" in given:
+        return artifacts[given["componentInputArtifact"]]
+    output = given["taskOutputArtifact"]
+    return made[output["producerTask"]][output["outputArtifactKey"]]
+
+
+def _iterations(task: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The inputs of the task at each of its iterations; of one that is no loop its own."""
+    iterator = task.get("parameterIterator")
+    if iterator is None:
+        yield dict(values)
+        return
+    items = iterator["items"]
+    several = values[items["inputParameter"]] if "inputParameter" in items else json.loads(items["raw"])
+    for item in several:
+        yield {**values, iterator["itemInput"]: item}

@@ -1,0 +1,136 @@
+"""Running a job on this machine to its end: Kubeflow's process, the one that records in MLflow, and the progress."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from defensive_distillation.errors import DefensiveDistillationError
+from defensive_distillation.runtime.progress import RUN_DIR, Status, statuses
+from defensive_distillation_pipelines.definitions.plan import PlannedStep
+from defensive_distillation_pipelines.local.board import Board, Key
+from defensive_distillation_pipelines.local.process import Job
+from defensive_distillation_pipelines.local.recording import Recording, recorded
+from defensive_distillation_pipelines.local.run_folder import RunFolder
+
+POLL = 0.3  # seconds
+
+
+class StepFailedError(DefensiveDistillationError):
+    """A step of the pipeline failed; the message names it, its model and its log."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def execute(
+    run: RunFolder, job: Job, made: Callable[[Mapping[Key, Status]], Iterable[str]] = lambda statuses: ()
+) -> Mapping[Key, Status]:
+    """Runs a job to its end and shows its progress; the statuses of the steps that ran.
+
+    Args:
+        run: the run that it belongs to.
+        job: what to run.
+        made: the locations of all artifacts of the finished job; those that were kept are recorded, too.
+
+    Raises:
+        StepFailedError: naming the step, its model and its log.
+        TrackingError: if MLflow did not take the results.
+    """
+    rerun = job.rerun["name"] if job.rerun else ""
+    with recorded(run, rerun=rerun) as recording:
+        board = Board()
+        try:
+            finished = _followed(run, job, board, recording)
+            recording.artifacts(made(finished))
+            return finished
+        except StepFailedError:
+            if not rerun:
+                recording.failed()
+            raise
+        finally:
+            board.close()
+
+
+def _followed(run: RunFolder, job: Job, board: Board, recording: Recording) -> Mapping[Key, Status]:
+    run.plan.unlink(missing_ok=True)
+    with _kubeflow(run, job) as process:
+        while process.poll() is None:
+            current = _current(run, board)
+            recording.check()
+            board.show(current)
+            time.sleep(POLL)
+    current = _current(run, board)
+    if process.returncode != 0:
+        for status in current.values():
+            if status.state == "running":
+                raise StepFailedError(f"{_where(status)} was killed; log: {status.log or run.kubeflow_log}")
+        raise StepFailedError(f"the pipeline failed before a stage began; log: {run.kubeflow_log}")
+    board.show(current, last=True)
+    return current
+
+
+def _current(run: RunFolder, board: Board) -> Mapping[Key, Status]:
+    """The statuses of all steps, if none has failed."""
+    if not board.steps and run.plan.exists():
+        board.steps = _plan(run)
+    current = latest(run)
+    for status in current.values():
+        if status.state == "failed":
+            raise StepFailedError(f"{_where(status)} failed: {status.message}; log: {status.log}", status.exit_code)
+    return current
+
+
+def _plan(run: RunFolder) -> Sequence[PlannedStep]:
+    return [PlannedStep.model_validate(step) for step in json.loads(run.plan.read_text())]
+
+
+def latest(run: RunFolder) -> dict[Key, Status]:
+    """The last words of every step of the run's last start."""
+    current: dict[Key, Status] = {}
+    for status in statuses(run.progress):
+        key = status.stage, status.label, status.part
+        # the teacher at T = 1 is the baseline once more: what is done stays done
+        if key not in current or current[key].state != "done":
+            current[key] = status
+    return current
+
+
+def _where(status: Status) -> str:
+    return f"{status.stage} at {status.label}" if status.label else status.stage
+
+
+@contextmanager
+def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
+    """The process that Kubeflow runs in, with all its steps in one group that ends with this block."""
+    path = run.path / "job.json"
+    path.write_text(job.model_dump_json())
+    environment = {
+        **os.environ,
+        RUN_DIR: str(run.path.absolute()),
+        "KFP_RUN_ID": run.name,
+        "PYTHONUNBUFFERED": "1",
+    }
+    with run.kubeflow_log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "defensive_distillation_pipelines.local.process", str(path)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

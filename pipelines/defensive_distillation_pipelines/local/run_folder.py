@@ -1,0 +1,205 @@
+"""One run of a workspace: its folder, its settings, and the artifacts behind its report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from defensive_distillation import artifacts
+from defensive_distillation.artifacts import storage
+from defensive_distillation.config import SET_BY_SWEEP, ExperimentConfig, experiment
+from defensive_distillation.errors import ArtifactError, InputError, StorageError
+from defensive_distillation.model_id import ModelId
+from defensive_distillation_pipelines.local.workspace import Stored, Workspace
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run of the sweep."""
+
+    workspace: Workspace
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.workspace.root / "runs" / self.name
+
+    @property
+    def progress(self) -> Path:
+        """What its steps say of themselves."""
+        return self.path / "progress"
+
+    @property
+    def kubeflow_log(self) -> Path:
+        """What Kubeflow's runner printed."""
+        return self.path / "logs" / "kubeflow.log"
+
+    @property
+    def mlflow_log(self) -> Path:
+        """What the process printed that records the run in MLflow."""
+        return self.path / "logs" / "mlflow.log"
+
+    @property
+    def plan(self) -> Path:
+        """The steps of the pipeline that runs, as JSON."""
+        return self.path / "plan.json"
+
+    @property
+    def report(self) -> Path:
+        """The report, once there is one."""
+        return self.path / "report"
+
+    def config(self) -> ExperimentConfig:
+        """The settings that it was started with.
+
+        Raises:
+            InputError: if they cannot be read.
+        """
+        path = self.path / "config.json"
+        try:
+            values = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: expected the settings of a run as JSON, got: {error}") from error
+        return experiment(values)
+
+    def begin(self, config: ExperimentConfig) -> None:
+        """Makes its folder anew for an attempt; logs of earlier attempts stay.
+
+        Raises:
+            InputError: if a run of this name has other settings.
+        """
+        content = json.dumps(plain(config), indent=1) + "\n"
+        settings = self.path / "config.json"
+        if settings.exists() and settings.read_text() != content:
+            raise InputError(f"--run: expected a new name, {self.name!r} is a run with other settings")
+        shutil.rmtree(self.progress, ignore_errors=True)
+        for folder in (self.progress, self.path / "logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        storage.write_bytes(str(settings), content.encode())  # a kill leaves no half of it
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the run, so that no second process works at it.
+
+        Raises:
+            InputError: if one does.
+            StorageError: if the folder cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path / ".lock", blocking=False):
+                yield
+        except Timeout as error:
+            raise InputError(f"run {self.name}: another process is at work on it; wait for it or end it") from error
+        except OSError as error:
+            raise StorageError(f"{self.path}: could not write: {error.strerror}") from error
+
+    def evaluations(self) -> list[Stored]:
+        """The evaluations that its report was made from: the baseline's, the distilled networks', the controls'.
+
+        Raises:
+            InputError: if the run has no report yet.
+        """
+        if not artifacts.exists(str(self.report)):
+            raise InputError(
+                f"run {self.name}: expected a finished run, it has no report yet; the same "
+                "'defdistill run' goes on with it"
+            )
+        manifest = artifacts.read_manifest(str(self.report))
+
+        return sorted(
+            self._resolved(manifest.inputs["evaluations"], self.workspace.stored()),
+            key=lambda stored: model_of(stored).order,
+        )
+
+    def lineage(self, label: str) -> dict[str, list[Stored]]:
+        """The artifacts behind the model called `label`, by stage, several of attack.
+
+        The undistilled model that samples were transferred from does not count.
+
+        Raises:
+            InputError: if the run has no such model.
+        """
+        evaluations = {model_of(stored).label: stored for stored in self.evaluations()}
+        if label not in evaluations:
+            raise InputError(f"--model: expected one of {', '.join(evaluations)}, got {label!r}")
+        found: dict[str, list[Stored]] = {}
+        for stored in self._behind(evaluations[label], without="surrogate"):
+            found.setdefault(stored.manifest.stage, []).append(stored)
+        return {
+            stage: sorted(several, key=lambda stored: str(stored.manifest.config.get("attacks")))
+            for stage, several in found.items()
+        }
+
+    def made(self, report: str) -> list[Stored]:
+        """The report at this location and all artifacts behind it, each after those that it was made from."""
+        manifest = artifacts.read_manifest(report)
+        return self._behind(Stored(report, manifest, artifacts.file_digest(Path(report, artifacts.MANIFEST))))
+
+    def _behind(self, last: Stored, *, without: str = "") -> list[Stored]:
+        store = self.workspace.stored()
+        found: dict[str, Stored] = {}
+
+        def visit(stored: Stored) -> None:
+            for name, digests in stored.manifest.inputs.items():
+                if name != without:
+                    for one in self._resolved(digests, store):
+                        if one.digest not in found:
+                            visit(one)
+            found[stored.digest] = stored
+
+        visit(last)
+        return list(found.values())
+
+    def _resolved(self, digests: list[str], store: Mapping[str, Stored]) -> list[Stored]:
+        missing = [digest for digest in digests if digest not in store]
+        if missing:
+            raise ArtifactError(
+                f"run {self.name}: the artifact {missing[0][:12]} is no longer in {self.workspace.store}"
+            )
+        return [store[digest] for digest in digests]
+
+
+def model_of(stored: Stored) -> ModelId:
+    """The network that an artifact is, or belongs to."""
+    return ModelId.model_validate(stored.manifest.facts["model"])
+
+
+def existing_run(workspace: Workspace, name: str) -> RunFolder:
+    """The folder of a run that was started here; 'latest' is the last one.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    runs = workspace.runs()
+    if name == "latest" and runs:
+        return RunFolder(workspace, runs[-1])
+    if name not in runs:
+        known = ", ".join(runs) or "none; start one with defdistill run"
+        raise InputError(f"run: expected a run of {workspace.root}, which has {known}; got {name!r}")
+    return RunFolder(workspace, name)
+
+
+def plain(config: ExperimentConfig) -> dict[str, object]:
+    """The settings as they may be given again: without what the sweep sets itself."""
+    values = config.model_dump(mode="json")
+    for section in values.values():
+        if isinstance(section, dict):
+            section.pop("seed", None)
+            for key in SET_BY_SWEEP:
+                section.pop(key, None)
+    return values
+
+
+def default_name(config: ExperimentConfig) -> str:
+    """The name of a run of these settings: the same settings find the same run again."""
+    digest = hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()
+    return f"{config.name}-{digest[:6]}"
