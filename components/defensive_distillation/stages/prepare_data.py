@@ -14,6 +14,7 @@ from defensive_distillation.artifacts import Artifact, storage
 from defensive_distillation.artifacts.codecs import dataset_facts, dataset_tensors, write_tensors
 from defensive_distillation.config import PrepareDataConfig
 from defensive_distillation.datasets import sources
+from defensive_distillation.datasets.loading import load
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
 from defensive_distillation.tracking.recording import Recorder
@@ -30,7 +31,7 @@ def _compute(task: Task[PrepareDataConfig]) -> Result:
     config = task.config
     generator = torch.Generator().manual_seed(seeds.derive(config.seed, config.stage))
     with _local(config.source) as path:
-        dataset = sources.load(config, path, generator)
+        dataset = load(config.source, path, generator, **config.model_dump(exclude={"source", "seed"}))
     return Result(dataset_facts(dataset), lambda folder: write_tensors(folder, dataset_tensors(dataset)))
 
 

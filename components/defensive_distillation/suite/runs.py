@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from defensive_distillation.attacks import AttackResult, carlini_wagner, fgsm, jsma, noise, pgd, square, transfer
 from defensive_distillation.attacks.cw.carlini_wagner import Norm
 from defensive_distillation.config import AttackConfig
-from defensive_distillation.datasets.dataset import Dataset, stratified_order
+from defensive_distillation.datasets.dataset import Dataset
+from defensive_distillation.datasets.sampling import stratified_order
 
 _LOSSES = ("cross_entropy", "margin")
 _NORMS: Mapping[str, Norm] = {"cw_l2": "l2", "cw_l0": "l0", "cw_linf": "linf"}
