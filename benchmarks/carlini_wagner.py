@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.config import PrepareDataConfig
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input, build
 from defensive_distillation.networks.training import train
@@ -62,10 +61,9 @@ class _Counted(nn.Module):
 
 @functools.cache
 def _trained() -> tuple[nn.Module, Tensor, Tensor]:
-    from defensive_distillation.datasets.sources import load
+    from defensive_distillation.datasets.loading import load
 
-    config = PrepareDataConfig(source="digits", train_limit=600)
-    dataset = load(config, None, torch.Generator().manual_seed(0))
+    dataset = load("digits", None, torch.Generator().manual_seed(0), train_limit=600)
     model = compute.on(torch.device("cpu"), build("papernot_mnist", 10, (1, 28, 28), seed=0))
     hard = nn.functional.one_hot(dataset.train_labels, 10).float()
     options: dict[str, Any] = {"batch_size": 16, "learning_rate": 0.03, "momentum": 0.9}

@@ -146,7 +146,7 @@ ROWS = [
     run("of a transfer to controls", "--set control_attacks=transfer", "transfer to a control is no attack"),
     run("of a stage's attacks", "--set attack.attacks=jsma", r"attack\.attacks: the sweep sets it, expected 'attacks'"),
     # datasets
-    prepare("from nowhere", "--source {tmp}/nowhere", "source: expected digits, .*nowhere', which does not exist"),
+    prepare("from nowhere", "--source {tmp}/nowhere", "source: expected .*digits, .*nowhere', which does not exist"),
     prepare("from an empty folder", "--source {files}/none", "expected at least 2 classes, got 0"),
     prepare("from one class", "--source {files}/one", "expected at least 2 classes, got 1"),
     prepare("from a class without images", "--source {files}/hollow", "dog/: expected the images of a class, got none"),
@@ -159,7 +159,7 @@ ROWS = [
         "from elsewhere", "--source gs://bucket/x", "expected a local path or s3://bucket/prefix, got 'gs://bucket"
     ),
     prepare("from no MNIST", "--source mnist --data-root {files}", "mnist: expected the file MNIST/raw/.*, found none"),
-    prepare("with a needless root", "--data-root {files}", "data_root: expected the source mnist or cifar10 with it"),
+    prepare("with a needless root", "--data-root {files}", "data_root: expected the source cifar10 or mnist with it"),
     prepare(
         "with few test images", "--test-limit 9", "test_limit: expected at least 10, one image for each class, got 9"
     ),

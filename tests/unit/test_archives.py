@@ -13,9 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from defensive_distillation.datasets import archives
+from defensive_distillation.datasets.image_folder import archives
 from defensive_distillation.errors import DatasetError
-from support.datasets import shared_datasets as shared_datasets
 
 SUFFIXES = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz"]
 FILES = {"top/cat/1.png": b"one", "top/cat/2.png": b"two" * 1000, "top/dog/1.png": b""}
@@ -50,6 +49,13 @@ def _archive(folder: Path, suffix: str, files: dict[str, bytes]) -> Path:
     if suffix == ".zip":
         return _zip(path, *files.items())
     return _tar(path, *(_tar_member(name, content) for name, content in files.items()))
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Undamaged archives of `FILES` of every type."""
+    folder = tmp_path_factory.mktemp("undamaged")
+    return {suffix: _archive(folder, suffix, FILES).read_bytes() for suffix in SUFFIXES}
 
 
 def _names(path: Path, max_bytes: int = MEBIBYTE) -> list[str]:
@@ -111,11 +117,11 @@ def test_paths_that_lead_outside_are_refused(tmp_path: Path, name: str, message:
 @pytest.mark.parametrize(
     ("kind", "title"),
     [
-        (tarfile.SYMTYPE, "a symbolic link"),
-        (tarfile.LNKTYPE, "a hard link"),
-        (tarfile.CHRTYPE, "a character device"),
-        (tarfile.BLKTYPE, "a block device"),
-        (tarfile.FIFOTYPE, "a fifo"),
+        (tarfile.SYMTYPE, "a link"),
+        (tarfile.LNKTYPE, "a link"),
+        (tarfile.CHRTYPE, "a device or fifo"),
+        (tarfile.BLKTYPE, "a device or fifo"),
+        (tarfile.FIFOTYPE, "a device or fifo"),
         (b"Z", "type b'Z'"),
     ],
 )
@@ -133,7 +139,13 @@ def test_a_sparse_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "title"),
-    [(stat.S_IFLNK, "a symbolic link"), (stat.S_IFIFO, "a fifo"), (stat.S_IFBLK, "a block device")],
+    [
+        (stat.S_IFLNK, "a link"),
+        (stat.S_IFCHR, "a device, fifo or socket"),
+        (stat.S_IFBLK, "a device, fifo or socket"),
+        (stat.S_IFIFO, "a device, fifo or socket"),
+        (stat.S_IFSOCK, "a device, fifo or socket"),
+    ],
 )
 def test_what_is_neither_file_nor_folder_is_refused_in_a_zip(tmp_path: Path, kind: int, title: str) -> None:
     info = zipfile.ZipInfo("cat/odd")
@@ -152,7 +164,7 @@ def test_the_limit_counts_the_bytes_of_all_files_together(tmp_path: Path, suffix
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tar.xz"])
 def test_a_bomb_is_refused_before_it_is_in_memory(tmp_path: Path, suffix: str) -> None:
-    path = _archive(tmp_path, suffix, {"bomb": bytes(64 * MEBIBYTE)})
+    path = _archive(tmp_path, suffix, {"bomb": bytes(24 * MEBIBYTE)})
     assert path.stat().st_size < 100_000
     tracemalloc.start()
     with pytest.raises(DatasetError, match="member 'bomb': unpacks to more than 1048576 bytes"):
@@ -163,8 +175,8 @@ def test_a_bomb_is_refused_before_it_is_in_memory(tmp_path: Path, suffix: str) -
 
 
 def test_a_zip_that_lies_about_a_size_is_refused_without_unpacking_the_rest(tmp_path: Path) -> None:
-    path = _zip(tmp_path / "a.zip", ("bomb", bytes(64 * MEBIBYTE)))
-    path.write_bytes(path.read_bytes().replace(struct.pack("<L", 64 * MEBIBYTE), struct.pack("<L", 10)))
+    path = _zip(tmp_path / "a.zip", ("bomb", bytes(24 * MEBIBYTE)))
+    path.write_bytes(path.read_bytes().replace(struct.pack("<L", 24 * MEBIBYTE), struct.pack("<L", 10)))
     assert _names(path) == ["bomb"]
     tracemalloc.start()
     with pytest.raises(DatasetError, match=r"a.zip: damaged or truncated .*CRC"):
@@ -220,11 +232,13 @@ def test_a_compression_without_a_bound_on_memory_is_refused(tmp_path: Path) -> N
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(suffix=st.sampled_from(SUFFIXES), share=st.floats(0, 1, exclude_max=True))
-def test_a_truncated_archive_never_passes_for_a_smaller_one(tmp_path: Path, suffix: str, share: float) -> None:
-    path = _archive(tmp_path, suffix, FILES)
+def test_a_truncated_archive_never_passes_for_a_smaller_one(
+    tmp_path: Path, packed: dict[str, bytes], suffix: str, share: float
+) -> None:
+    path, content = tmp_path / f"images{suffix}", packed[suffix]
     # a tar ends with padding, of which one block marks the end and the rest says nothing
-    length = 512 * (3 + 6 + 1) if suffix == ".tar" else path.stat().st_size
-    path.write_bytes(path.read_bytes()[: int(share * length)])
+    length = 512 * (3 + 6 + 1) if suffix == ".tar" else len(content)
+    path.write_bytes(content[: int(share * length)])
     with pytest.raises(DatasetError, match=f"images{suffix}: .*(damaged|truncated)"):
         _names(path)
 
@@ -265,9 +279,10 @@ def test_a_zip_that_leads_before_its_beginning_is_damaged(tmp_path: Path) -> Non
 
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(suffix=st.sampled_from(SUFFIXES), data=st.data())
-def test_whatever_the_damage_the_error_is_one_line(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
-    path = _archive(tmp_path, suffix, FILES)
-    content = bytearray(path.read_bytes())
+def test_whatever_the_damage_the_error_is_one_line(
+    tmp_path: Path, packed: dict[str, bytes], suffix: str, data: st.DataObject
+) -> None:
+    path, content = tmp_path / f"images{suffix}", bytearray(packed[suffix])
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, min(len(content), 4096) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
@@ -304,8 +319,3 @@ def test_other_types_and_missing_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(b"no archive at all")
         with pytest.raises(DatasetError, match=f"images{suffix}: damaged or truncated"):
             _names(path)
-
-
-def test_the_archive_of_cifar10_is_listed_whole(shared_datasets: Path) -> None:
-    names = _names(shared_datasets / "cifar10.tar.xz", max_bytes=2**30)
-    assert sum(not name.endswith("/") for name in names) == 60_000

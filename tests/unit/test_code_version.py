@@ -77,7 +77,7 @@ def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others
         *[
             "networks/training.py",
             "evaluation/gradients.py",
-            "datasets/sources.py",
+            "datasets/sources/mnist.py",
             "reporting/figures.py",
             "reporting/words.py",
         ],
@@ -93,7 +93,7 @@ def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others
         assert changed[f"stages/{stage}.py"] == {stage}
     assert changed["networks/training.py"] == TRAININGS
     assert changed["evaluation/gradients.py"] == {"evaluate"}
-    assert changed["datasets/sources.py"] == {"prepare_data"}
+    assert changed["datasets/sources/mnist.py"] == {"prepare_data"}
     for name in ("reporting/figures.py", "reporting/words.py"):
         assert changed[name] == {"report"}
     for name in ("attacks/jsma.py", "attacks/pair_search.py"):

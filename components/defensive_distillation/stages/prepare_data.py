@@ -15,6 +15,7 @@ from defensive_distillation.artifacts.dataset import dataset_facts, dataset_tens
 from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import PrepareDataConfig
 from defensive_distillation.datasets import sources
+from defensive_distillation.datasets.loading import load
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
 
@@ -23,7 +24,7 @@ def _compute(task: Task[PrepareDataConfig]) -> Result:
     config = task.config
     generator = torch.Generator().manual_seed(seeds.derive(config.seed, config.stage))
     with _local(config.source) as path:
-        dataset = sources.load(config, path, generator)
+        dataset = load(config.source, path, generator, **config.model_dump(exclude={"source", "seed"}))
     return Result(dataset_facts(dataset), lambda folder: write_tensors(folder, dataset_tensors(dataset)))
 
 
