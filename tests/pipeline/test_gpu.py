@@ -17,7 +17,8 @@ from defensive_distillation.artifacts.attack import read_attack
 from defensive_distillation.artifacts.dataset import read_dataset
 from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.attacks import AttackResult, jsma
-from defensive_distillation.attacks.saliency.slots import Climb, Slots
+from defensive_distillation.attacks.saliency.slots import Slots
+from defensive_distillation.attacks.saliency.step import Attempts, Climb
 from defensive_distillation.evaluation.gradients import log10_mean_amplitude, logit_jacobian, zero_gradient
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import build
@@ -163,7 +164,7 @@ def test_steps_between_two_looks_wait_for_nothing(output: str) -> None:
     model = build("papernot_mnist", 10, (1, 28, 28), seed=4).eval().requires_grad_(False)
     model = compute.on(torch.device("cuda"), model)
     shown, classes = images(64)[0].float().cuda() / 255, torch.arange(64).cuda() % 10
-    slots = Slots(model, shown, classes, None, Climb(1.0, 40, output, 1.0, (0.0, 1.0)), 32)
+    slots = Slots(Attempts(model, shown, classes, None, Climb(1.0, 40, output, 1.0, (0.0, 1.0))), 32)
     slots.step(looked_at=True)
     torch.cuda.set_sync_debug_mode("error")
     try:

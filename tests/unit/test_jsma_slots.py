@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +16,8 @@ from defensive_distillation.attacks import AttackResult, StopReason, pair_search
 from defensive_distillation.attacks.jsma import jsma
 from defensive_distillation.attacks.pair_search import best_pair, best_pair_of_few
 from defensive_distillation.attacks.saliency import slots as jsma_slots
-from defensive_distillation.attacks.saliency.slots import Climb, Slots, climb_in_slots
+from defensive_distillation.attacks.saliency.slots import Slots, climb_in_slots
+from defensive_distillation.attacks.saliency.step import Attempts, Climb
 from defensive_distillation.errors import InputError
 from support.networks import assert_equal, linear, smooth, starts
 
@@ -33,8 +33,8 @@ BOX = (0.0, 1.0)
 
 def in_slots(model: nn.Module, images: Tensor, targets: Tensor, size: int, **options: Any) -> AttackResult:
     interval = options.pop("interval", 3)
-    climb = Climb(clip=BOX, **options)
-    return climb_in_slots(model, images, targets, None, None, climb=climb, size=size, interval=interval)
+    attempts = Attempts(model, images, targets, None, Climb(clip=BOX, **options))
+    return climb_in_slots(attempts, size=size, on_finished=None, interval=interval)
 
 
 @pytest.mark.parametrize("few", [0, 3, jsma_slots.FEW])
@@ -57,8 +57,8 @@ def test_a_class_that_is_to_be_left_ends_a_sample_too() -> None:
     model, images = smooth(16, 4, seed=5), starts(11, (1, 4, 4), seed=8)
     labels = model(images).argmax(1)
     targets = (labels + 1) % 4
-    climb = Climb(1.0, 12, "logits", 1.0, BOX)
-    found = climb_in_slots(model, images, targets, labels, None, climb=climb, size=4)
+    attempts = Attempts(model, images, targets, labels, Climb(1.0, 12, "logits", 1.0, BOX))
+    found = climb_in_slots(attempts, size=4, on_finished=None)
     assert bool(found.success.any())
     left = model(found.adversarial).argmax(1) != labels
     assert torch.equal(left, found.success)
@@ -100,8 +100,8 @@ def test_a_pair_that_is_known_is_the_best(correlation: float, increase: bool) ->
 def test_all_samples_are_counted_as_they_end() -> None:
     seen: list[int] = []
     model, images, targets = smooth(16, 4, seed=5), starts(23, (1, 4, 4), seed=6), torch.arange(23) % 4
-    climb = Climb(1.0, 12, "logits", 1.0, BOX)
-    climb_in_slots(model, images, targets, None, seen.append, climb=climb, size=5, interval=2)
+    attempts = Attempts(model, images, targets, None, Climb(1.0, 12, "logits", 1.0, BOX))
+    climb_in_slots(attempts, size=5, on_finished=seen.append, interval=2)
     assert seen == sorted(set(seen))
     assert seen[-1] == 23
     assert len(seen) > 3
@@ -140,7 +140,7 @@ def watched() -> Iterator[list[tuple[str, tuple[torch.Size, ...]]]]:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_steps_between_two_looks_ask_for_no_result_and_change_no_shape(options: dict[str, Any], channels: int) -> None:
     model, images = smooth(16 * channels, 4, seed=5), starts(23, (channels, 4, 4), seed=6)
-    slots = Slots(model, images, torch.arange(23) % 4, None, Climb(clip=BOX, **options), 5)
+    slots = Slots(Attempts(model, images, torch.arange(23) % 4, None, Climb(clip=BOX, **options)), 5)
     slots.step(looked_at=True)
     seen: list[Sequence[Any]] = []
     for _ in range(12):
@@ -172,14 +172,18 @@ def test_logits_that_are_not_finite_are_told_at_the_next_look() -> None:
             return self.inner(images) * (torch.nan if self.calls == 2 else 1.0)
 
     images = torch.full((3, 1, 1, 2), 0.5, dtype=torch.float64)
-    climb = functools.partial(climb_in_slots, climb=Climb(0.01, 2, "logits", 1.0, BOX), size=3)
+
+    def climb(model: nn.Module) -> AttackResult:
+        attempts = Attempts(model, images, torch.zeros(3, dtype=torch.int64), None, Climb(0.01, 2, "logits", 1.0, BOX))
+        return climb_in_slots(attempts, size=3, on_finished=None)
+
     model = Breaking().eval()
-    found = climb(model, images, torch.zeros(3, dtype=torch.int64), None, None)
+    found = climb(model)
     assert model.calls > 2
     assert set(found.stop_reason.tolist()) <= {StopReason.SUCCESS, StopReason.NO_PAIR}, "one bad answer ends nothing"
     always = nn.Sequential(linear([[1.0, 2.0], [2.0, -1.0]]), nn.Threshold(1e9, torch.nan)).eval()
     with pytest.raises(InputError, match="expected finite logits"):
-        climb(always, images, torch.zeros(3, dtype=torch.int64), None, None)
+        climb(always)
 
 
 def test_the_search_of_few_is_exact_up_to_the_features_that_come_into_question() -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation.attacks.ball import Loss, descent, require_ball
-from defensive_distillation.attacks.network import logits_of, reached, require_attackable, samples_at_once
-from defensive_distillation.attacks.result import AttackResult, StopReason
+from defensive_distillation.attacks.network import attacked_in_batches, logits_of, reached, require_attackable
+from defensive_distillation.attacks.result import AttackResult, StopReason, success_or_budget
 
 
 def fgsm(
@@ -47,18 +47,15 @@ def fgsm(
     """
     require_attackable(model, images, labels, clip, batch_size)
     require_ball(epsilon, loss, temperature)
-    size = samples_at_once(batch_size, images)
-    parts: list[AttackResult] = []
-    for batch, classes in zip(images.detach().split(size), labels.split(size), strict=True):
+
+    def stepped(batch: Tensor, classes: Tensor) -> AttackResult:
         at_start, gradient = descent(model, batch, classes, targeted=targeted, loss=loss, temperature=temperature)
-        stepped = (batch - epsilon * gradient.sign()).clamp(*clip)
-        adversarial = torch.where(at_start[:, None, None, None], batch, stepped)
+        moved = (batch - epsilon * gradient.sign()).clamp(*clip)
+        adversarial = torch.where(at_start[:, None, None, None], batch, moved)
         with torch.no_grad():
             success = reached(logits_of(model, adversarial, classes), classes, targeted=targeted)
-        reason = torch.where(success, int(StopReason.SUCCESS), int(StopReason.BUDGET))
+        reason = success_or_budget(success)
         reason[~success & (gradient == 0).flatten(1).all(1)] = StopReason.ZERO_GRADIENT
-        spent = torch.ones_like(classes)
-        parts.append(AttackResult.of(batch, adversarial, success, reason.to(torch.int8), spent))
-        if on_finished:
-            on_finished(sum(len(part.success) for part in parts))
-    return AttackResult.joined(parts)
+        return AttackResult.of(batch, adversarial, success, reason, torch.ones_like(classes))
+
+    return attacked_in_batches(stepped, images, labels, batch_size=batch_size, on_finished=on_finished)

@@ -11,11 +11,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.network import logits_of, require_attackable, samples_at_once
-from defensive_distillation.attacks.network import reached as goal_reached
+from defensive_distillation.attacks.network import attacked_in_batches, logits_of, require_attackable, samples_at_once
 from defensive_distillation.attacks.result import AttackResult
-from defensive_distillation.attacks.saliency.slots import Climb, climb_in_slots
-from defensive_distillation.attacks.saliency.step import MOVES, moved, preferred_pair, saliency, search_domain, verdicts
+from defensive_distillation.attacks.saliency.batch import climb_in_batch
+from defensive_distillation.attacks.saliency.slots import climb_in_slots
+from defensive_distillation.attacks.saliency.step import Attempts, Climb
 from defensive_distillation.errors import InputError
 from defensive_distillation.networks.softmax import require_temperature
 
@@ -39,7 +39,7 @@ def jsma(
     One backward pass a step on probabilities (there β = -α), two on logits; never the full Jacobian. A sample that
     is finished leaves the batch and the next takes its place. Only gradients with respect to the images are taken;
     the model, its parameters and their gradients are left as they were. A device other than the CPU is given work
-    without a wait for its results (`jsma_slots`); they are the same.
+    without a wait for its results (`saliency.slots`); they are the same.
 
     Untargeted, a sample is led towards each other class in turn until it is classified as any but its own, and the
     attempt that changed fewest features stands.
@@ -66,77 +66,31 @@ def jsma(
     """
     require_attackable(model, images, target_classes, clip, batch_size, least_features=2)  # it changes pairs
     _require(theta, max_features, output, temperature)
+    attempts = functools.partial(Attempts, model, climb=Climb(theta, max_features, output, temperature, clip))
     size = samples_at_once(batch_size, images)
-    settings = Climb(theta, max_features, output, temperature, clip)
-    way = _climb if images.device.type == "cpu" else climb_in_slots
-    climb = functools.partial(way, model, climb=settings, size=size)
+    way = climb_in_batch if images.device.type == "cpu" else climb_in_slots
     if targeted:
-        return climb(images, target_classes, None, on_finished)
+        return way(attempts(images, target_classes, None), size=size, on_finished=on_finished)
     with torch.no_grad():
         classes = logits_of(model, images[:1], target_classes).shape[1]
-    parts: list[AttackResult] = []
-    for rows in torch.arange(len(images), device=images.device).split(max(1, size // (classes - 1))):
-        labels = target_classes[rows]
-        towards = torch.arange(classes, device=images.device).expand(len(rows), -1)
-        others = towards[towards != labels[:, None]]  # (len(rows) * (K - 1),)
-        found = climb(
-            images[rows].repeat_interleave(classes - 1, dim=0), others, labels.repeat_interleave(classes - 1), None
-        )
-        parts.append(_fewest(found, len(rows)))
-        if on_finished:
-            on_finished(int(rows[-1]) + 1)
-    return AttackResult.joined(parts)
+
+    def away(batch: Tensor, labels: Tensor) -> AttackResult:
+        towards = torch.arange(classes, device=batch.device).expand(len(batch), -1)
+        others = towards[towards != labels[:, None]]  # (len(batch) * (K - 1),)
+        batch, labels = (of_each.repeat_interleave(classes - 1, dim=0) for of_each in (batch, labels))
+        found = way(attempts(batch, others, labels), size=size, on_finished=None)
+        return _fewest(found, classes - 1)
+
+    at_once = max(1, size // (classes - 1))
+    return attacked_in_batches(away, images, target_classes, batch_size=at_once, on_finished=on_finished)
 
 
-def _fewest(found: AttackResult, samples: int) -> AttackResult:
+def _fewest(found: AttackResult, attempts: int) -> AttackResult:
     """Of the attempts on each sample the successful one with the fewest changes; every attempt's gradients count."""
-    cost = torch.where(found.success, found.changed_features, torch.iinfo(torch.int64).max).view(samples, -1)
-    attempts = cost.shape[1]
-    chosen = cost.argmin(dim=1) + attempts * torch.arange(samples, device=cost.device)
+    cost = torch.where(found.success, found.changed_features, torch.iinfo(torch.int64).max).view(-1, attempts)
+    chosen = cost.argmin(dim=1) + attempts * torch.arange(len(cost), device=cost.device)
     best = {field.name: getattr(found, field.name)[chosen] for field in fields(AttackResult)}
-    return AttackResult(**{**best, "gradient_evaluations": found.gradient_evaluations.view(samples, -1).sum(1)})
-
-
-def _climb(
-    model: nn.Module,
-    images: Tensor,
-    targets: Tensor,
-    labels: Tensor | None,
-    on_finished: Callable[[int], None] | None,
-    *,
-    climb: Climb,
-    size: int,
-) -> AttackResult:
-    """Towards `targets`, until they are reached, or `labels`, if given, are left."""
-    count, shape = len(images), images.shape[1:]
-    adversarial = images.detach().clone().flatten(1)
-    success = torch.zeros(count, dtype=torch.bool)
-    stop_reason = torch.zeros(count, dtype=torch.int8)
-    spent = torch.zeros(count, dtype=torch.int64)
-    active = torch.arange(min(size, count))  # samples in the network, by their place above
-    waiting = len(active)
-    while len(active):
-        x, target = adversarial[active], targets[active]
-        forward = functools.partial(logits_of, model, classes=target)
-        logits, alpha, beta = saliency(forward, x.view(-1, *shape), target, climb.output, climb.temperature)
-        reached = goal_reached(logits, target if labels is None else labels[active], targeted=labels is None)
-        spent[active] += 1 if beta is None else 2
-        allowed = search_domain(x, climb.theta, climb.clip)
-        pair, valid = preferred_pair(alpha, beta, allowed, climb.theta)
-        source = images[active].flatten(1)
-        reason = verdicts(x, source, pair, valid, reached, alpha, beta, allowed, climb.max_features)
-        moving = reason == MOVES
-        adversarial[active[moving]] = moved(x[moving], pair[moving], climb.theta, climb.clip)
-        ended = active[~moving]
-        if len(ended):
-            stop_reason[ended] = reason[~moving]
-            success[ended] = reached[~moving]
-            following = torch.arange(waiting, min(waiting + len(ended), count))
-            waiting += len(following)
-            active = torch.cat((active[moving], following))
-            if on_finished:
-                on_finished(waiting - len(active))
-    return AttackResult.of(images, adversarial.view_as(images), success, stop_reason, spent)
+    return AttackResult(**{**best, "gradient_evaluations": found.gradient_evaluations.view(-1, attempts).sum(1)})
 
 
 def _require(theta: float, max_features: int, output: str, temperature: float) -> None:

@@ -1,12 +1,14 @@
-"""The network under attack: what an attack may be given, and how it asks for logits."""
+"""The network under attack: what an attack may be given, in which batches, and how it asks for logits."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.errors import InputError
 
 _SAMPLES_ON_CPU = 128
@@ -56,6 +58,33 @@ def samples_at_once(batch_size: int | None, images: Tensor) -> int:
     if batch_size is not None:
         return batch_size
     return _SAMPLES_ON_CPU if images.device.type == "cpu" else min(_SAMPLES, max(1, _FEATURES // images[0].numel()))
+
+
+def attacked_in_batches(
+    attack: Callable[..., AttackResult],
+    images: Tensor,
+    *of_each: Tensor,
+    batch_size: int | None,
+    on_finished: Callable[[int], None] | None,
+) -> AttackResult:
+    """The results of `attack` on one batch after the other, as one.
+
+    Args:
+        attack: takes a batch of `images` and of each tensor of `of_each`.
+        images: sources (N, C, H, W).
+        of_each: what belongs to each source, (N, ...): its class, its seed.
+        batch_size: samples in a batch, see `samples_at_once`.
+        on_finished: called after each batch with the number of samples that have ended.
+    """
+    size = samples_at_once(batch_size, images)
+    parts: list[AttackResult] = []
+    ended = 0
+    for batch in zip(images.detach().split(size), *(each.split(size) for each in of_each), strict=True):
+        parts.append(attack(*batch))
+        ended += len(batch[0])
+        if on_finished:
+            on_finished(ended)
+    return AttackResult.joined(parts)
 
 
 def logits_of(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation.attacks.ball import require_ball
-from defensive_distillation.attacks.network import logits_of, reached, require_attackable, samples_at_once
+from defensive_distillation.attacks.network import attacked_in_batches, logits_of, reached, require_attackable
 from defensive_distillation.attacks.randomness import random_signs, require_seeds, uniform
-from defensive_distillation.attacks.result import AttackResult, StopReason
+from defensive_distillation.attacks.result import AttackResult, success_or_budget
 from defensive_distillation.errors import InputError
 
 
@@ -52,10 +52,9 @@ def noise(
     require_ball(epsilon, "margin", 1.0)
     if tries < 1:
         raise InputError(f"tries: expected at least 1, got {tries}")
-    size = samples_at_once(batch_size, images)
     seeds = require_seeds(seeds, len(images))
-    parts: list[AttackResult] = []
-    for batch, classes, own in zip(images.detach().split(size), labels.split(size), seeds.split(size), strict=True):
+
+    def drawn(batch: Tensor, classes: Tensor, own: Tensor) -> AttackResult:
         noisy = batch.clone()
         success = reached(logits_of(model, batch, classes), classes, targeted=targeted)
         for draw in range(tries):
@@ -66,8 +65,6 @@ def noise(
             noisy[active] = (batch[active] + epsilon * signs).clamp(*clip)
             logits = logits_of(model, noisy[active], classes[active])
             success[active] = reached(logits, classes[active], targeted=targeted)
-        reason = torch.where(success, int(StopReason.SUCCESS), int(StopReason.BUDGET)).to(torch.int8)
-        parts.append(AttackResult.of(batch, noisy, success, reason, torch.zeros_like(classes)))
-        if on_finished:
-            on_finished(sum(len(part.success) for part in parts))
-    return AttackResult.joined(parts)
+        return AttackResult.of(batch, noisy, success, success_or_budget(success), torch.zeros_like(classes))
+
+    return attacked_in_batches(drawn, images, labels, seeds, batch_size=batch_size, on_finished=on_finished)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from defensive_distillation.attacks.ball import Loss, descent, require_ball
-from defensive_distillation.attacks.network import logits_of, reached, require_attackable, samples_at_once
+from defensive_distillation.attacks.network import attacked_in_batches, logits_of, reached, require_attackable
 from defensive_distillation.attacks.randomness import require_seeds, uniform
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.errors import InputError
@@ -66,10 +67,18 @@ def pgd(
             raise InputError(f"{name}: expected at least 1, got {value}")
     if step_size is not None and not step_size > 0:
         raise InputError(f"step_size: expected a number above 0, got {step_size}")
-    size = samples_at_once(batch_size, images)
     seeds = require_seeds(seeds, len(images))
-    parts: list[AttackResult] = []
-    for batch, classes, own in zip(images.detach().split(size), labels.split(size), seeds.split(size), strict=True):
+    descend = functools.partial(
+        _run,
+        model,
+        steps=steps,
+        step_size=step_size or 2.5 * epsilon / steps,
+        targeted=targeted,
+        loss=loss,
+        temperature=temperature,
+    )
+
+    def restarted(batch: Tensor, classes: Tensor, own: Tensor) -> AttackResult:
         low, high = (batch - epsilon).clamp(min=clip[0]), (batch + epsilon).clamp(max=clip[1])
         best, ended = batch.clone(), torch.zeros_like(classes, dtype=torch.bool)
         reason = torch.full_like(classes, StopReason.ZERO_GRADIENT, dtype=torch.int8)
@@ -82,26 +91,14 @@ def pgd(
             if run:
                 random = uniform(own[active.cpu()], batch.shape[1:], batch, stream=run)
                 start = low[active] + random * (high[active] - low[active])
-            found, success, stuck, evaluations = _run(
-                model,
-                start,
-                classes[active],
-                low[active],
-                high[active],
-                steps=steps,
-                step_size=step_size or 2.5 * epsilon / steps,
-                targeted=targeted,
-                loss=loss,
-                temperature=temperature,
-            )
+            found, success, stuck, evaluations = descend(start, classes[active], low[active], high[active])
             best[active], ended[active] = found, success
             spent[active] += evaluations
             reason[active[~stuck]] = StopReason.BUDGET
         reason[ended] = StopReason.SUCCESS
-        parts.append(AttackResult.of(batch, best, ended, reason, spent))
-        if on_finished:
-            on_finished(sum(len(part.success) for part in parts))
-    return AttackResult.joined(parts)
+        return AttackResult.of(batch, best, ended, reason, spent)
+
+    return attacked_in_batches(restarted, images, labels, seeds, batch_size=batch_size, on_finished=on_finished)
 
 
 def _run(

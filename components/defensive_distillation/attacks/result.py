@@ -19,6 +19,11 @@ class StopReason(IntEnum):
     NOT_TRANSFERRED = 4  # the sample fools the network that it was made on, not this one
 
 
+def success_or_budget(success: Tensor) -> Tensor:
+    """Stop reasons (N,) int8 of an attack that ends for no other reason than these two."""
+    return torch.where(success, int(StopReason.SUCCESS), int(StopReason.BUDGET)).to(torch.int8)
+
+
 @dataclass(frozen=True)
 class AttackResult:
     """Adversarial samples and how they came about, in the order of the sources. All tensors on the images' device."""

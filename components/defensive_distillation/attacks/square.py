@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -9,15 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation.attacks.ball import require_ball
-from defensive_distillation.attacks.network import (
-    logits_of,
-    margin,
-    reached,
-    require_attackable,
-    samples_at_once,
-)
+from defensive_distillation.attacks.network import attacked_in_batches, logits_of, margin, reached, require_attackable
 from defensive_distillation.attacks.randomness import random_signs, require_seeds, uniform
-from defensive_distillation.attacks.result import AttackResult, StopReason
+from defensive_distillation.attacks.result import AttackResult, success_or_budget
 from defensive_distillation.errors import InputError
 
 # the share of an image that a square covers is halved after these of 10,000 queries (Section 3.3)
@@ -70,18 +65,11 @@ def square(
         raise InputError(f"queries: expected at least 1, got {queries}")
     if not 0 < initial_share <= 1:
         raise InputError(f"initial_share: expected above 0 and at most 1, got {initial_share}")
-    size = samples_at_once(batch_size, images)
     seeds = require_seeds(seeds, len(images))
-    parts: list[AttackResult] = []
-    for batch, classes, own in zip(images.detach().split(size), labels.split(size), seeds.split(size), strict=True):
-        best, success = _search(
-            model, batch, classes, own, epsilon, queries, initial_share, targeted=targeted, clip=clip
-        )
-        reason = torch.where(success, int(StopReason.SUCCESS), int(StopReason.BUDGET)).to(torch.int8)
-        parts.append(AttackResult.of(batch, best, success, reason, torch.zeros_like(classes)))
-        if on_finished:
-            on_finished(sum(len(part.success) for part in parts))
-    return AttackResult.joined(parts)
+    search = functools.partial(
+        _search, model, epsilon=epsilon, queries=queries, initial_share=initial_share, targeted=targeted, clip=clip
+    )
+    return attacked_in_batches(search, images, labels, seeds, batch_size=batch_size, on_finished=on_finished)
 
 
 def _search(
@@ -89,13 +77,13 @@ def _search(
     images: Tensor,
     classes: Tensor,
     seeds: Tensor,
+    *,
     epsilon: float,
     queries: int,
     initial_share: float,
-    *,
     targeted: bool,
     clip: tuple[float, float],
-) -> tuple[Tensor, Tensor]:
+) -> AttackResult:
     channels, height, width = images.shape[1:]
     logits = logits_of(model, images, classes)
     success, smallest = reached(logits, classes, targeted=targeted), margin(logits, classes, targeted=targeted)
@@ -129,7 +117,7 @@ def _search(
         smallest[active] = torch.where(better, value, smallest[active])
         success[active] = done
         active = active[~done]
-    return best, success
+    return AttackResult.of(images, best, success, success_or_budget(success), torch.zeros_like(classes))
 
 
 def square_side(initial_share: float, query: int, queries: int, height: int, width: int) -> int:

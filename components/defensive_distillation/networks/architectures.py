@@ -154,3 +154,8 @@ def predict(model: Callable[[Tensor], Tensor], images: Tensor, *, batch_size: in
 def as_input(images: Tensor) -> Tensor:
     """Images as a network takes them: float32 in [0, 1]; uint8 is divided by 255."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of samples whose largest logit is the label's; logits (N, K), labels (N,)."""
+    return float((logits.argmax(1) == labels).double().mean())

@@ -1,10 +1,10 @@
-"""A network trained from its initial weights to its end, epoch by epoch, so that it can stop and go on."""
+"""A network from its first weights to its last: built, trained on any targets, and checked to have learned."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError, TrainingError
 from defensive_distillation.networks import compute
-from defensive_distillation.networks.architectures import build, predict, scale_output_layer
+from defensive_distillation.networks.architectures import accuracy, build, predict, scale_output_layer
 from defensive_distillation.networks.training import train
 
 EVALUATION_BATCH = 500
@@ -21,20 +21,23 @@ EVALUATION_BATCH = 500
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a training needs to go on after an epoch."""
+    """What a training needs to go on after an epoch.
 
-    weights: Mapping[str, Tensor]
-    velocity: Mapping[str, Tensor]
-    history: Sequence[Mapping[str, float]]
+    The tensors that `fit` hands out are those that the next epoch changes: store them before it goes on.
+    """
+
+    weights: Mapping[str, Tensor]  # the network's state, by name
+    velocity: Mapping[str, Tensor]  # the momentum's buffers, by parameter name
+    history: Sequence[Mapping[str, float]]  # of the epochs so far, see `Fitted`
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A trained network."""
 
-    model: nn.Module
-    history: list[dict[str, Any]]
-    train_accuracy: float
+    model: nn.Module  # on the device, in evaluation mode
+    history: list[dict[str, Any]]  # one entry an epoch: epoch (from 1), loss, train_accuracy, test_accuracy
+    train_accuracy: float  # after the last epoch, without dropout
 
 
 def fit(
@@ -58,17 +61,42 @@ def fit(
     resume: Checkpoint | None = None,
     on_epoch: Callable[[Checkpoint], None] | None = None,
 ) -> Fitted:
-    """Trains a network on `targets` (N, K)."""
+    """Builds a network and trains it on the dataset's training images.
+
+    A training that is resumed from a checkpoint ends with the same bytes as one that was never stopped.
+
+    Args:
+        dataset: of which the training images are learned; the test images are only looked at.
+        targets: (N, K), rows sum to 1: soft labels, or one-hot hard labels.
+        architecture: see `architectures.build`, as `dropout`.
+        temperature: see `training.train`, as all down to `decay_epochs`, and `mixed_precision`.
+        epochs: passes over the training images in all.
+        batch_size: images in a step.
+        learning_rate: of the first epochs.
+        momentum: of the first epochs.
+        decay: factor on learning rate and momentum.
+        decay_epochs: epochs between two decays.
+        dropout: rate after the fully connected layers.
+        output_gain_exponent: the first weights of the last layer are multiplied by T to this power.
+        mixed_precision: computes the passes in bfloat16.
+        minimum_progress: share of the way from chance to accuracy 1 that a training must cover; 0 lets all pass.
+        seed: of the first weights, the order of the images, and the dropout.
+        device: where to compute.
+        resume: the training goes on from here.
+        on_epoch: called after each epoch with the checkpoint, whose history includes that epoch.
+
+    Raises:
+        TrainingError: if the loss is no longer finite, or the accuracy stayed near chance.
+        ArtifactError: for a checkpoint of another network.
+        InputError: for an architecture that does not exist or does not take the images.
+    """
     model = build(architecture, dataset.num_classes, dataset.image_shape, dropout=dropout, seed=seed % 2**31)
     scale_output_layer(model, dataset.num_classes, temperature**output_gain_exponent)
-    history: list[dict[str, Any]] = [dict(epoch) for epoch in resume.history] if resume else []
     if resume:
-        try:
-            model.load_state_dict(dict(resume.weights))
-        except RuntimeError as error:
-            raise ArtifactError(f"the checkpoint does not fit, remove it: {error}") from error
+        _load(model, resume.weights)
     model = compute.on(device, model)
-    for result, buffers in train(
+    history: list[dict[str, Any]] = [dict(epoch) for epoch in resume.history] if resume else []
+    for result, velocity in train(
         model,
         dataset.train_images.to(device),
         targets.to(device),
@@ -82,24 +110,42 @@ def fit(
         seed=seed,
         mixed_precision=mixed_precision,
         finished_epochs=len(history),
-        velocity=resume.velocity if resume else {},
+        velocity=resume.velocity if resume else None,
     ):
         if not math.isfinite(result.loss):
             raise TrainingError(
                 f"training at T = {temperature:g} diverged in epoch {result.epoch}: expected a finite loss, got "
                 f"{result.loss}; lower learning_rate (now {learning_rate:g}) or momentum (now {momentum:g})"
             )
-        logits = predict(model.eval(), dataset.test_images, batch_size=EVALUATION_BATCH, device=device)
-        history.append(
-            {
-                "epoch": result.epoch,
-                "loss": result.loss,
-                "train_accuracy": result.train_accuracy,
-                "test_accuracy": float((logits.argmax(1) == dataset.test_labels).double().mean()),
-            }
-        )
+        test_accuracy = _accuracy(model, dataset.test_images, dataset.test_labels, device)
+        history.append({**asdict(result), "test_accuracy": test_accuracy})
         if on_epoch:
-            on_epoch(Checkpoint(model.state_dict(), buffers, history))
-    logits = predict(model.eval(), dataset.train_images, batch_size=EVALUATION_BATCH, device=device)
-    train_accuracy = float((logits.argmax(1) == dataset.train_labels).double().mean())
+            on_epoch(Checkpoint(model.state_dict(), velocity, tuple(history)))
+    train_accuracy = _accuracy(model, dataset.train_images, dataset.train_labels, device)
+    least = _least_accuracy(dataset.train_labels, minimum_progress)
+    if minimum_progress > 0 and train_accuracy < least:
+        raise TrainingError(
+            f"training at T = {temperature:g} stayed near chance: expected an accuracy of at least {least:.3f} "
+            f"on the training images, got {train_accuracy:.3f}; raise epochs (now {epochs}), or change "
+            f"learning_rate (now {learning_rate:g}) or output_gain_exponent (now "
+            f"{output_gain_exponent:g}); minimum_progress sets the bar"
+        )
     return Fitted(model, history, train_accuracy)
+
+
+def _load(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ArtifactError(f"the checkpoint does not fit, remove it: {error}") from error
+
+
+def _accuracy(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device) -> float:
+    """Of the model in evaluation mode, in which it stays."""
+    return accuracy(predict(model.eval(), images, batch_size=EVALUATION_BATCH, device=device), labels)
+
+
+def _least_accuracy(labels: Tensor, progress: float) -> float:
+    """The accuracy that covers `progress` of the way from chance, the share of the largest class, to 1."""
+    chance = float(torch.bincount(labels).max()) / len(labels)
+    return chance + progress * (1 - chance)

@@ -23,8 +23,8 @@ from defensive_distillation.attacks.cw.l0 import nearest_l0
 from defensive_distillation.attacks.cw.l2 import nearest_l2
 from defensive_distillation.attacks.cw.linf import nearest_linf
 from defensive_distillation.attacks.cw.search import Search
-from defensive_distillation.attacks.network import require_attackable, samples_at_once
-from defensive_distillation.attacks.result import AttackResult, StopReason
+from defensive_distillation.attacks.network import attacked_in_batches, require_attackable
+from defensive_distillation.attacks.result import AttackResult, success_or_budget
 from defensive_distillation.errors import InputError
 
 Norm = Literal["l0", "l2", "linf"]
@@ -99,18 +99,14 @@ def carlini_wagner(
         abort_early=abort_early,
         clip=clip,
     )
-    parts: list[AttackResult] = []
-    size = samples_at_once(batch_size, images)
-    sources = images.detach().contiguous()  # another memory layout would add up in another order
-    for batch, classes in zip(sources.split(size), target_classes.split(size), strict=True):
+
+    def nearest(batch: Tensor, classes: Tensor) -> AttackResult:
         at_start = search.suffices(model, batch, classes)
         adversarial, success, spent = batch.clone(), at_start.clone(), torch.zeros_like(classes)
         rest = (~at_start).nonzero().squeeze(1)
         if len(rest):
-            found = solve(model, batch[rest], classes[rest], search)
-            adversarial[rest], success[rest], spent[rest] = found
-        reason = torch.where(success, int(StopReason.SUCCESS), int(StopReason.BUDGET)).to(torch.int8)
-        parts.append(AttackResult.of(batch, adversarial, success, reason, spent))
-        if on_finished:
-            on_finished(sum(len(part.success) for part in parts))
-    return AttackResult.joined(parts)
+            adversarial[rest], success[rest], spent[rest] = solve(model, batch[rest], classes[rest], search)
+        return AttackResult.of(batch, adversarial, success, success_or_budget(success), spent)
+
+    sources = images.contiguous()  # another memory layout would add up in another order
+    return attacked_in_batches(nearest, sources, target_classes, batch_size=batch_size, on_finished=on_finished)

@@ -1,17 +1,90 @@
-"""One step of JSMA: the gradients of the saliency map, and whether a sample may move by the pair that it prefers."""
+"""One step of JSMA: the gradients of the saliency map, and whether a sample may move by the pair that it prefers.
+
+`batch` and `slots` take step after step, each in its way, until every attempt has ended.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from defensive_distillation.attacks.network import reached
 from defensive_distillation.attacks.pair_search import best_pair, largest_pair
 from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.networks.softmax import softmax_at
 
 MOVES = -1  # instead of a StopReason, of a sample that goes on
+Pairs = tuple[Tensor, Tensor, Tensor]  # features (N, 2), whether there is such a pair, whether that is known, (N,) bool
+
+
+@dataclass(frozen=True)
+class Climb:
+    """How every sample climbs; `jsma` says what each means."""
+
+    theta: float
+    max_features: int
+    output: str
+    temperature: float
+    clip: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a step says of each sample."""
+
+    logits: Tensor  # (N, K)
+    reached: Tensor  # (N,) bool, whether its goal is
+    reason: Tensor  # (N,) int8, why it ends, as a StopReason, or `MOVES`
+    known: Tensor  # (N,) bool, whether the search is sure of the pair, and so of the reason
+    moved: Tensor  # (N, D), the sample with both features of its pair changed
+    passes: int  # backward passes that were spent on it
+
+
+@dataclass(frozen=True, eq=False)
+class Attempts:
+    """Samples, and the class that each is led towards until it has reached that, or left another."""
+
+    model: nn.Module
+    images: Tensor  # (N, C, H, W), the sources
+    targets: Tensor  # (N,) int64, the classes that are climbed towards
+    labels: Tensor | None  # (N,) int64, the classes that are to be left; None: the targets are to be reached
+    climb: Climb
+
+    @property
+    def goals(self) -> Tensor:
+        """The classes that are to be left, or reached, (N,)."""
+        return self.targets if self.labels is None else self.labels
+
+    def step(
+        self,
+        forward: Callable[[Tensor], Tensor],
+        x: Tensor,
+        source: Tensor,
+        target: Tensor,
+        goal: Tensor,
+        search: Callable[[Tensor, Tensor | None, Tensor, float], Pairs],
+    ) -> Step:
+        """One step of some of the samples.
+
+        Args:
+            forward: gives the logits of images (N, C, H, W).
+            x: (N, D), the samples as they are.
+            source: (N, D), as they began.
+            target: (N,), of `targets`.
+            goal: (N,), of `goals`.
+            search: finds the pairs, see `preferred_pair`.
+        """
+        climb, images = self.climb, x.view(-1, *self.images.shape[1:])
+        logits, alpha, beta = saliency(forward, images, target, climb.output, climb.temperature)
+        at_goal = reached(logits, goal, targeted=self.labels is None)
+        allowed = search_domain(x, climb.theta, climb.clip)
+        pair, valid, known = search(alpha, beta, allowed, climb.theta)
+        reason = verdicts(x, source, pair, valid, at_goal, alpha, beta, allowed, climb.max_features)
+        passes = 1 if beta is None else 2
+        return Step(logits, at_goal, reason, known, moved(x, pair, climb.theta, climb.clip), passes)
 
 
 def saliency(
@@ -38,13 +111,13 @@ def search_domain(x: Tensor, theta: float, clip: tuple[float, float]) -> Tensor:
     return (x + theta).clamp(*clip) != x
 
 
-def preferred_pair(alpha: Tensor, beta: Tensor | None, allowed: Tensor, theta: float) -> tuple[Tensor, Tensor]:
-    """The pair of each sample that the saliency map prefers (N, 2), and whether there is one (N,) bool."""
+def preferred_pair(alpha: Tensor, beta: Tensor | None, allowed: Tensor, theta: float) -> Pairs:
+    """The pair of each sample that the saliency map prefers, always known."""
     if beta is None:
         p, q, valid = largest_pair(alpha, allowed, increase=theta > 0)
     else:
         p, q, valid = best_pair(alpha, beta, allowed, increase=theta > 0)
-    return torch.stack((p, q), dim=1), valid
+    return torch.stack((p, q), dim=1), valid, torch.ones_like(valid)
 
 
 def verdicts(

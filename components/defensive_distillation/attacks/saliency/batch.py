@@ -1,0 +1,40 @@
+"""JSMA for a CPU: a batch that a sample leaves as it ends, and the next takes its place."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+
+from defensive_distillation.attacks.network import logits_of
+from defensive_distillation.attacks.result import AttackResult
+from defensive_distillation.attacks.saliency.step import MOVES, Attempts, preferred_pair
+
+
+def climb_in_batch(attempts: Attempts, *, size: int, on_finished: Callable[[int], None] | None) -> AttackResult:
+    """Takes step after step until all attempts have ended, with at most `size` samples in the network at once."""
+    images, count = attempts.images, len(attempts.images)
+    adversarial = images.detach().clone().flatten(1)
+    success = torch.zeros(count, dtype=torch.bool)
+    stop_reason = torch.zeros(count, dtype=torch.int8)
+    spent = torch.zeros(count, dtype=torch.int64)
+    active = torch.arange(min(size, count))  # samples in the network, by their place above
+    waiting = len(active)
+    while len(active):
+        x, source, target = adversarial[active], images[active].flatten(1), attempts.targets[active]
+        forward = functools.partial(logits_of, attempts.model, classes=target)
+        step = attempts.step(forward, x, source, target, attempts.goals[active], preferred_pair)
+        spent[active] += step.passes
+        moving = step.reason == MOVES
+        adversarial[active[moving]] = step.moved[moving]
+        ended = active[~moving]
+        if len(ended):
+            stop_reason[ended] = step.reason[~moving]
+            success[ended] = step.reached[~moving]
+            following = torch.arange(waiting, min(waiting + len(ended), count))
+            waiting += len(following)
+            active = torch.cat((active[moving], following))
+            if on_finished:
+                on_finished(waiting - len(active))
+    return AttackResult.of(images, adversarial.view_as(images), success, stop_reason, spent)
