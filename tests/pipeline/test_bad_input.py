@@ -498,7 +498,6 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
         if row.disk:
             code, said, left = on_small_disk(row.disk, command, tmp_path)
         else:
-            storage.close()
             code, said = in_process(command, capsys)
     assert code == row.code, said
     assert said.startswith("defdistill")
@@ -511,7 +510,6 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
     assert snapshot(files, chain.folder, tmp_path) == before
     assert not [path for path in tmp_path.rglob("*") if "draft" in path.name or path.name.endswith(".work")]
     if "{bucket}/" in row.command:
-        storage.close()
         assert storage.list_names(next(word for word in command if word.startswith("s3://")).rpartition("/")[0]) == []
 
 
