@@ -192,9 +192,11 @@ def test_no_changed_byte_of_any_file_goes_unnoticed(tmp_path: Path, data: st.Dat
     content = bytearray(whole)
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
-    with pytest.raises(ArtifactError):
-        read(str(folder))
-    path.write_bytes(whole)
+    try:
+        with pytest.raises(ArtifactError):
+            read(str(folder))
+    finally:
+        path.write_bytes(whole)
     read(str(folder))
 
 
@@ -205,7 +207,7 @@ def test_what_is_no_artifact_at_all_is_refused(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "file"):
         with pytest.raises(ArtifactError, match=r"expected an artifact, found no manifest\.json"):
             read(str(place))
-    with pytest.raises(InputError, match="a: expected an artifact that can be read, got: File name too long"):
+    with pytest.raises(InputError, match="a: expected a readable path, got 'File name too long'"):
         read("a" * 300)
 
 
