@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from defensive_distillation.artifacts import storage
 from support import s3_server
 from support.chain import Chain, run_chain
 
@@ -40,7 +39,7 @@ def s3_client(s3: s3_server.S3Server) -> Iterator[S3Client]:
 
 
 @pytest.fixture
-def s3_bucket(s3: s3_server.S3Server, s3_client: S3Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def s3_bucket(s3: s3_server.S3Server, s3_client: S3Client, monkeypatch: pytest.MonkeyPatch) -> str:
     """A fresh bucket, as `s3://name`, with the environment set so that `storage` finds it."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -48,9 +47,7 @@ def s3_bucket(s3: s3_server.S3Server, s3_client: S3Client, monkeypatch: pytest.M
         monkeypatch.setenv(name, value)
     bucket = f"test-{secrets.token_hex(6)}"
     s3_client.create_bucket(Bucket=bucket)
-    storage.close()
-    yield f"s3://{bucket}"
-    storage.close()
+    return f"s3://{bucket}"
 
 
 @pytest.fixture(scope="session")

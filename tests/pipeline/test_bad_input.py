@@ -240,7 +240,7 @@ ROWS = [
     Row(
         "output below a file",
         "stage prepare_data --output {files}/image.png/x",
-        "place that can be written, got: Not a",
+        "x: expected a writable path, got 'Not a",
     ),
     Row("output is a file", "stage prepare_data --output {files}/image.png", "expected a place where nothing stands"),
     Row("output is a folder", "stage prepare_data --output {files}/one", "one: expected a place where nothing stands"),
@@ -253,7 +253,7 @@ ROWS = [
     ),
     Row("compile below a file", "compile -o {files}/image.png/x", "expected a writable path"),
     Row("compile to a folder", "compile -o {files}/one", "one: expected a writable path, got 'Is a directory'"),
-    Row("disk full", "stage prepare_data --output x", "x: could not write: No space left on device", 1, disk="8k"),
+    Row("disk full", "stage prepare_data --output x", "x: expected room on the disk, found it full", 1, disk="8k"),
     Row("disk full of a sweep", "compile -o x/y", "x/y: expected room on the disk, found it full", 1, disk="8k"),
     # resources
     compiling("with no such resource", "--resources attack.gpus=1", f"resources: attack.gpus: .*{NO_KEY}"),
@@ -498,7 +498,6 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
         if row.disk:
             code, said, left = on_small_disk(row.disk, command, tmp_path)
         else:
-            storage.close()
             code, said = in_process(command, capsys)
     assert code == row.code, said
     assert said.startswith("defdistill")
@@ -511,7 +510,6 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
     assert snapshot(files, chain.folder, tmp_path) == before
     assert not [path for path in tmp_path.rglob("*") if "draft" in path.name or path.name.endswith(".work")]
     if "{bucket}/" in row.command:
-        storage.close()
         assert storage.list_names(next(word for word in command if word.startswith("s3://")).rpartition("/")[0]) == []
 
 

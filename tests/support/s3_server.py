@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LISTING_PAGE = 10
+LISTING_PAGE = 3
 """Keys in one page of a listing: few, so that listings of more than one page are cheap to test."""
 
 _START_SECONDS = 60

@@ -3,13 +3,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,9 @@ from defensive_distillation.config import PrepareDataConfig, TrainTeacherConfig
 from defensive_distillation.errors import ArtifactError, InputError, TrainingError
 from defensive_distillation.stages import prepare_data, train_teacher
 from support.chain import Chain
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 SMALL = PrepareDataConfig(train_limit=20, test_limit=10)
 CONTENTS = {"a.json": b'{"one": 1}', "tensors.safetensors": bytes(range(256))}
@@ -44,7 +48,7 @@ artifacts.write(
     sys.argv[1], kind="dataset", stage="prepare_data", code="c", config={}, inputs={}, facts={}, write_files=write_files
 )
 """
-MIDDLE_BYTES = 2**27  # long enough under way to be killed on it; takes no disk at the source
+SPARSE_BYTES = 2**27  # long enough under way to be killed on it; takes no disk at the source
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -129,10 +133,10 @@ DAMAGES: dict[str, tuple[Callable[[str], object], str]] = {
     "a manifest that is no text": (set_manifest(b"\xff\xfe\x00"), UNREADABLE),
     "a manifest that is a list": (set_manifest(b"[]"), UNREADABLE),
     "a manifest that is a word": (set_manifest(b'"digest"'), UNREADABLE),
-    "a manifest without digest": (set_manifest(b'{"schema_version": 1}'), UNREADABLE + "'digest'"),
-    "a manifest with NaN": (set_manifest(b'{"schema_version": 1, "digest": "", "kind": NaN}'), UNREADABLE),
+    "a manifest without digest": (set_manifest(b'{"schema_version": 2}'), UNREADABLE + "'digest'"),
+    "a manifest with NaN": (set_manifest(b'{"schema_version": 2, "digest": "", "kind": NaN}'), UNREADABLE),
     "a manifest with half a character": (
-        set_manifest(b'{"schema_version": 1, "digest": "", "kind": "\\ud800"}'),
+        set_manifest(b'{"schema_version": 2, "digest": "", "kind": "\\ud800"}'),
         UNREADABLE,
     ),
     "a manifest that never ends": (set_manifest(b"[" * 100_000), UNREADABLE),
@@ -142,8 +146,8 @@ DAMAGES: dict[str, tuple[Callable[[str], object], str]] = {
     ),
     "a manifest with other spaces": (lambda at: change(at, "manifest.json", lambda content: content + b"\n"), CHANGED),
     "another schema": (
-        lambda at: edit_manifest(at, lambda manifest: manifest.update(schema_version=2), signed=True),
-        "expected schema version 1, got 2",
+        lambda at: edit_manifest(at, lambda manifest: manifest.update(schema_version=1), signed=True),
+        "expected schema version 2, got 1",
     ),
     "a form of another program": (
         lambda at: edit_manifest(at, lambda manifest: manifest.pop("facts"), signed=True),
@@ -157,7 +161,17 @@ DAMAGES: dict[str, tuple[Callable[[str], object], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_artifact_is_refused_with_the_reason(place: str, damage: str) -> None:
+def test_a_damaged_artifact_is_refused_with_the_reason(tmp_path: Path, damage: str) -> None:
+    refuse(str(tmp_path / "place"), damage)
+
+
+def test_a_damaged_artifact_on_s3_is_refused_with_the_reason(s3_bucket: str) -> None:
+    # what is found before the download, in the download, and after it; the rest is the same code as on a disk
+    for number, damage in enumerate(("no manifest", "half a manifest", "another kind", "truncated", "a missing file")):
+        refuse(f"{s3_bucket}/{number}", damage)
+
+
+def refuse(place: str, damage: str) -> None:
     harm, reason = DAMAGES[damage]
     write(place)
     harm(place)
@@ -171,14 +185,19 @@ def test_a_damaged_artifact_is_refused_with_the_reason(place: str, damage: str) 
 @given(data=st.data())
 def test_no_changed_byte_of_any_file_goes_unnoticed(tmp_path: Path, data: st.DataObject) -> None:
     folder = tmp_path / "place"
-    shutil.rmtree(folder, ignore_errors=True)
-    write(str(folder))
+    if not folder.exists():
+        write(str(folder))
     path = data.draw(st.sampled_from(sorted(folder.iterdir())))
-    content = bytearray(path.read_bytes())
+    whole = path.read_bytes()
+    content = bytearray(whole)
     content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     path.write_bytes(content)
-    with pytest.raises(ArtifactError):
-        read(str(folder))
+    try:
+        with pytest.raises(ArtifactError):
+            read(str(folder))
+    finally:
+        path.write_bytes(whole)
+    read(str(folder))
 
 
 def test_what_is_no_artifact_at_all_is_refused(tmp_path: Path) -> None:
@@ -188,18 +207,43 @@ def test_what_is_no_artifact_at_all_is_refused(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "file"):
         with pytest.raises(ArtifactError, match=r"expected an artifact, found no manifest\.json"):
             read(str(place))
-    with pytest.raises(InputError, match="a: expected an artifact that can be read, got: File name too long"):
+    with pytest.raises(InputError, match="a: expected a readable path, got 'File name too long'"):
         read("a" * 300)
 
 
 def test_an_artifact_comes_back_as_it_was_written(place: str) -> None:
-    written = write(place, {**CONTENTS, "figures/one.png": b""}, inputs={"dataset": ["d"]})
+    environment = {"torch": "2.14.1", "device": "cpu"}
+    written = write(place, {**CONTENTS, "figures/one.png": b""}, inputs={"dataset": ["d"]}, environment=environment)
     with artifacts.opened(place, "dataset") as found:
         assert {name: found.file(name).read_bytes() for name in CONTENTS} == CONTENTS
         assert found.file("figures/one.png").read_bytes() == b""
         assert found.digest == written.digest
         assert found.manifest == written.manifest
     assert artifacts.read_manifest(place) == written.manifest
+    assert written.manifest.environment == environment
+
+
+def test_all_that_decides_a_result_decides_its_fingerprint(tmp_path: Path) -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"stage": "another"},
+        {"code": "another"},
+        {"config": {"seed": 1}},
+        {"inputs": {"dataset": ["d"]}},
+        {"environment": {"device": "cpu"}},
+        {"environment": {"device": "NVIDIA H100"}},
+    ]
+    written = [write(str(tmp_path / str(number)), **change).manifest for number, change in enumerate(changes)]
+    assert len({manifest.fingerprint for manifest in written}) == len(changes)
+    for one in written:
+        assert one.fingerprint == artifacts.fingerprint(one.stage, one.code, one.config, one.inputs, one.environment)
+    first = written[0]
+    assert first.fingerprint == artifacts.fingerprint(first.stage, first.code, first.config, first.inputs)
+
+
+def test_a_program_that_only_asks_what_an_artifact_is_imports_neither_pytorch_nor_boto3() -> None:
+    code = "import sys, defensive_distillation.artifacts.arrays; sys.exit(bool({'torch', 'boto3'} & {*sys.modules}))"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_equal_work_gives_equal_bytes_wherever_it_lies(tmp_path: Path, s3_bucket: str) -> None:
@@ -221,7 +265,19 @@ def test_a_manifest_names_no_time_path_or_host(tmp_path: Path) -> None:
     text = (tmp_path / "one" / artifacts.MANIFEST).read_text()
     assert str(tmp_path) not in text
     assert set(json.loads(text)) == {
-        *("schema_version", "kind", "stage", "version", "code", "config", "inputs", "facts", "files", "digest")
+        *(
+            "schema_version",
+            "kind",
+            "stage",
+            "version",
+            "code",
+            "config",
+            "inputs",
+            "environment",
+            "facts",
+            "files",
+            "digest",
+        )
     }
 
 
@@ -255,23 +311,36 @@ def test_a_killed_writer_leaves_no_artifact_and_the_next_one_cleans_up(tmp_path:
 
 
 def test_a_writer_killed_on_its_way_to_s3_leaves_no_artifact(
-    s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3_bucket: str, s3_client: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = f"{s3_bucket}/place"
+    place, bucket = f"{s3_bucket}/place", s3_bucket.removeprefix("s3://")
+    write(place)
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # a process that is killed cannot clean up its temporary files
-    process = subprocess.Popen([sys.executable, "-c", WRITER, place, str(MIDDLE_BYTES), "live"])
+    process = subprocess.Popen([sys.executable, "-c", WRITER, place, str(SPARSE_BYTES), "live"])
     deadline = time.monotonic() + 60
-    while storage.list_names(place) != ["a.json"]:
-        assert time.monotonic() < deadline, "expected the first file within 60 seconds"
+    while not s3_client.list_multipart_uploads(Bucket=bucket).get("Uploads"):
+        assert time.monotonic() < deadline, "expected the upload of a large file within 60 seconds"
         assert process.poll() is None, "expected to kill the process, found it had ended before"
         time.sleep(0.01)
     process.kill()
     assert process.wait() == -9
-    assert not artifacts.exists(place)
+    assert not artifacts.exists(place), "the earlier manifest must go first"
+    assert storage.list_names(place) == sorted(CONTENTS)
     with pytest.raises(ArtifactError, match=r"place: expected an artifact, found no manifest\.json"):
         read(place)
     write(place)
     read(place)
+
+
+def test_an_artifact_is_as_readable_as_the_umask_says(tmp_path: Path) -> None:
+    # A folder of mode 0700 would shut out the next stage, which may run as another user.
+    before = os.umask(0o022)
+    try:
+        write(str(tmp_path / "place"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "place").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "place" / artifacts.MANIFEST).stat().st_mode & 0o777 == 0o644
 
 
 # The place of a result
@@ -329,9 +398,10 @@ def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
     read(str(tmp_path))
 
 
-def test_unfinished_work_of_other_settings_is_not_gone_on_with(chain: Chain, tmp_path: Path) -> None:
+def test_unfinished_work_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
     quick = {"epochs": 1, "batch_size": 50}
-    output, dataset = str(tmp_path / "model"), chain.place("dataset")
+    output, dataset = str(tmp_path / "model"), str(tmp_path / "dataset")
+    prepare_data.run(SMALL, output=dataset)
     with pytest.raises(TrainingError, match="near chance"):
         train_teacher.run(TrainTeacherConfig(**quick, minimum_progress=0.999), dataset=dataset, output=output)
     assert list(tmp_path.rglob("checkpoint.safetensors")), "expected a checkpoint beside the output"
@@ -339,7 +409,7 @@ def test_unfinished_work_of_other_settings_is_not_gone_on_with(chain: Chain, tmp
     found = train_teacher.run(slow, dataset=dataset, output=output)
     fresh = train_teacher.run(slow, dataset=dataset, output=str(tmp_path / "fresh"))
     assert found.digest == fresh.digest
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "fresh", "model"]
 
 
 # No pickle

@@ -23,6 +23,7 @@ from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import Dataset, to_unit_interval
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation.stored_attack import StoredAttack, join_attacks, store_attack
+from defensive_distillation.networks.architectures import build
 from support.chain import Chain
 
 CLASSES, SHAPE = 3, (1, 6, 7)
@@ -239,40 +240,52 @@ def test_what_is_no_safetensors_is_refused(tmp_path: Path) -> None:
 # soft labels
 
 
-def test_soft_labels_are_read_for_their_dataset_and_temperature(chain: Chain) -> None:
-    data = stored(chain.place("dataset"), "dataset")
-    rows = read_soft_labels(stored(chain.place("soft-labels"), "soft_labels"), data, 20.0)
-    assert rows.shape == (data.facts["train_images"], 10)
-
-
-def test_soft_labels_of_another_dataset_or_temperature_are_refused(chain: Chain, tmp_path: Path) -> None:
-    labels, data = stored(chain.place("soft-labels"), "soft_labels"), stored(chain.place("dataset"), "dataset")
-    one = dataset()
-    other = write(tmp_path / "other", "dataset", dataset_tensors(one), dataset_facts(one))
+def test_soft_labels_are_read_for_their_dataset_and_temperature_only(tmp_path: Path) -> None:
+    one, two = dataset(), dataset(seed=1)
+    data, other = (
+        write(tmp_path / name, "dataset", dataset_tensors(given), dataset_facts(given))
+        for name, given in (("data", one), ("other", two))
+    )
+    rows = torch.rand(len(one.train_images), CLASSES, generator=generator())
+    kept = write(
+        tmp_path / "labels", "soft_labels", {"soft_labels": rows}, {"temperature": 20.0}, dataset=[data.digest]
+    )
+    assert torch.equal(read_soft_labels(kept, data, 20.0), rows)
     message = f"expected soft labels of the dataset {other.digest[:12]}, got those of {data.digest[:12]}"
     with pytest.raises(ArtifactError, match=message):
-        read_soft_labels(labels, other, 20.0)
+        read_soft_labels(kept, other, 20.0)
     with pytest.raises(ArtifactError, match="expected soft labels at T = 5, got those at T = 20"):
-        read_soft_labels(labels, data, 5.0)
+        read_soft_labels(kept, data, 5.0)
 
 
 # models
 
 
-def test_a_model_for_another_dataset_is_refused(chain: Chain) -> None:
-    model = stored(chain.place("student"), "model")
-    assert not read_model(model, read_dataset(stored(chain.place("dataset"), "dataset"))).training
+FACTS = {"architecture": "papernot_mnist", "num_classes": 10, "image_shape": [1, 28, 28], "dropout": 0.5}
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    return build("papernot_mnist", 10, (1, 28, 28), dropout=0.5).state_dict()
+
+
+def test_a_model_comes_back_ready_to_be_asked_and_not_for_another_dataset(
+    weights: dict[str, Tensor], tmp_path: Path
+) -> None:
+    artifact = write(tmp_path / "model", "model", weights, FACTS)
+    model = read_model(artifact, dataset(10, (1, 28, 28)))
+    assert not model.training
+    assert not any(one.requires_grad for one in model.parameters())
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     with pytest.raises(ArtifactError, match=r"expected a model for 3 classes of images \(1, 28, 28\), got one for 10 "):
-        read_model(model, dataset(3, (1, 28, 28)))
+        read_model(artifact, dataset(3, (1, 28, 28)))
     with pytest.raises(ArtifactError, match=r"of images \(3, 32, 32\), got one for 10 classes of \(1, 28, 28\)"):
-        read_model(model, dataset(10, (3, 32, 32)))
+        read_model(artifact, dataset(10, (3, 32, 32)))
 
 
 @pytest.mark.parametrize("fault", ["another architecture", "a missing tensor", "one too many", "another shape"])
-def test_weights_that_do_not_fit_are_refused(chain: Chain, tmp_path: Path, fault: str) -> None:
-    model = stored(chain.place("student"), "model")
-    tensors = unpack(model.file(TENSORS).read_bytes(), "")
-    facts = dict(model.facts)
+def test_weights_that_do_not_fit_are_refused(weights: dict[str, Tensor], tmp_path: Path, fault: str) -> None:
+    tensors, facts = dict(weights), dict(FACTS)
     if fault == "another architecture":
         facts["architecture"] = "papernot_cifar10"
     elif fault == "a missing tensor":

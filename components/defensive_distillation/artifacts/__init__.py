@@ -4,22 +4,12 @@ One module for what every artifact has (manifest, store), one for each kind's co
 for PyTorch, arrays without it.
 """
 
-from defensive_distillation.artifacts.manifest import MANIFEST, SCHEMA_VERSION, FileEntry, Manifest, fingerprint
-from defensive_distillation.artifacts.store import (
-    Artifact,
-    exists,
-    file_digest,
-    opened,
-    read_manifest,
-    writable,
-    write,
-)
+from defensive_distillation.artifacts.manifest import MANIFEST, Manifest, fingerprint
+from defensive_distillation.artifacts.store import Artifact, exists, file_digest, opened, read_manifest, writable, write
 
 __all__ = [
     "MANIFEST",
-    "SCHEMA_VERSION",
     "Artifact",
-    "FileEntry",
     "Manifest",
     "exists",
     "file_digest",

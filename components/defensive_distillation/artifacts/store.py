@@ -5,7 +5,6 @@ Its manifest is written last: a folder or an S3 prefix without it is no artifact
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
@@ -19,8 +18,9 @@ from typing import Any
 from defensive_distillation import __version__
 from defensive_distillation.artifacts import storage
 from defensive_distillation.artifacts.manifest import MANIFEST, SCHEMA_VERSION, FileEntry, Manifest, parse
+from defensive_distillation.artifacts.storage import disk
 from defensive_distillation.artifacts.storage.locations import bucket_and_key
-from defensive_distillation.errors import ArtifactError, DefensiveDistillationError, InputError, StorageError
+from defensive_distillation.errors import ArtifactError, InputError
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ def opened(location: str, kind: str) -> Iterator[Artifact]:
         StorageError: if the storage failed.
     """
     if not storage.is_remote(location):
-        yield _verified(location, Path(location), kind)
+        yield _read(location, Path(location), kind)
         return
     _require_kind(read_manifest(location), kind, location)
     with tempfile.TemporaryDirectory(prefix="defdistill-") as folder:
         storage.download(location, Path(folder))
-        yield _verified(location, Path(folder), kind)
+        yield _read(location, Path(folder), kind)
 
 
 def read_manifest(location: str) -> Manifest:
@@ -88,26 +88,18 @@ def _no_manifest(location: str) -> ArtifactError:
     return ArtifactError(f"{location}: expected an artifact, found no {MANIFEST}")
 
 
-def _verified(location: str, folder: Path, kind: str) -> Artifact:
-    try:
-        return _read(location, folder, kind)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{location}: expected an artifact that can be read, got: {reason}") from error
-
-
 def _read(location: str, folder: Path, kind: str) -> Artifact:
-    path = folder / MANIFEST
-    if not folder.exists():
-        raise ArtifactError(f"{location}: expected an artifact of kind {kind}, found nothing")
-    if not path.is_file():
-        raise _no_manifest(location)
-    content = path.read_bytes()
-    manifest = parse(content, location)
-    _require_kind(manifest, kind, location)
-    for name, entry in manifest.files.items():
-        _require_whole(folder / name, name, entry, location)
-    return Artifact(location, folder, manifest, hashlib.sha256(content).hexdigest())
+    with disk.refusals(location, "readable"):
+        if not folder.exists():
+            raise ArtifactError(f"{location}: expected an artifact of kind {kind}, found nothing")
+        if not (folder / MANIFEST).is_file():
+            raise _no_manifest(location)
+        content = (folder / MANIFEST).read_bytes()
+        manifest = parse(content, location)
+        _require_kind(manifest, kind, location)
+        for name, entry in manifest.files.items():
+            _require_whole(folder / name, name, entry, location)
+        return Artifact(location, folder, manifest, hashlib.sha256(content).hexdigest())
 
 
 def _require_whole(file: Path, name: str, entry: FileEntry, location: str) -> None:
@@ -200,24 +192,18 @@ def writable(location: str) -> None:
 
 @contextmanager
 def _draft(location: str) -> Iterator[Path]:
-    """An empty folder on the file system of `location`, gone afterwards."""
-    try:
+    """An empty folder, on the file system of `location` if that is local; gone afterwards."""
+    with disk.refusals(location, "writable"):
         if storage.is_remote(location):
-            folder = Path(tempfile.mkdtemp(prefix="defdistill-"))
-        else:
-            place = Path(location).absolute()
-            for abandoned in place.parent.glob(f".{place.name}.draft-*"):
-                shutil.rmtree(abandoned, ignore_errors=True)
-            folder = place.parent / f".{place.name}.draft-{os.getpid()}"
-            folder.mkdir(parents=True)  # not mkdtemp's mode: the next stage may run as another user
+            with tempfile.TemporaryDirectory(prefix="defdistill-") as name:
+                yield Path(name)
+            return
+        place = Path(location).absolute()
+        for abandoned in place.parent.glob(f".{place.name}.draft-*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        folder = place.parent / f".{place.name}.draft-{os.getpid()}"
+        folder.mkdir(parents=True)  # not mkdtemp's mode: the next stage may run as another user
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    except DefensiveDistillationError:
-        raise
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            raise StorageError(f"{location}: could not write: {reason}; make room and run it again") from error
-        raise InputError(f"{location}: expected a place that can be written, got: {reason}") from error

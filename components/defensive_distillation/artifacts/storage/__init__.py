@@ -12,10 +12,9 @@ from pathlib import Path
 
 from defensive_distillation.artifacts.storage import disk, s3
 from defensive_distillation.artifacts.storage.locations import is_remote, join
-from defensive_distillation.artifacts.storage.s3 import close, download, download_file, upload
+from defensive_distillation.artifacts.storage.s3 import download, download_file, upload
 
 __all__ = [
-    "close",
     "download",
     "download_file",
     "exists",

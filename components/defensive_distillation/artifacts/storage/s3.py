@@ -104,6 +104,7 @@ def upload(folder: Path, location: str, *, last: str) -> None:
     Raises:
         ArtifactError: there is no `last` in the folder, or a file vanished meanwhile.
     """
+    bucket_and_key(location)  # before anything is touched
     with disk.refusals(folder, "readable"):
         names = disk.list_names(folder)
     if last not in names:
@@ -114,24 +115,19 @@ def upload(folder: Path, location: str, *, last: str) -> None:
             client.upload_file(str(folder / name), bucket, key)
 
 
-def close() -> None:
-    """Closes the client; the next S3 location makes a new one from the environment as it is then."""
-    if _client.cache_info().currsize:
-        _client(os.getpid()).close()
-    _client.cache_clear()
-
-
 def _keys_below(client: S3Client, bucket: str, key: str) -> list[str]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/" if key else "")
     return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
 
-@lru_cache(maxsize=1)
-def _client(process: int) -> S3Client:
-    """The S3 client of this process: shared by its threads, never with a forked child, for connections are not shared.
+def _client() -> S3Client:
+    """The client of this environment and process: shared by threads, never with a forked child, as connections are."""
+    return _connected(os.getpid(), frozenset(pair for pair in os.environ.items() if pair[0].startswith("AWS_")))
 
-    Three attempts of four seconds, and the waits between them: a server that is down is reported within 20 seconds.
-    """
+
+@lru_cache(maxsize=1)
+def _connected(process: int, variables: frozenset[tuple[str, str]]) -> S3Client:
+    """A client that tries three times for four seconds: a server that is down is reported within 20 seconds."""
     import boto3
     from botocore.config import Config
 
@@ -142,7 +138,7 @@ def _client(process: int) -> S3Client:
     config = Config(
         connect_timeout=4,
         read_timeout=60,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"mode": "standard"},  # three attempts
         **(other if endpoint else {}),
     )
     session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
@@ -160,8 +156,10 @@ def _server(location: str, *, key_needed: bool = False) -> Iterator[tuple[S3Clie
         raise InputError(f"location: expected a name below the bucket, got {location!r}")
     from defensive_distillation.artifacts.storage.s3_errors import SERVER_ERRORS, refusal
 
-    client = _client(os.getpid())
+    endpoint = ""
     try:
+        client = _client()
+        endpoint = client.meta.endpoint_url
         yield client, bucket, key
     except SERVER_ERRORS as error:
-        raise refusal(location, client.meta.endpoint_url, error) from error
+        raise refusal(location, endpoint, error) from error
