@@ -30,7 +30,7 @@ from benchmarks.work import MAX_FEATURES, STEPS, network, pairs, plain_network
 from defensive_distillation.attacks import AttackResult
 from defensive_distillation.attacks import jsma as attack
 from defensive_distillation.attacks.saliency.step import saliency
-from defensive_distillation.config import PRESETS, ExperimentConfig, experiment
+from defensive_distillation.config import ExperimentConfig, experiment, loading
 from defensive_distillation.evaluation.metrics import accuracy
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input, build, predict
@@ -344,14 +344,14 @@ def paper_grid(plan: Plan) -> ExperimentConfig:
     limits = {"train_limit": plan.sizes.train_images, "test_limit": plan.sizes.test_images}
     return experiment(
         {
-            **PRESETS["mnist"],
+            **loading.preset_values("mnist"),
             "temperatures": plan.sizes.temperatures,
             "attacks": ["jsma"],
             "prepare_data": {"source": "mnist", "data_root": str(plan.data_root), **limits},
             "train_teacher": epochs,
             "generate_soft_labels": on,
             "train_student": epochs,
-            "attack": {"sources": plan.sizes.sources, "outputs": ["probabilities", "scaled"], **on},
+            "attack": {"jsma": {"sources": plan.sizes.sources, "outputs": ["probabilities", "scaled"]}, **on},
             "evaluate": {"gradient_samples": plan.sizes.sources, **on},
             "report": {"title": "Defensive distillation on MNIST: the paper's grid"},
         }

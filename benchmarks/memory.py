@@ -12,8 +12,9 @@ from benchmarks.work import CLASSES, SHAPES, network
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts.dataset import dataset_facts, dataset_tensors
 from defensive_distillation.artifacts.tensors import write_tensors
-from defensive_distillation.config import AttackConfig
+from defensive_distillation.config import stage_config
 from defensive_distillation.datasets.dataset import Dataset
+from defensive_distillation.model_id import BASELINE
 from defensive_distillation.stages import attack
 
 ARCHITECTURE = "papernot_mnist"
@@ -27,7 +28,9 @@ def prepare(name: str) -> Callable[[], dict[str, float]]:
     def run() -> dict[str, float]:
         with tempfile.TemporaryDirectory(prefix="defdistill-") as folder:
             dataset, model = _dataset(Path(folder, "dataset"), sources), _model(Path(folder, "model"))
-            config = AttackConfig(attacks=("jsma",), outputs=("logits",), sources=sources, max_features=FEATURES)
+            config = stage_config(
+                "attack", {"jsma": {"outputs": ["logits"], "sources": sources, "max_features": FEATURES}}
+            )
             found = attack.run(config, dataset=dataset, model=model, output=str(Path(folder, "attack")))
         (variant,) = found.facts["variants"]
         return {"work": float(variant["pairs"])}
@@ -47,12 +50,11 @@ def _dataset(place: Path, sources: int) -> str:
 
 def _model(place: Path) -> str:
     facts = {
-        "role": "teacher",
+        "model": BASELINE.model_dump(mode="json"),
         "architecture": ARCHITECTURE,
         "num_classes": CLASSES,
         "image_shape": list(SHAPES[ARCHITECTURE]),
         "dropout": 0.5,
-        "temperature": 1.0,
     }
     return _stored(place, "model", facts, network(ARCHITECTURE).state_dict())
 

@@ -37,6 +37,10 @@ class ModelId(BaseModel):
         """The network that an artifact with these facts is, or belongs to; None for one of the sweep as a whole."""
         return cls.model_validate(facts["model"]) if facts.get("model") else None
 
+    def __str__(self) -> str:
+        """'the baseline', 'the teacher T=20', 'the control T=20'."""
+        return f"the {self.label}" if self.role in ("baseline", "control") else f"the {self.role} {self.label}"
+
     @property
     def temperature(self) -> float:
         """T that an attacker who knows the defense divides the logits by; 1 where the defense has none."""

@@ -25,6 +25,7 @@ from defensive_distillation.config import STAGES, PrepareDataConfig
 from defensive_distillation.config import loading as settings
 from defensive_distillation.stages import prepare_data
 from defensive_distillation_pipelines.commands import cli
+from defensive_distillation_pipelines.local.run_folder import RunFolder
 from defensive_distillation_pipelines.local.workspace import Workspace
 from support.chain import Chain
 
@@ -94,9 +95,9 @@ ROWS = [
     run(
         "of no preset",
         "--preset imagenet",
-        "preset: expected one of digits, mnist, mnist-short, cifar10, got 'imagenet'",
+        "preset: expected one of cifar10, digits, mnist, mnist-short, got 'imagenet'",
     ),
-    attack("of no preset", "--preset imagenet", r"--preset: invalid choice: 'imagenet' \(choose from 'digits'"),
+    attack("of no preset", "--preset imagenet", r"--preset: invalid choice: 'imagenet' \(choose from 'cifar10'"),
     run("with no such key", "--set attack.budget=3", rf"attack\.budget: .*{NO_KEY}"),
     run("with no such section", "--set atack.theta=1", f"atack: .*{NO_KEY}"),
     run("without '='", "--set attack.theta", r"--set: expected stage\.key=value, got 'attack\.theta'"),
@@ -115,18 +116,28 @@ ROWS = [
     run("with an empty file", "--config {files}/empty.yaml", r"empty\.yaml: expected keys and values, got NoneType"),
     run("with an empty section", "--config {files}/section.yaml", "expected settings below attack, got None"),
     attack("with a file of no stage", "--config {files}/typo.yaml", "expected the name of a stage, got 'atack'"),
-    attack("of no such output", "--outputs logits,margins", r"attack\.outputs\.1: .*'probabilities'.*, got 'margins'"),
-    attack("of one output twice", "--outputs logits,logits", r"attack\.outputs: each may be named once"),
-    attack("of no such attack", "--attacks jsma,hope", r"attack\.attacks\.1: .*'jsma', .*, got 'hope'"),
-    attack("of one attack twice", "--attacks fgsm,fgsm", r"attack\.attacks: each may be named once"),
     attack(
-        "in falling balls", "--attacks fgsm --epsilons 0.3,0.1", r"attack\.epsilons: expected rising numbers above 0"
+        "of no such output",
+        "--jsma.outputs logits,margins",
+        r"attack\.jsma\.outputs\.1: .*'probabilities'.*, got 'margins'",
+    ),
+    attack("of one output twice", "--jsma.outputs logits,logits", r"attack\.jsma\.outputs: each may be named once"),
+    attack("of no such attack", "--attacks jsma,hope", r"attack\.attacks: expected attacks among jsma, .*, not 'hope'"),
+    attack("of one attack twice", "--attacks fgsm,fgsm", r"attack\.attacks: each attack may be named once"),
+    attack(
+        "in falling balls",
+        "--attacks fgsm --bounded.epsilons 0.3,0.1",
+        r"attack\.bounded\.epsilons: expected rising numbers above 0",
     ),
     attack(
-        "in a ball too large", "--attacks fgsm --epsilons 2", r"attack\.epsilons: expected rising numbers .* at most 1"
+        "in a ball too large",
+        "--attacks fgsm --bounded.epsilons 2",
+        r"attack\.bounded\.epsilons: expected rising numbers .* at most 1",
     ),
     attack(
-        "at negative confidence", "--attacks transfer --confidences=-1", r"attack\.confidences: .* numbers from 0, got"
+        "at negative confidence",
+        "--attacks transfer --transfer.confidences=-1",
+        r"attack\.transfer\.confidences: .* numbers from 0, got",
     ),
     attack(
         "transferred from nowhere", "--attacks transfer", "expected --surrogate, the undistilled model, for transfer"
@@ -139,7 +150,7 @@ ROWS = [
     Row(
         "control of a distilled model",
         f"stage scale_logits --model {{chain}}/student --temperature 5 {OUT}",
-        "expected an undistilled model trained at T = 1, got a student of T = 20",
+        "expected an undistilled model trained at T = 1, got the defended T=20",
     ),
     run("of no such attack", "--set attacks=jsma,hope", "attacks: expected attacks among jsma, .*, not 'hope'"),
     run("of one attack twice", "--set attacks=jsma,fgsm+jsma", "attacks: each attack may be named once"),
@@ -194,7 +205,7 @@ ROWS = [
     Row(
         "soft labels at another T than their teacher",
         f"stage generate_soft_labels --dataset {{chain}}/dataset --teacher {{chain}}/teacher-1 --temperature 5 {OUT}",
-        "teacher-1: expected a teacher trained at T = 5, got T = 1",
+        "teacher-1: expected a teacher trained at T = 5, got the baseline",
     ),
     Row(
         "evaluation of a model with the attack on another",
@@ -223,9 +234,13 @@ ROWS = [
         "evaluations: expected all on one dataset, got 2 datasets",
     ),
     # what cannot be computed
-    attack("with more features than there are", "--max-features 785", r"expected at most 784, .*, got 785"),
-    attack("from no image", "--sources 0", r"attack\.sources: .*greater than or equal to 1, got '0'"),
-    attack("by nothing", "--theta 0", r"attack\.theta: .*not be 0, got '0'"),
+    attack(
+        "with more features than there are",
+        "--jsma.max-features 785",
+        r"jsma\.max_features: expected at most 784, .*, got 785",
+    ),
+    attack("from no image", "--jsma.sources 0", r"attack\.jsma\.sources: .*greater than or equal to 1, got '0'"),
+    attack("by nothing", "--jsma.theta 0", r"attack\.jsma\.theta: .*not be 0, got '0'"),
     teacher("of no such network", "--architecture lenet", "architecture: expected papernot_mnist, .*, got 'lenet'"),
     teacher(
         "of no classifier", "--architecture torchvision:lenet", "expected a torchvision classifier such as .*'lenet'"
@@ -272,21 +287,25 @@ ROWS = [
         "attack --run finished --temperature 3 {ws}",
         "expected one of baseline, T=20, control T=20, got 'T=3'",
     ),
-    rerun("of no number", "attack --run finished --temperature hot {ws}", "expected a number, 'control:'.* got 'hot'"),
-    rerun("of no model", "attack --run finished {ws}", "--temperature: expected the model whose attack is run again"),
+    rerun(
+        "of no number", "attack --run finished --temperature hot {ws}", "--temperature: expected a number, got 'hot'"
+    ),
+    rerun("of no model", "attack --run finished {ws}", "--model: expected the model whose attack is run again"),
     rerun(
         "of no stage", "gate --run finished --temperature 20 {ws}", "stage: expected one of prepare_data.*got 'gate'"
     ),
     rerun(
         "of a stage that the baseline has not",
-        "train_student --run finished --temperature baseline {ws}",
+        "train_student --run finished --model baseline {ws}",
         "stage: expected one of .* for baseline, got 'train_student'",
     ),
     rerun(
         "with no such key", "attack --run finished --temperature 20 --set budget=3 {ws}", rf"attack\.budget: .*{NO_KEY}"
     ),
     rerun(
-        "without '='", "attack --run finished --temperature 20 --set theta {ws}", "--set: expected KEY=VALUE, got 'thet"
+        "without '='",
+        "attack --run finished --temperature 20 --set theta {ws}",
+        "--set: expected KEY=VALUE, got 'theta'",
     ),
     rerun("of a run without end", "attack --run unfinished --temperature 20 {ws}", "it has no report yet"),
     Row(
@@ -416,10 +435,10 @@ def workspace(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if place.name != "report":
             shutil.copytree(place, workspace.store / place.name)
     for name in ("finished", "unfinished", "damaged"):
-        workspace.run(name).begin(settings.load("digits", None, ["temperatures=20"]))
+        RunFolder(workspace, name).begin(settings.load("digits", None, ["temperatures=20"]))
     for name in ("finished", "damaged"):
-        shutil.copytree(chain.place("report"), workspace.run(name).report)
-    (workspace.run("damaged").path / "config.json").write_text('{"name": ')
+        shutil.copytree(chain.place("report"), RunFolder(workspace, name).report)
+    (RunFolder(workspace, "damaged").path / "config.json").write_text('{"name": ')
     return workspace.root
 
 
@@ -527,7 +546,7 @@ def test_the_smallest_budgets_are_kept_and_evaluated(
 ) -> None:
     given = ["--dataset", chain.place("dataset"), "--model", chain.place("student")]
     place = str(tmp_path / "attack")
-    attack = ["--max-features", str(budget), "--sources", "4", "--output", place]
+    attack = ["--jsma.max-features", str(budget), "--jsma.sources", "4", "--output", place]
     assert in_process(["stage", "attack", *given, *attack], capsys) == (0, "")
     with artifacts.opened(place, "attack") as artifact:
         found = read_attack(artifact)

@@ -5,18 +5,22 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from defensive_distillation import __version__
-from defensive_distillation.config import PRESETS, STAGES, StageConfig
+from defensive_distillation.config import STAGES, StageConfig
+from defensive_distillation.config.loading import PRESETS, described, section
 from defensive_distillation_pipelines.commands import cli
 
 COMMANDS = ("run", "compile", "rerun", "stage", "report", "times", "ui")
 PROGRAM = str(Path(sys.executable).with_name("defdistill"))
 HEAVY = {"torch", "torchvision", "kfp", "mlflow", "boto3", "matplotlib", "sklearn"}
-TEXTS = {"source", "data_root", "architecture", "title"}  # settings that take any text
+TEXTS = {"source", "data_root", "architecture", "title", "defense", "parameters"}  # settings that take any text
 HELP_SECONDS, COMPILE_SECONDS = 0.5, 2.0
 
 
@@ -118,11 +122,20 @@ def test_the_examples_can_be_parsed(name: str, capsys: pytest.CaptureFixture[str
         words = re.split(r" {2,}", line.strip())[0].split()
         words = words[words.index("defdistill") + 1 :]
         if "--help" not in words:
-            cli._parser().parse_args(words)  # exits where it cannot
+            cli.command_parser().parse_args(words)  # exits where it cannot
 
 
 def flags(config: type[StageConfig]) -> dict[str, str]:
-    return {f"--{name.replace('_', '-')}": str(field.description) for name, field in config.model_fields.items()}
+    return {f"--{name.replace('_', '-')}": description for name, _, description in leaves(config)}
+
+
+def leaves(config: type[BaseModel], before: str = "") -> Iterator[tuple[str, FieldInfo, str]]:
+    """The settings of a model and of its sections: path, field and description."""
+    for name, field in config.model_fields.items():
+        if inner := section(field):
+            yield from leaves(inner, f"{before}{name}.")
+        else:
+            yield before + name, field, described(field)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -131,7 +144,9 @@ def test_every_setting_of_a_stage_is_a_flag_with_its_description(
 ) -> None:
     text = re.sub(r"\n {4,}", " ", shown(capsys, "stage", stage, "--help"))
     for flag, description in flags(STAGES[stage]).items():
-        assert re.search(rf"^  {flag}[ ,].*{re.escape(description)} \(default .+\)$", text, re.MULTILINE), flag
+        assert re.search(rf"^  {re.escape(flag)}[ ,].*{re.escape(description)} \(default .+\)$", text, re.MULTILINE), (
+            flag
+        )
     for name in [*STAGES[stage].reads, "output", "work"]:
         assert re.search(rf"^  --{name.replace('_', '-')} PLACE", text, re.MULTILINE), name
 
@@ -139,12 +154,14 @@ def test_every_setting_of_a_stage_is_a_flag_with_its_description(
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_flag_reaches_its_setting(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
     places = [word for name in STAGES[stage].reads for word in (f"--{name.replace('_', '-')}", "x")]
-    for name, field in STAGES[stage].model_fields.items():
+    for name, field, _ in leaves(STAGES[stage]):
         if field.annotation is not bool and name not in TEXTS:
             with pytest.raises(SystemExit) as ended:
                 cli.main(["stage", stage, *places, "--output", "x", f"--{name.replace('_', '-')}", "wrong"])
             assert ended.value.code == 2
-            assert re.match(rf"defdistill: {stage}\.{name}(\.0)?: .*got 'wrong'", capsys.readouterr().err), name
+            assert re.match(rf"defdistill: {stage}\.{re.escape(name)}(\.0)?: .*got 'wrong'", capsys.readouterr().err), (
+                name
+            )
 
 
 def test_a_stage_is_also_a_module(tmp_path: Path) -> None:

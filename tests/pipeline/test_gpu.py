@@ -218,7 +218,7 @@ def test_the_stages_run_there(tmp_path: Path) -> None:
         train_student,
         train_teacher,
     )
-    from support.chain import OTHERS, SUITE, TRAINING
+    from support.chain import OTHERS, SMALL, TRAINING
 
     def at(name: str) -> str:
         return str(tmp_path / name)
@@ -236,8 +236,10 @@ def test_the_stages_run_there(tmp_path: Path) -> None:
     evaluations = []
     for name in ("baseline", "student"):
         inputs = {"dataset": at("dataset"), "model": at(name), "surrogate": at("baseline")}
-        suite = {**SUITE, "attacks": OTHERS[:-1] if name == "baseline" else OTHERS}
-        attack.run(config.AttackConfig(sources=10, max_features=20, **on), **inputs, output=at(f"jsma-{name}"))
+        suite = {**SMALL, "attacks": OTHERS[:-1] if name == "baseline" else OTHERS}
+        attack.run(
+            config.AttackConfig(jsma={"sources": 10, "max_features": 20}, **on), **inputs, output=at(f"jsma-{name}")
+        )
         attack.run(config.AttackConfig(**suite, **on), **inputs, output=at(f"others-{name}"))
         made = [at(f"jsma-{name}"), at(f"others-{name}")]
         found = at(f"evaluation-{name}")

@@ -62,8 +62,8 @@ def test_a_training_killed_at_random_moments_ends_in_the_same_bytes(chain: Chain
 
 @pytest.mark.slow
 def test_an_attack_killed_at_random_moments_ends_in_the_same_bytes(chain: Chain, tmp_path: Path) -> None:
-    arguments = ["--dataset", chain.place("dataset"), "--model", chain.place("teacher-1"), "--sources", "30"]
-    arguments += ["--part-size", "10", "--max-features", "60"]
+    arguments = ["--dataset", chain.place("dataset"), "--model", chain.place("teacher-1"), "--jsma.sources", "30"]
+    arguments += ["--part-size", "10", "--jsma.max-features", "60"]
     alone = seconds(stage("attack", *arguments, "--output", str(tmp_path / "alone")))
     command = stage("attack", *arguments, "--output", str(tmp_path / "killed"))
     kills = killed_until_done(command, alone * 0.55, random.Random(1))

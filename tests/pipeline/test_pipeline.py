@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
@@ -14,12 +14,13 @@ from google.protobuf import json_format
 from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from defensive_distillation.config import STAGES, AttackConfig, AttackName
+from defensive_distillation.config import STAGES, AttackConfig, experiment
 from defensive_distillation.config import loading as settings
+from defensive_distillation.suite import ATTACKS
 from defensive_distillation_pipelines.commands import cli
+from defensive_distillation_pipelines.definitions.plan import PlannedStep, ancestors, plan
 from defensive_distillation_pipelines.definitions.resources import RUNTIME, resources
 from defensive_distillation_pipelines.definitions.sweep import compiled, sweep
-from defensive_distillation_pipelines.local import watch
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sweep.yaml"
 
@@ -75,7 +76,7 @@ def test_the_sweep_fans_out_over_temperatures_and_in_to_one_report(documents: li
     inside = documents[0]["components"][loop["componentRef"]["name"]]["dag"]["tasks"]
     names = sorted(task["componentRef"]["name"].removeprefix("comp-").rstrip("-0123456789") for task in inside.values())
     assert names == ["evaluate", "for-loop", "generate-soft-labels", "train-student", "train-teacher"]
-    assert set(root["report"]["inputs"]["artifacts"]) == {"baseline", "evaluations", "controls"}
+    assert set(root["report"]["inputs"]["artifacts"]) == {"baseline", "students", "controls"}
 
 
 def test_each_attack_is_a_task_of_its_own_on_every_model(documents: list[dict[str, Any]]) -> None:
@@ -88,24 +89,23 @@ def test_each_attack_is_a_task_of_its_own_on_every_model(documents: list[dict[st
         if items.endswith("attacks"):
             assert [name.partition("-")[0] for name in inside] == ["attack"]
     named = [attack for task in parameters["attacks"]["defaultValue"] for attack in task["attacks"]]
-    assert sorted(named) == sorted(get_args(AttackName))
+    assert sorted(named) == sorted(ATTACKS)
     assert "transfer" not in str(parameters["baseline_attacks"]["defaultValue"])
     full = settings.load("mnist")
-    assert [task["attacks"] for task in full.attack_tasks(full.attacks)] == [[name] for name in get_args(AttackName)]
+    assert [task["attacks"] for task in full.attack_tasks(full.attacks)] == [[name] for name in ATTACKS]
 
 
 def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
     config = settings.load("mnist")
     tasks = {task["attacks"][0]: set(task) for task in config.attack_tasks(config.attacks)}
     common = {"attacks", "seed", "device", "threads", "tf32", "batch_size", "part_size", "shards", "shard"}
-    assert tasks["fgsm"] - common == {"samples", "epsilons"}
-    assert tasks["pgd"] - common == {"samples", "epsilons", "pgd_steps", "pgd_restarts"}
-    assert tasks["jsma"] - common == {"outputs", "sources", "max_features", "theta"}
-    search = {"cw_steps", "cw_search_steps", "cw_initial_constant", "cw_constant_factor"}
-    assert tasks["cw_l2"] - common == {"cw_sources", *search}
-    known = set(AttackConfig.model_fields) - {"attacks"}
-    unset = {"cw_learning_rate", "batch_size", "part_size"}  # None is the authors' value, or what suits the device
-    assert set().union(*tasks.values()) == (known | {"attacks"}) - unset
+    assert tasks["fgsm"] - common == {"bounded"}
+    assert tasks["pgd"] - common == {"bounded", "pgd"}
+    assert tasks["jsma"] - common == {"jsma"}
+    assert tasks["cw_l2"] - common == {"cw"}
+    assert tasks["transfer"] - common == {"bounded", "cw", "transfer"}
+    unset = {"batch_size", "part_size"}  # None is what suits the device
+    assert set().union(*tasks.values()) == set(AttackConfig.model_fields) - unset
 
 
 def test_shards_are_tasks_of_their_own() -> None:
@@ -116,10 +116,36 @@ def test_shards_are_tasks_of_their_own() -> None:
         *((["fgsm", "pgd"], shard, 3) for shard in range(3)),
     ]
     names = ["jsma 1of3", "jsma 2of3", "jsma 3of3", "fgsm+pgd 1of3", "fgsm+pgd 2of3", "fgsm+pgd 3of3"]
-    assert config.attack_parts(("jsma", "fgsm+pgd")) == names
     assert [AttackConfig.model_validate(task).part for task in tasks] == names
-    steps = [part for stage, label, part in watch.tasks(config) if stage == "attack" and label == "T=20"]
-    assert len(steps) == 3 * len(get_args(AttackName))
+    steps = [step for step in planned("mnist", "attack.shards=3") if step.key[:2] == ("attack", "T=20")]
+    assert len(steps) == 3 * len(ATTACKS)
+
+
+def planned(preset: str, *assignments: str) -> list[PlannedStep]:
+    config = settings.load(preset, assignments=assignments)
+    return plan(next(yaml.safe_load_all(compiled(sweep(config, resources=None)))))
+
+
+def test_the_steps_and_what_each_needs_are_read_off_the_compiled_pipeline() -> None:
+    steps = planned("digits", "temperatures=20")
+    places = {step.key: place for place, step in enumerate(steps)}
+    baseline, student = ("train_teacher", "baseline", ""), ("train_student", "T=20", "")
+    assert len(steps) == len(places) == 15
+    assert [stage for stage, label, _ in places if label == "control T=20"] == ["scale_logits", "attack", "evaluate"]
+    before = {steps[place].key for place in ancestors(steps, iter([places[student]]))}
+    assert before == {("prepare_data", "", ""), ("train_teacher", "T=20", ""), ("generate_soft_labels", "T=20", "")}
+    attacks = [place for place in places.values() if steps[place].key[:2] == ("attack", "T=20")]
+    assert all(set(steps[place].needs) == {0, places[baseline], places[student]} for place in attacks)
+    assert ancestors(steps, iter([places["report", "", ""]])) == set(range(15)) - {places["report", "", ""]}
+
+
+def test_a_defense_beside_distillation_is_a_loop_of_its_own() -> None:
+    choice = "{defense: distillation, parameters: {temperature: 7}}"
+    assert "train_defended" not in {step.stage for step in planned("digits")}
+    values = {**settings.values("digits"), "temperatures": [20], "defenses": [yaml.safe_load(choice)]}
+    steps = plan(next(yaml.safe_load_all(compiled(sweep(experiment(values), resources=resources({}))))))
+    assert [step.stage for step in steps if step.key[1] == "T=7"] == ["train_defended", "attack", "attack", "evaluate"]
+    assert len(steps[-1].needs) == 4, "the report needs every evaluation"
 
 
 def dags(definition: dict[str, Any]) -> list[dict[str, Any]]:
@@ -130,8 +156,8 @@ def dags(definition: dict[str, Any]) -> list[dict[str, Any]]:
 def test_settings_and_resources_of_every_stage_are_parameters(documents: list[dict[str, Any]]) -> None:
     parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
     attacks = {"attacks", "baseline_attacks", "control_attacks", "control_temperatures"}
-    told = {stage for stage in STAGES if stage != "attack"}
-    expected = {"temperatures", "work", *attacks, *told, *(f"{stage}_{name}" for stage in STAGES for name in RUNTIME)}
+    told = {stage for stage in STAGES if stage not in ("attack", "train_defended")}
+    expected = {"temperatures", *attacks, *told, *(f"{stage}_{name}" for stage in STAGES for name in RUNTIME)}
     assert set(parameters) == expected
     assert all(parameter.get("description") for parameter in parameters.values())
     config = settings.load("digits")

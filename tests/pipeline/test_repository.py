@@ -13,6 +13,7 @@ import pytest
 
 from defensive_distillation.config import page as configuration_page
 from defensive_distillation_pipelines.commands import cli
+from defensive_distillation_pipelines.commands.parser import settings_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,10 +57,10 @@ def readme_commands() -> list[str]:
 
 @pytest.mark.parametrize("command", [line for line in readme_commands() if "defdistill" in line.split()[0]])
 def test_commands_of_the_readme_are_understood(command: str) -> None:
-    arguments = cli._parser().parse_args(shlex.split(command, comments=True)[1:])
+    arguments = cli.command_parser().parse_args(shlex.split(command, comments=True)[1:])
     assert arguments.command in {"run", "compile", "stage", "rerun", "report", "times", "ui"}
     if arguments.command in {"run", "compile"}:
-        assert cli._experiment(arguments)
+        assert settings_of(arguments)
 
 
 def test_make_targets_of_the_readme_exist() -> None:

@@ -42,9 +42,10 @@ from defensive_distillation.stages import (
 )
 from defensive_distillation.stages import train_teacher as teacher_stage
 from defensive_distillation_pipelines.commands import cli
-from support.chain import OTHERS, SUITE, TRAINING, Chain
+from support.chain import OTHERS, SMALL, TRAINING, Chain
 from support.files import bytes_of
 
+NINE = {"samples": 9, "epsilons": (0.2, 1.0)}
 QUICK = {"epochs": 1, "batch_size": 64, "minimum_progress": 0.0}
 
 
@@ -80,21 +81,21 @@ def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, 
         ),
         (
             attack,
-            AttackConfig(sources=10, part_size=30, max_features=20),
+            AttackConfig(jsma={"sources": 10, "max_features": 20}, part_size=30),
             {"dataset": at + "dataset", "model": at + "student"},
             "attack",
         ),
         (teacher_stage, TrainTeacherConfig(**TRAINING), {"dataset": at + "dataset"}, "teacher-1"),
         (
             attack,
-            AttackConfig(**SUITE, attacks=OTHERS),
+            AttackConfig(**SMALL, attacks=OTHERS),
             {"dataset": at + "dataset", "model": at + "student", "surrogate": at + "teacher-1"},
-            "suite",
+            "others",
         ),
         (
             evaluate,
             EvaluateConfig(),
-            {"dataset": at + "dataset", "model": at + "student", "attacks": [at + "suite", at + "attack"]},
+            {"dataset": at + "dataset", "model": at + "student", "attacks": [at + "others", at + "attack"]},
             "evaluation",
         ),
     ]
@@ -166,7 +167,7 @@ def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
         assert evaluation.accuracy == found.facts["test_accuracy"] == evaluation.training[-1].test_accuracy
     with artifacts.opened(chain.place("attack"), "attack") as found:
         stored = read_attack(found)
-    assert (evaluation.name, evaluation.temperature, evaluation.distilled) == ("T=20", 20.0, True)
+    assert (evaluation.name, evaluation.temperature, evaluation.defended) == ("T=20", 20.0, True)
     assert len(evaluation.teacher_training) == len(evaluation.training) == TRAINING["epochs"]
     for name, one in stored.items():
         attacked = evaluation.attack(name.removeprefix("jsma/"))
@@ -178,7 +179,7 @@ def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
 
 
 def test_every_attack_of_the_suite_keeps_samples_that_do_what_they_say(chain: Chain) -> None:
-    with artifacts.opened(chain.place("suite"), "attack") as found:
+    with artifacts.opened(chain.place("others"), "attack") as found:
         stored, facts = read_attack(found), found.facts
     with artifacts.opened(chain.place("dataset"), "dataset") as found:
         dataset = read_dataset(found)
@@ -203,7 +204,7 @@ def test_every_attack_of_the_suite_keeps_samples_that_do_what_they_say(chain: Ch
 
 def test_attacks_on_different_numbers_of_samples_share_those_of_the_smaller_number(chain: Chain) -> None:
     sources = []
-    for name in ("attack", "suite"):
+    for name in ("attack", "others"):
         with artifacts.opened(chain.place(name), "attack") as found:
             sources += [set(one.source_index.tolist()) for one in read_attack(found).values()]
     by_size = sorted(sources, key=len)
@@ -245,7 +246,7 @@ def test_an_evaluation_has_the_ten_points_of_an_honest_report(chain: Chain) -> N
 
 def test_the_control_shows_the_defense_that_nothing_was_distilled_into(chain: Chain) -> None:
     baseline, control = evaluation_of(chain, "evaluation-baseline"), evaluation_of(chain, "evaluation-control")
-    assert (control.name, control.control, control.distilled) == ("control T=20", True, False)
+    assert (control.name, control.control, control.defended) == ("control T=20", True, False)
     # scaled by 20, rounding apart: the same decisions, the same attack on the logits and on z/T
     assert control.accuracy == baseline.accuracy
     assert control.mean_absolute_logit == pytest.approx(20 * baseline.mean_absolute_logit, rel=1e-5)
@@ -270,7 +271,7 @@ def test_an_attack_in_parts_gives_what_it_gives_in_one(chain: Chain, tmp_path: P
     inputs = {"dataset": chain.place("dataset"), "model": chain.place("student")}
     found = []
     for size in (100, 4):
-        config = AttackConfig(**{**SUITE, "attacks": attacks, "samples": 9, "part_size": size})
+        config = AttackConfig(**{**SMALL, "attacks": attacks, "bounded": NINE, "part_size": size})
         artifact = attack.run(config, **inputs, output=str(tmp_path / str(size)))
         with artifacts.opened(artifact.location, "attack") as here:
             found.append(read_attack(here))
@@ -299,7 +300,7 @@ def test_an_attack_in_shards_gives_what_it_gives_in_one(chain: Chain, tmp_path: 
     """Shares of 1 to 5 tasks, with a remainder, joined by the evaluation in whatever order they come."""
     attacks = ("jsma", "square", "noise", "pgd", "cw_l2")
     inputs = {"dataset": chain.place("dataset"), "model": chain.place("student")}
-    settings = {**SUITE, "attacks": attacks, "sources": 2, "max_features": 10, "samples": 9, "cw_sources": 1}
+    settings = {**SMALL, "attacks": attacks, "jsma": {"sources": 2, "max_features": 10}, "bounded": NINE}
     found = []
     for shards in (1, 2, 5):
         places = []
@@ -324,7 +325,7 @@ def test_an_attack_in_shards_gives_what_it_gives_in_one(chain: Chain, tmp_path: 
 
 def test_more_shards_than_samples_and_a_shard_that_does_not_exist_are_refused(chain: Chain, tmp_path: Path) -> None:
     inputs = {"dataset": chain.place("dataset"), "model": chain.place("student"), "output": str(tmp_path / "a")}
-    config = AttackConfig(attacks=("noise",), samples=3, shards=4)
+    config = AttackConfig(attacks=("noise",), bounded={"samples": 3}, shards=4)
     with pytest.raises(ConfigurationError, match=r"attack\.shards: expected at most 3, the samples of noise, got 4"):
         attack.run(config, **inputs)
     assert not (tmp_path / "a").exists()
@@ -333,7 +334,7 @@ def test_more_shards_than_samples_and_a_shard_that_does_not_exist_are_refused(ch
 
 
 def test_transfer_needs_another_model(chain: Chain, tmp_path: Path) -> None:
-    config = AttackConfig(attacks=("transfer",), samples=2)
+    config = AttackConfig(attacks=("transfer",), bounded={"samples": 2})
     inputs = {"dataset": chain.place("dataset"), "model": chain.place("student"), "output": str(tmp_path / "a")}
     with pytest.raises(ConfigurationError, match="expected --surrogate, the undistilled model, for transfer, got none"):
         attack.run(config, **inputs)
@@ -344,10 +345,8 @@ def test_transfer_needs_another_model(chain: Chain, tmp_path: Path) -> None:
 
 def test_a_control_is_made_of_an_undistilled_model(chain: Chain, tmp_path: Path) -> None:
     config = ScaleLogitsConfig(temperature=5)
-    for model, role in (("student", "student"), ("teacher-20", "teacher"), ("control", "control")):
-        with pytest.raises(
-            ArtifactError, match=f"expected an undistilled model trained at T = 1, got a {role} of T = 20"
-        ):
+    for model, got in (("student", "defended T=20"), ("teacher-20", "teacher T=20"), ("control", "control T=20")):
+        with pytest.raises(ArtifactError, match=f"expected an undistilled model trained at T = 1, got the {got}"):
             scale_logits.run(config, model=chain.place(model), output=str(tmp_path / "control"))
     assert not (tmp_path / "control").exists()
 
@@ -374,17 +373,21 @@ def test_a_stage_does_not_wait_for_libraries_that_it_does_not_need(stage: str, s
     assert found.stdout.split() == []
 
 
-def test_the_baselines_training_may_have_threads_of_its_own() -> None:
-    settings = {"threads": 1, "baseline_threads": 2}
-    assert TrainTeacherConfig(**settings, temperature=1).training_threads == 2
-    assert TrainTeacherConfig(**settings, temperature=20).training_threads == 1
-    assert TrainTeacherConfig(threads=3, temperature=1).training_threads == 3
+def test_the_baselines_training_may_have_threads_of_its_own(chain: Chain, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        for settings, threads in (({"baseline_threads": 2}, 2), ({"baseline_threads": 2, "temperature": 20}, 1)):
+            config = TrainTeacherConfig(**QUICK, **settings)
+            teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / f"{threads}"))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_one_attack_twice_is_refused(chain: Chain, tmp_path: Path) -> None:
     inputs = {"dataset": chain.place("dataset"), "model": chain.place("student")}
     again = str(tmp_path / "again")
-    attack.run(AttackConfig(sources=1, max_features=4), **inputs, output=again)
+    attack.run(AttackConfig(jsma={"sources": 1, "max_features": 4}), **inputs, output=again)
     with pytest.raises(ArtifactError, match="expected one run of jsma/probabilities, got a second"):
         evaluate.run(
             EvaluateConfig(), **inputs, attacks=[chain.place("attack"), again], output=str(tmp_path / "evaluation")
@@ -445,9 +448,18 @@ def test_colour_photographs_in_a_zip_on_s3_go_through_all_stages(s3_bucket: str,
     prepare_data.run(PrepareDataConfig(source=f"{s3_bucket}/photos.zip", test_fraction=0.25), output=at["dataset"])
     training = TrainTeacherConfig(architecture="torchvision:resnet18", epochs=2, batch_size=12, minimum_progress=0)
     teacher_stage.run(training, dataset=at["dataset"], output=at["model"])
-    tiny = {"other_sources": 2, "samples": 3, "pgd_steps": 3, "square_queries": 5, "cw_sources": 1, "cw_steps": 10}
-    quick = {"cw_search_steps": 2, "cw_constant_factor": 100.0, "epsilons": (0.1, 1.0), "confidences": (0.0, 1.0)}
-    everything = AttackConfig(attacks=("jsma", *OTHERS), sources=3, max_features=9, **tiny, **quick)
+    tiny = {"sources": 2, "max_features": 9}
+    everything = AttackConfig(
+        attacks=("jsma", *OTHERS),
+        jsma={"sources": 3, "max_features": 9},
+        jsma_decreasing=tiny,
+        jsma_untargeted=tiny,
+        bounded={"samples": 3, "epsilons": (0.1, 1.0)},
+        pgd={"steps": 3},
+        square={"queries": 5},
+        cw={"sources": 1, "steps": 10, "search_steps": 2, "constant_factor": 100.0},
+        transfer={"confidences": (0.0, 1.0)},
+    )
     other = TrainTeacherConfig(**{**training.model_dump(), "seed": 1})
     teacher_stage.run(other, dataset=at["dataset"], output=at["surrogate"])
     inputs = {"dataset": at["dataset"], "model": at["model"], "surrogate": at["surrogate"]}

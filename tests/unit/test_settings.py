@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from pydantic import ValidationError
 from torch import nn
 
 from defensive_distillation.config import (
-    PRESETS,
     SET_BY_SWEEP,
     STAGES,
     ExperimentConfig,
@@ -75,8 +75,8 @@ def test_a_preset_attacks_and_measures_as_the_paper_does(preset: str) -> None:
     assert config.prepare_data.train_limit is None
     assert config.prepare_data.test_limit is None
     assert config.temperatures == (1, 2, 5, 10, 20, 30, 40, 50, 100)
-    assert (config.attack.max_features, config.attack.theta, config.attack.sources) == (112, 1.0, 10_000)
-    assert config.attack.outputs[0] == "probabilities"
+    assert (config.attack.jsma.max_features, config.attack.jsma.theta, config.attack.jsma.sources) == (112, 1.0, 10_000)
+    assert config.attack.jsma.outputs[0] == "probabilities"
     assert config.evaluate.gradient_samples == 10_000
 
 
@@ -92,7 +92,7 @@ def test_both_presets_of_the_paper_differ_only_in_the_dataset_and_its_training()
     differing = {name for name in mnist if mnist[name] != cifar10[name]}
     assert differing == {"name", "prepare_data", "train_teacher", "train_student", "attack", "report"}
     # other radii, for CIFAR-10's changes are seen sooner; none of what the paper says
-    assert {key for key in mnist["attack"] if mnist["attack"][key] != cifar10["attack"][key]} == {"epsilons"}
+    assert {key for key in mnist["attack"] if mnist["attack"][key] != cifar10["attack"][key]} == {"bounded"}
 
 
 # Preset, file, assignments
@@ -113,8 +113,9 @@ temperatures: [1, 20.5]
 prepare_data: {train_limit: 100, test_limit: null}
 train: {epochs: 3}
 attack:
-  outputs: [logits]
-  theta: -0.5
+  jsma:
+    outputs: [logits]
+    theta: -0.5
 """
 TOML = """
 name = "mine"
@@ -123,7 +124,7 @@ temperatures = [1, 20.5]
 train_limit = 100
 [train]
 epochs = 3
-[attack]
+[attack.jsma]
 outputs = ["logits"]
 theta = -0.5
 """
@@ -137,8 +138,8 @@ def test_yaml_and_toml_say_the_same(tmp_path: Path, name: str, content: str) -> 
     assert config.temperatures == (1.0, 20.5)
     assert (config.prepare_data.train_limit, config.prepare_data.test_limit) == (100, None)
     assert (config.train_teacher.epochs, config.train_student.epochs) == (3, 3)
-    assert (config.attack.outputs, config.attack.theta) == (("logits",), -0.5)
-    assert config.attack.sources == 10, "the preset's"
+    assert (config.attack.jsma.outputs, config.attack.jsma.theta) == (("logits",), -0.5)
+    assert config.attack.jsma.sources == 10, "the preset's"
 
 
 def test_a_later_preset_value_is_not_changed_by_an_earlier_load() -> None:
@@ -166,9 +167,9 @@ def test_train_means_teacher_and_student(file: Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "stage", "name", "value"),
     [
-        ("attack.outputs=logits,scaled", "attack", "outputs", ("logits", "scaled")),
-        ("attack.outputs=logits", "attack", "outputs", ("logits",)),
-        (" attack.theta = -1 ", "attack", "theta", -1.0),
+        ("attack.jsma.outputs=logits,scaled", "attack", "jsma.outputs", ("logits", "scaled")),
+        ("attack.jsma.outputs=logits", "attack", "jsma.outputs", ("logits",)),
+        (" attack.jsma.theta = -1 ", "attack", "jsma.theta", -1.0),
         ("prepare_data.train_limit=none", "prepare_data", "train_limit", None),
         ("prepare_data.train_limit=7", "prepare_data", "train_limit", 7),
         ("prepare_data.source=/a,b=c/d", "prepare_data", "source", "/a,b=c/d"),
@@ -178,7 +179,7 @@ def test_train_means_teacher_and_student(file: Path) -> None:
     ],
 )
 def test_an_assignment_is_read_as_its_setting_wants_it(assignment: str, stage: str, name: str, value: Any) -> None:
-    assert getattr(getattr(settings.load("digits", None, [assignment]), stage), name) == value
+    assert attrgetter(f"{stage}.{name}")(settings.load("digits", None, [assignment])) == value
 
 
 def test_one_temperature_is_a_sweep_too() -> None:
@@ -201,8 +202,8 @@ def test_one_temperature_is_a_sweep_too() -> None:
         ({"temperatures": []}, "^temperatures: .*at least 1"),
         ({"train_student": {"temperature": 3}}, r"train_student\.temperature: the sweep sets it, expected 'temperat"),
         ({"attack": {"seed": 3}}, r"attack\.seed: the sweep sets it, expected 'seed' instead"),
-        ({"attack": {"theta": 0}}, r"attack\.theta: .*not be 0, got 0"),
-        ({"attack": {"sources": 0, "theta": 2}}, r"^attack\.sources: .*got 0 \(and 1 more\)$"),
+        ({"attack": {"jsma": {"theta": 0}}}, r"attack\.jsma\.theta: .*not be 0, got 0"),
+        ({"attack": {"jsma": {"sources": 0, "theta": 2}}}, r"^attack\.jsma\.sources: .*got 0 \(and 1 more\)$"),
         ({"name": "No Name"}, "^name: .*got 'No Name'"),
         ({"seed": -1}, "^seed: .*got -1"),
     ],
@@ -223,7 +224,7 @@ def test_an_unknown_stage_or_preset_is_answered_with_those_there_are() -> None:
     with pytest.raises(ConfigurationError, match=r"stage: expected one of prepare_data, .*, report, got 'gate'"):
         stage_config("gate", {})
     with pytest.raises(
-        ConfigurationError, match="preset: expected one of digits, mnist, mnist-short, cifar10, got 'imagenet'"
+        ConfigurationError, match="preset: expected one of cifar10, digits, mnist, mnist-short, got 'imagenet'"
     ):
         settings.load("imagenet")
 
@@ -241,7 +242,7 @@ def whole_numbers_as_floats(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", settings.PRESETS)
 def test_settings_come_through_a_pipeline_unchanged(preset: str, stage: str) -> None:
     config = settings.load(preset, None, ["seed=7"])
     passed = whole_numbers_as_floats(json.loads(json.dumps(config.settings(stage))))
@@ -265,10 +266,10 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
     for stage in STAGES:
         passed = config.settings(stage)
         assert passed["seed"] == 7
-        assert not SET_BY_SWEEP & set(passed)
+        assert not set(SET_BY_SWEEP) & (set(passed) - {"seed"})
         assert None not in passed.values()
-        missing = set(STAGES[stage].model_fields) - set(passed) - SET_BY_SWEEP
-        unset = {"data_root", "test_limit", "image_size", "cw_initial_constant"}
+        missing = set(STAGES[stage].model_fields) - set(passed) - set(SET_BY_SWEEP)
+        unset = {"data_root", "test_limit", "image_size"}
         assert missing <= unset | {"batch_size", "part_size", "baseline_threads"}
     assert config.settings("prepare_data")["train_limit"] == 50
 
@@ -276,7 +277,9 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
 # The models
 
 
-@pytest.mark.parametrize("config", [*(config() for config in STAGES.values()), ExperimentConfig(), Resources()])
+@pytest.mark.parametrize(
+    "config", [*(getattr(ExperimentConfig(), stage) for stage in STAGES), ExperimentConfig(), Resources()]
+)
 def test_configurations_are_frozen(config: Any) -> None:
     for name in type(config).model_fields:
         with pytest.raises(ValidationError, match="frozen"):
@@ -293,7 +296,7 @@ def test_every_setting_has_a_description(model: Any) -> None:
 
 
 def test_every_preset_names_settings_that_exist() -> None:
-    for name in PRESETS:
+    for name in settings.PRESETS:
         assert settings.load(name).name == name
 
 
@@ -302,18 +305,23 @@ def test_every_preset_names_settings_that_exist() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_component_takes_what_its_stage_reads_and_no_setting_twice(stage: str) -> None:
-    from defensive_distillation_pipelines.definitions import components
+    from defensive_distillation_pipelines.definitions.components import component
 
-    config, component = STAGES[stage], getattr(components, stage).component_spec
-    renamed = {"attacks": ["samples"], "evaluations": ["baseline", "evaluations", "controls"]}
-    artifacts = [name for read in config.reads for name in renamed.get(read, [read])]
+    config, found = STAGES[stage], component(stage).component_spec
     temperature = ["temperature"] if "temperature" in config.model_fields else []
-    assert list(component.inputs) == [*artifacts, "settings", *temperature, "work", "code", "rerun"]
-    assert list(component.outputs) == [{"attack": "samples", "scale_logits": "control"}.get(stage, config.writes)]
-    for name, found in component.inputs.items():
-        assert found.type.startswith("system.") == (name in artifacts), name
-        assert found.optional == (name in ("work", "code", "rerun")), name
-        assert found.description, name
+    assert list(found.inputs) == [*config.reads, "settings", "step", *temperature]
+    assert list(found.outputs) == [config.output]
+    for name, given in found.inputs.items():
+        assert given.type.startswith("system.") == (name in config.reads), name
+        assert given.is_artifact_list == (name in config.reads and config.reads[name].many), name
+
+
+def test_a_component_may_be_given_one_input_from_several_places() -> None:
+    from defensive_distillation_pipelines.definitions.components import component
+
+    found = component("report", evaluations=("baseline", "others*")).component_spec
+    assert list(found.inputs) == ["baseline", "others", "settings", "step"]
+    assert [found.inputs[name].is_artifact_list for name in ("baseline", "others")] == [False, True]
 
 
 def test_resources_of_a_stage_are_checked_and_the_others_keep_theirs() -> None:

@@ -22,8 +22,9 @@ def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
     config, teacher = task.config, task.input("teacher")
     model_id = ModelId.of(teacher.facts)
     if model_id != distillation.teacher(config.temperature):
-        got = f"the {model_id.role} {model_id.label}" if model_id else "another model"
-        raise ArtifactError(f"{teacher.location}: expected a teacher trained at T = {config.temperature:g}, got {got}")
+        raise ArtifactError(
+            f"{teacher.location}: expected a teacher trained at T = {config.temperature:g}, got {model_id}"
+        )
     device = compute.device(config.device, config.threads, tf32=config.tf32)
     dataset = task.read(read_dataset, task.input("dataset"))
     model = compute.on(device, task.read(read_model, teacher, dataset))

@@ -21,8 +21,7 @@ def _compute(task: Task[ScaleLogitsConfig]) -> Result:
     artifact, temperature = task.input("model"), task.config.temperature
     model = ModelId.of(artifact.facts)
     if model != BASELINE:
-        got = f"the {model.role} {model.label}" if model else "another"
-        raise ArtifactError(f"{artifact.location}: expected an undistilled model trained at T = 1, got {got}")
+        raise ArtifactError(f"{artifact.location}: expected an undistilled model trained at T = 1, got {model}")
     layer = artifact.facts["output_layer"] + "."
     factor = np.float32(temperature)
     scaled = {

@@ -26,7 +26,7 @@ def rerun(stage: str, inputs: Mapping[str, Sequence[str]], settings: Mapping[str
     if "temperature" in values:
         arguments["temperature"] = values.pop("temperature")
 
-    def pipeline():  # type: ignore[no-untyped-def]  # KFP takes a return annotation for an output
+    def pipeline():  # KFP takes a return annotation for an output
         for key, places in inputs.items():
             arguments[key] = _collected(places) if STAGES[stage].reads[key].many else _imported(places[0])
         task = component(stage)(settings=values, **arguments)

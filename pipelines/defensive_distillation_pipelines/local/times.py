@@ -37,7 +37,7 @@ def times(run: RunFolder) -> str:
 def _table(ended: Sequence[Status]) -> str:
     totals: dict[str, float] = {phase: sum(status.seconds[phase] for status in ended) for phase in PHASES}
     lines = [("step", *PHASES, "all")]
-    lines += [(status.step, *_cells(status.seconds)) for status in ended]
+    lines += [(status.title, *_cells(status.seconds)) for status in ended]
     lines.append(("all steps", *_cells(totals)))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rule = "  ".join("-" * width for width in widths)
