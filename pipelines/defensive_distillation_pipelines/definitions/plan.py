@@ -114,7 +114,7 @@ def _inputs(task: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
 
 def _value(given: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
     if "componentInputParameter" in given:
-        return values[given["componentInputParameter"]]
+        return values.get(given["componentInputParameter"])
     return given.get("runtimeValue", {}).get("constant")
 
 
