@@ -4,8 +4,8 @@ One module for what every artifact has (manifest, store), one for each kind's co
 for PyTorch, arrays without it.
 """
 
-from defensive_distillation.artifacts.manifest import MANIFEST, Manifest, fingerprint
-from defensive_distillation.artifacts.store import Artifact, exists, file_digest, opened, read_manifest, writable, write
+from defensive_distillation.artifacts.manifest import MANIFEST, Manifest, file_digest, fingerprint
+from defensive_distillation.artifacts.store import Artifact, exists, opened, read_manifest, writable, write
 
 __all__ = [
     "MANIFEST",

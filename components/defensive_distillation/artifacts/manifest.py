@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,6 +28,11 @@ class FileEntry(BaseModel):
 
     bytes: int
     sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> FileEntry:
+        """The entry of the file at `path`."""
+        return cls(bytes=path.stat().st_size, sha256=file_digest(path))
 
 
 class Manifest(BaseModel):
@@ -53,6 +59,12 @@ class Manifest(BaseModel):
     def to_bytes(self) -> bytes:
         """The manifest file, with a digest of the rest as its last key."""
         return _signed(self.model_dump(mode="json"))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(

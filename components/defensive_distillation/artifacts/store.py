@@ -17,7 +17,7 @@ from typing import Any
 
 from defensive_distillation import __version__
 from defensive_distillation.artifacts import storage
-from defensive_distillation.artifacts.manifest import MANIFEST, SCHEMA_VERSION, FileEntry, Manifest, parse
+from defensive_distillation.artifacts.manifest import MANIFEST, SCHEMA_VERSION, FileEntry, Manifest, file_digest, parse
 from defensive_distillation.artifacts.storage import disk
 from defensive_distillation.artifacts.storage.locations import bucket_and_key
 from defensive_distillation.errors import ArtifactError, InputError
@@ -40,12 +40,6 @@ class Artifact:
     def file(self, name: str) -> Path:
         """The path of one of its files."""
         return self.folder / name
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def exists(location: str) -> bool:
@@ -148,6 +142,7 @@ def write(
     """
     with _draft(location) as folder:
         write_files(folder)
+        paths = [path for path in folder.rglob("*") if path.is_file()]
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             kind=kind,
@@ -158,7 +153,7 @@ def write(
             inputs=dict(inputs),
             environment=dict(environment),
             facts=dict(facts),
-            files=_entries(folder),
+            files={path.relative_to(folder).as_posix(): FileEntry.of(path) for path in paths},
         )
         content = manifest.to_bytes()
         (folder / MANIFEST).write_bytes(content)
@@ -167,14 +162,6 @@ def write(
         else:
             folder.rename(location)
     return Artifact(location, Path(location), manifest, hashlib.sha256(content).hexdigest())
-
-
-def _entries(folder: Path) -> dict[str, FileEntry]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {
-        path.relative_to(folder).as_posix(): FileEntry(bytes=path.stat().st_size, sha256=file_digest(path))
-        for path in files
-    }
 
 
 def writable(location: str) -> None:
