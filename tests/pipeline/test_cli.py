@@ -160,9 +160,8 @@ def test_a_flag_reaches_its_setting(stage: str, capsys: pytest.CaptureFixture[st
             with pytest.raises(SystemExit) as ended:
                 cli.main(["stage", stage, *places, "--output", "x", f"--{name.replace('_', '-')}", "wrong"])
             assert ended.value.code == 2
-            assert re.match(rf"defdistill: {stage}\.{re.escape(name)}(\.0)?: .*got (\['wrong'\]|'wrong')", capsys.readouterr().err), (
-                name
-            )
+            expected = rf"defdistill: {stage}\.{re.escape(name)}(\.0)?: .*got (\['wrong'\]|'wrong')"
+            assert re.match(expected, capsys.readouterr().err), name
 
 
 def test_a_stage_is_also_a_module(tmp_path: Path) -> None:
