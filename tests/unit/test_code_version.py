@@ -14,7 +14,7 @@ from defensive_distillation.runtime import code_version
 from defensive_distillation.runtime.code_version import ROOT, SURROUNDING, code_digest
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
-TRAININGS = {"train_teacher", "train_student"}
+TRAININGS = {"train_teacher", "train_student", "train_defended"}
 
 # prints, for each file named in the arguments, the stages whose digest a change of it changes
 CHANGE = """
@@ -61,8 +61,8 @@ def run(package: Path, *names: str) -> dict[str, dict[str, list[str]]]:
 
 def test_a_digest_is_twelve_hexadecimal_digits_and_each_stage_has_its_own() -> None:
     digests = [code_digest(stage) for stage in STAGES]
-    assert len(STAGES) == 8
-    assert len(set(digests)) == 8
+    assert len(STAGES) == 9
+    assert len(set(digests)) == 9
     assert all(len(digest) == 12 and int(digest, 16) >= 0 for digest in digests)
 
 

@@ -1,4 +1,4 @@
-"""The sanity conditions, on runs made by hand: what passes, what fails, and what that means."""
+"""The sanity conditions, on outcomes made by hand: what passes, what fails, and what that means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from torch import Tensor
 
 from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.evaluation.conditions import conditions
-from defensive_distillation.evaluation.findings import RunFound, bounded, distances, nearness, transfer, worst_case
+from defensive_distillation.evaluation.findings import worst_case
+from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.results import Condition
 from defensive_distillation.evaluation.stored_attack import StoredAttack
 
@@ -23,7 +24,7 @@ def run(
     sources: Tensor | None = None,
     l2: Tensor | None = None,
     **facts: object,
-) -> RunFound:
+) -> Outcome:
     """A run with `successes` (P, L) bool at its levels; distances are 1, 2, … L where it first succeeds."""
     count, number = successes.shape
     reasons = torch.where(successes, int(StopReason.SUCCESS), int(StopReason.BUDGET)).to(torch.int8)
@@ -52,13 +53,14 @@ def run(
     manifest = {
         "name": name,
         "attack": attack,
-        "loss": name.partition("/")[2] or "none",
+        "variant": name.partition("/")[2],
+        "arguments": {"norm": attack.removeprefix("cw_")} if attack.startswith("cw_") else {},
         "levels": list(levels),
         "pairs": count,
         "successes": int(any_success.sum()),
         "stop_reasons": {reason.name.lower(): counts[reason] for reason in StopReason},
     }
-    return RunFound({**manifest, **facts}, stored)
+    return Outcome({**manifest, **facts}, stored)
 
 
 def share(*rates: float) -> Tensor:
@@ -69,7 +71,7 @@ def share(*rates: float) -> Tensor:
 EPSILONS = (0.1, 0.3, 1.0)
 
 
-def bounded_runs(**rates: tuple[float, float, float]) -> dict[str, RunFound]:
+def bounded_runs(**rates: tuple[float, float, float]) -> dict[str, Outcome]:
     names = {"pgd_ce": "pgd/cross_entropy", "pgd": "pgd/margin", "fgsm_ce": "fgsm/cross_entropy"}
     names |= {"fgsm": "fgsm/margin", "square": "square/margin", "noise": "noise"}
     return {names[key]: run(names[key], share(*rate), levels=EPSILONS) for key, rate in rates.items()}
@@ -102,7 +104,7 @@ def test_masked_gradients_fail_the_naive_attackers_conditions_and_no_other() -> 
 
 def test_a_broken_attack_fails_the_adaptive_attackers_conditions() -> None:
     runs = bounded_runs(pgd=(0.3, 0.9, 0.2), fgsm=(0.9, 0.95, 0.95))
-    runs["cw_l2"] = run("cw_l2", share(0.9), norm="l2")
+    runs["cw_l2"] = run("cw_l2", share(0.9))
     found = conditions(runs)
     assert named(found, "adaptive") == {"iterated": False, "unbounded": False, "monotone": False}
     assert {one.meaning for one in found if not one.passed} == {"the attack is broken"}
@@ -138,12 +140,12 @@ def test_without_runs_there_are_no_conditions() -> None:
 
 def test_a_curve_counts_who_was_fooled_in_a_smaller_ball() -> None:
     successes = torch.tensor([[True, False, True], [False, True, False], [False, False, False]])
-    found = bounded(run("fgsm/margin", successes, levels=EPSILONS))
+    found = within_balls(run("fgsm/margin", successes, levels=EPSILONS))
     assert found.successes == (1, 1, 1)
     assert found.success_by_epsilon == pytest.approx((1 / 3, 2 / 3, 2 / 3))
     assert found.stop_reasons["budget"] == 2  # at the largest radius
     assert found.gradient_evaluations == 3  # a radius
-    single = bounded(run("noise", successes[:, :1], levels=(0.1,)))
+    single = within_balls(run("noise", successes[:, :1], levels=(0.1,)))
     assert single.success_by_epsilon == pytest.approx((1 / 3,))
 
 
@@ -151,7 +153,7 @@ def test_best_average_and_worst_class_are_carlinis_and_wagners() -> None:
     sources = torch.tensor([7, 7, 7, 9, 9, 9])
     l2 = torch.tensor([1.0, 2.0, 6.0, 3.0, 4.0, 50.0])
     success = torch.tensor([True, True, True, True, True, False])[:, None]
-    found = distances(run("cw_l2", success, sources=sources, l2=l2, norm="l2"))
+    found = by_distance(run("cw_l2", success, sources=sources, l2=l2))
     assert (found.sources, found.pairs, found.successes) == (2, 6, 5)
     assert (found.best.success_rate, found.best.mean_distance) == (1.0, 2.0)  # of 1 and 3
     assert (found.average.success_rate, found.average.mean_distance) == (5 / 6, 16 / 5)
@@ -161,7 +163,7 @@ def test_best_average_and_worst_class_are_carlinis_and_wagners() -> None:
 def test_the_worst_case_is_the_mean_of_the_minimum_and_not_the_minimum_of_the_means() -> None:
     yes = torch.ones(2, 1, dtype=torch.bool)
     pair = torch.tensor([3, 5])
-    first = run("cw_l2", yes, sources=pair, l2=torch.tensor([1.0, 9.0]), norm="l2")
+    first = run("cw_l2", yes, sources=pair, l2=torch.tensor([1.0, 9.0]))
     second = run("cw_l0", yes, sources=pair, l2=torch.tensor([8.0, 2.0]), norm="l0")
     found = worst_case([first, second])
     assert found is not None
@@ -172,7 +174,7 @@ def test_the_worst_case_is_the_mean_of_the_minimum_and_not_the_minimum_of_the_me
 
 def test_the_worst_case_counts_the_sources_that_every_attack_was_run_on() -> None:
     yes = torch.ones(4, 1, dtype=torch.bool)
-    many = run("cw_l2", yes, sources=torch.tensor([1, 2, 3, 4]), l2=torch.tensor([1.0, 2.0, 3.0, 4.0]), norm="l2")
+    many = run("cw_l2", yes, sources=torch.tensor([1, 2, 3, 4]), l2=torch.tensor([1.0, 2.0, 3.0, 4.0]))
     few = run("cw_l0", yes[:2] & False, sources=torch.tensor([3, 4]), l2=torch.tensor([0.1, 0.1]), norm="l0")
     found = worst_case([many, few])
     assert found is not None
@@ -191,13 +193,13 @@ def test_the_worst_case_has_a_curve_over_all_radii() -> None:
 
 
 def test_transfer_is_counted_at_each_confidence() -> None:
-    found = transfer(run("transfer", share(0.25, 0.75), levels=(0.0, 20.0)), "baseline")
+    found = transferred(run("transfer", share(0.25, 0.75), levels=(0.0, 20.0)), "baseline")
     assert found.confidences == (0.0, 20.0)
     assert found.successes == (10, 30)
     assert found.mean_l2 == (1.0, 2.0)
-    nobody = transfer(run("transfer", share(0.0), levels=(0.0,)), "baseline")
+    nobody = transferred(run("transfer", share(0.0), levels=(0.0,)), "baseline")
     assert nobody.mean_l2 == (None,)
 
 
 def test_a_failure_is_infinitely_far() -> None:
-    assert nearness(run("cw_l2", torch.tensor([[True], [False]]))).tolist() == [1.0, torch.inf]
+    assert run("cw_l2", torch.tensor([[True], [False]])).distance.tolist() == [1.0, torch.inf]

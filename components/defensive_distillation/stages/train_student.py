@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from defensive_distillation import seeds
 from defensive_distillation.artifacts.dataset import read_dataset
-from defensive_distillation.artifacts.model import model_facts
 from defensive_distillation.artifacts.soft_labels import read_soft_labels
 from defensive_distillation.artifacts.tensors import write_tensors
+from defensive_distillation.artifacts.trained_model import model_facts
 from defensive_distillation.config import TrainStudentConfig
 from defensive_distillation.defenses import distillation
 from defensive_distillation.networks import compute

@@ -6,8 +6,8 @@ from torch.nn.functional import one_hot
 
 from defensive_distillation import seeds
 from defensive_distillation.artifacts.dataset import read_dataset
-from defensive_distillation.artifacts.model import model_facts
 from defensive_distillation.artifacts.tensors import write_tensors
+from defensive_distillation.artifacts.trained_model import model_facts
 from defensive_distillation.config import TrainTeacherConfig
 from defensive_distillation.defenses import distillation
 from defensive_distillation.networks import compute
