@@ -152,13 +152,17 @@ def test_models_stand_side_by_side_with_temperatures_and_metrics(reader: Reader,
 
 
 def lines(reader: Reader) -> dict[str, list[str]]:
-    """What stands on one line of the comparison, from left to right, by its first word."""
+    """What stands on one line of the comparison, from left to right, by its first word.
+
+    Lines that are scrolled out of one table lie behind those of the next: cells of one line begin in tables of one top.
+    """
     script = """
       const lines = [];
       for (const cell of document.querySelectorAll('td, th, .ReactVirtualized__Grid__innerScrollContainer > div')) {
         const box = cell.getBoundingClientRect();
-        let line = lines.find(line => Math.abs(line.top - box.top) <= 3);
-        if (!line) lines.push(line = {top: box.top, cells: []});
+        const table = cell.closest('table, .ReactVirtualized__Grid').getBoundingClientRect().top;
+        let line = lines.find(line => Math.abs(line.top - box.top) <= 3 && Math.abs(line.table - table) <= 3);
+        if (!line) lines.push(line = {top: box.top, table, cells: []});
         line.cells.push([box.left, cell.innerText.trim()]);
       }
       return lines.map(line => line.cells.sort((a, b) => a[0] - b[0]).map(cell => cell[1]));
