@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from defensive_distillation import artifacts
-from defensive_distillation.tracking import mlflow_runs as tracking
-from defensive_distillation.tracking.mlflow_runs import Tracker
+from defensive_distillation.defenses import distillation
+from defensive_distillation.model_id import BASELINE
+from defensive_distillation.tracking.run_tree import RunTree
 from support import mlflow_server
 from support.browser import chromium
-from support.recording import EPOCHS, STAGES, record
+from support.recording import ARTIFACTS, EPOCHS, record
 
 if TYPE_CHECKING:
     from support.chain import Chain
@@ -31,12 +32,12 @@ SHOWN = ("accuracy", "jsma_success/logits", "jsma_success/probabilities", "jsma_
 class Reader:
     """A person before MLflow's pages: sees text, clicks on it, waits."""
 
-    def __init__(self, driver: Any, address: str, tracker: Tracker) -> None:
+    def __init__(self, driver: Any, address: str, tree: RunTree) -> None:
         self.driver = driver
         self.address = address
-        self.experiment = tracker.experiment_id
-        self.parent = tracker.parent_id
-        self.models = {name: tracker.model_run(name).run_id for name in ("baseline", "T=20")}
+        self.experiment = tree.experiment_id
+        self.parent = tree.parent_id
+        self.models = {model.label: tree.model(model).run_id for model in (BASELINE, distillation.student(20.0))}
 
     def open(self, place: str) -> None:
         self.driver.get("about:blank")  # a change of the part behind '#' alone loads nothing
@@ -78,17 +79,17 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory, chain: Chain) -> Iterator[Reader]:
-    """A reader of a database that the stages filled: a sweep of two models, and one attack run again."""
+    """A reader of a database: a sweep of two models and a control, and one attack run again."""
     with ExitStack() as stack:
         driver = stack.enter_context(chromium(tmp_path_factory.mktemp("profile")))
         folder = tmp_path_factory.mktemp("workspace")
         uri = f"sqlite:///{folder}/mlflow.db"
-        tracking.prepare(uri)
-        for name in STAGES:
-            record(chain, name, Tracker(uri, RUN))
-        record(chain, "attack", Tracker(uri, RUN, rerun=RERUN))
+        tree = RunTree(uri, RUN, alone=True)
+        for name in ARTIFACTS:
+            record(chain, name, tree)
+        record(chain, "attack", RunTree(uri, RUN, rerun=RERUN, alone=True))
         address = stack.enter_context(mlflow_server.running(folder))
-        yield Reader(driver, address, Tracker(uri, RUN))
+        yield Reader(driver, address, tree)
 
 
 def measured(chain: Chain, name: str) -> list[float]:
@@ -139,7 +140,8 @@ def test_models_stand_side_by_side_with_temperatures_and_metrics(reader: Reader,
     reader.open(f'/compare-runs?runs=[{ids}]&experiments=["{reader.experiment}"]')
     reader.see("Comparing 2 Runs from 1 Experiment", "Run Name: baseline T=20", "temperature 1 20")
     assert lines(reader)["temperature"] == ["1", "20"]
-    assert lines(reader)["distilled"] == ["False", "True"]
+    assert lines(reader)["role"] == ["baseline", "defended"]
+    assert lines(reader)["defense"] == ["none", "distillation"]
     for number, metric in enumerate(SHOWN):
         expected = [f"{round(measured(chain, name)[number], 3):g}" for name in ("baseline", "T=20")]
         assert reader.wait(lambda metric=metric: scrolled(reader, metric), metric) == expected
@@ -150,13 +152,17 @@ def test_models_stand_side_by_side_with_temperatures_and_metrics(reader: Reader,
 
 
 def lines(reader: Reader) -> dict[str, list[str]]:
-    """What stands on one line of the comparison, from left to right, by its first word."""
+    """What stands on one line of the comparison, from left to right, by its first word.
+
+    Lines that are scrolled out of one table lie behind those of the next: cells of one line begin in tables of one top.
+    """
     script = """
       const lines = [];
       for (const cell of document.querySelectorAll('td, th, .ReactVirtualized__Grid__innerScrollContainer > div')) {
         const box = cell.getBoundingClientRect();
-        let line = lines.find(line => Math.abs(line.top - box.top) <= 3);
-        if (!line) lines.push(line = {top: box.top, cells: []});
+        const table = cell.closest('table, .ReactVirtualized__Grid').getBoundingClientRect().top;
+        let line = lines.find(line => Math.abs(line.top - box.top) <= 3 && Math.abs(line.table - table) <= 3);
+        if (!line) lines.push(line = {top: box.top, table, cells: []});
         line.cells.push([box.left, cell.innerText.trim()]);
       }
       return lines.map(line => line.cells.sort((a, b) => a[0] - b[0]).map(cell => cell[1]));

@@ -11,58 +11,17 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.runtime.stopwatch import Phase
+from defensive_distillation.tracking.status import RUN_DIR, Status
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
-RUN_DIR = "DEFDISTILL_RUN_DIR"
 RUN_ID = "KFP_RUN_ID"  # every step of a pipeline has it, here and on a cluster; its log ends with its times
 INTERVAL = 0.25  # seconds between two updates
-
-
-class Status(BaseModel):
-    """What a step said of itself last."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    stage: str
-    model: ModelId | None = None
-    part: str = ""  # tells apart several tasks of one stage that work for one model
-    state: Literal["running", "done", "failed"]
-    done: int = 0
-    total: int = 0
-    unit: str = ""
-    history: tuple[dict[str, Any], ...] = ()  # the epochs of a training so far
-    message: str = ""
-    exit_code: int = 0
-    artifact: str = ""
-    seconds: dict[str, float] = {}  # of a processor, by phase; of a step that is done
-    log: str = ""
-    pid: int = 0
-
-    @property
-    def label(self) -> str:
-        """The model that the step works for, or ''."""
-        return self.model.label if self.model else ""
-
-    @property
-    def task(self) -> str:
-        """A name for files: stage, model and part."""
-        return "-".join(name.replace(" ", "-") for name in (self.stage, self.label, self.part) if name)
-
-    @property
-    def title(self) -> str:
-        """The step for people: stage, model, and the first of its attacks."""
-        attacks, _, shard = self.part.partition(" ")
-        first, *others = attacks.split("+")
-        more = f"{first} +{len(others)}" if others else first
-        return " ".join(filter(None, (self.stage, self.label, more, shard)))
 
 
 class Progress:

@@ -1,102 +1,184 @@
-"""What of an evaluation stands in MLflow: the same parameter and metric names for every model."""
+"""What of a finished artifact stands in MLflow: one function for each kind, and nothing but the artifact is needed.
+
+All models have the same names of parameters and metrics, so that MLflow can lay them side by side.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from defensive_distillation.evaluation.results import Epoch, Evaluation
-from defensive_distillation.reporting.measures import (
-    CASES,
-    best_transfer,
-    failed,
-    fooled_within,
-    mean_distance,
-    reported_radius,
-)
-from defensive_distillation.tracking.recording import RecordedRun
+from defensive_distillation.artifacts import Artifact
+from defensive_distillation.config import AttackStageConfig, part_name
+from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.model_id import ModelId
+from defensive_distillation.tracking.metrics import curve, metrics
+
+if TYPE_CHECKING:
+    from defensive_distillation.tracking.mlflow_runs import Run
+    from defensive_distillation.tracking.run_tree import RunTree
+
+_NOT_OF_TRAINING = {"temperature", "baseline_threads", "defense", "parameters"}  # settings that stand elsewhere
 
 
-def record_evaluation(run: RecordedRun, evaluation: Evaluation) -> None:
-    """Puts an evaluation on its model's run; what stands there already is left as it is."""
+def record(tree: RunTree, artifact: Artifact, *, location: str = "") -> None:
+    """Records a finished artifact on the run of its model, or of the sweep; twice is as good as once.
+
+    Args:
+        tree: the runs of the sweep.
+        artifact: what is recorded.
+        location: where others find it, if not where it lies here.
+
+    Raises:
+        TrackingError: if MLflow did not take it.
+    """
+    model = ModelId.of(artifact.facts)
+    run = tree.model(model) if model else tree.sweep()
+    if model:
+        run.params(_identity(model))
+    _OF_KIND[artifact.manifest.kind](tree, run, artifact)
+    tags = _origin(artifact, location or artifact.location)
+    run.tags(tags)
+    if tree.rerun:
+        run.ended()
+    if tree.step:  # Kubeflow has logged its own parameters there: ours carry a prefix
+        tree.step.tags({**tags, **({"defdistill.model": model.label} if model else {})})
+        tree.step.params(_flat("defdistill", artifact.manifest.config))
+
+
+def epochs(tree: RunTree, model: ModelId, history: Sequence[Mapping[str, Any]]) -> None:
+    """Records the epochs of a training so far.
+
+    Raises:
+        TrackingError: if MLflow did not take them.
+    """
+    if history:
+        tree.model(model).curves(curve(history, _prefix(model)), first_step=history[0]["epoch"])
+
+
+def _dataset(tree: RunTree, run: Run, artifact: Artifact) -> None:
+    facts = artifact.facts
     run.params(
         {
-            "temperature": evaluation.temperature,
-            "role": evaluation.model.role,
-            "defense": evaluation.model.defense or "none",
+            "dataset": facts["name"],
+            "classes": len(facts["classes"]),
+            "image_shape": "×".join(map(str, facts["image_shape"])),
+            "train_images": facts["train_images"],
+            "test_images": facts["test_images"],
+        }
+    )
+    run.tags({"defdistill.dataset": artifact.digest, "defdistill.seed": str(artifact.manifest.config["seed"])})
+
+
+def _model(tree: RunTree, run: Run, artifact: Artifact) -> None:
+    """A training; of a control, which is not trained, the training of the network that it is."""
+    model, config = ModelId.model_validate(artifact.facts["model"]), artifact.manifest.config
+    if "epochs" in config:
+        settings = {key: value for key, value in config.items() if key not in _NOT_OF_TRAINING}
+        if model.role == "baseline":
+            settings["threads"] = config.get("baseline_threads") or config["threads"]
+        # the models' runs have the same parameters, so the settings of all teachers stand on the sweep's
+        apart = model.role == "teacher" and not tree.rerun
+        place, section = (tree.sweep(), "train_teacher") if apart else (run, "training")
+        place.params(_flat(section, settings))
+    run.curves(curve(artifact.facts["training"], _prefix(model)))
+
+
+def _soft_labels(tree: RunTree, run: Run, artifact: Artifact) -> None:
+    run.metrics({f"soft_label_{name}": artifact.facts[name] for name in ("mean_largest", "mean_entropy_bits")})
+
+
+def _attack(tree: RunTree, run: Run, artifact: Artifact) -> None:
+    config = artifact.manifest.config
+    heeded = {key: value for key, value in config.items() if AttackStageConfig.heeds(key, config["attacks"])}
+    run.params(_flat("attack", {key: heeded[key] for key in heeded if key not in ("attacks", "shard")}))
+    if config["shards"] > 1:
+        return  # a share of the samples is no rate of success; the evaluation has it
+    run.metrics(
+        {
+            f"{variant['attack']}_success/{variant['variant']}": variant["successes"] / variant["pairs"]
+            for variant in artifact.facts["variants"]
+            if "output" in variant["arguments"]
+        }
+    )
+
+
+def _evaluation(tree: RunTree, run: Run, artifact: Artifact) -> None:
+    from defensive_distillation.reporting.pictures import pictures  # matplotlib
+
+    facts = artifact.facts["evaluation"]
+    evaluation = Evaluation.model_validate(facts)
+    run.params(
+        {
             "architecture": evaluation.architecture,
             "dataset": evaluation.dataset.name,
             "seed": evaluation.seed,
             "train_images": evaluation.dataset.train_images,
+            **_flat("evaluate", artifact.manifest.config),
         }
     )
-    run.tags({"defdistill.temperature": f"{evaluation.temperature:g}", "defdistill.dataset": evaluation.dataset.digest})
-    run.curves(curve(evaluation.training))
-    run.curves(curve(evaluation.teacher_training, "teacher_"))
+    run.curves(curve(facts["training"]))
+    run.curves(curve(facts["teacher_training"], "teacher_"))
     run.metrics(metrics(evaluation))
+    run.files({"evaluation.json": json.dumps(facts, indent=1).encode(), **pictures(artifact)})
+    run.ended()
 
 
-def metrics(evaluation: Evaluation) -> dict[str, float | None]:
-    """The numbers of an evaluation by metric name; shares and accuracies in [0, 1]."""
-    values: dict[str, float | None] = {
-        "accuracy": evaluation.accuracy,
-        "confidence": evaluation.confidence,
-        "mean_absolute_logit": evaluation.mean_absolute_logit,
-        "zero_gradient_share_float32": evaluation.gradients_at_1.zero_share_float32,
-        "zero_gradient_share_float64": evaluation.gradients_at_1.zero_share_float64,
-        "median_log10_gradient": evaluation.gradients_at_1.median_log10_amplitude,
-    }
-    for found in evaluation.attacks:
-        # MLflow draws what stands before a slash as one section: the outputs side by side
-        values |= {
-            f"{found.attack}_success/{found.output}": found.success_rate,
-            f"{found.attack}_changed/{found.output}": found.mean_changed_features,
-            f"{found.attack}_distortion/{found.output}": found.mean_distortion,
-            f"{found.attack}_robustness/{found.output}": found.robustness,
-        }
-    return values | _distances(evaluation) | _bounded(evaluation) | _judged(evaluation)
+def _report(tree: RunTree, run: Run, artifact: Artifact) -> None:
+    run.params({"models": ", ".join(artifact.facts["models"])})
+    run.folder(artifact.folder, "report")
+    run.ended()
 
 
-def _distances(evaluation: Evaluation) -> dict[str, float | None]:
-    values: dict[str, float | None] = {}
-    for found in evaluation.distances:
-        values[f"cw_success/{found.norm}"] = found.success_rate
-        values |= {f"cw_mean/{found.norm}_{case}": mean_distance(evaluation, found.attack, case) for case in CASES}
-    return values
+_OF_KIND: dict[str, Callable[[RunTree, Run, Artifact], None]] = {
+    "dataset": _dataset,
+    "model": _model,
+    "soft_labels": _soft_labels,
+    "attack": _attack,
+    "evaluation": _evaluation,
+    "report": _report,
+}
 
 
-def _bounded(evaluation: Evaluation) -> dict[str, float | None]:
-    """Shares fooled within one radius (measures.reported_radius), by transfer, and by any attack."""
-    radius, transfer, worst = reported_radius(evaluation), best_transfer(evaluation), evaluation.worst_case
-    values = {
-        f"linf_success/{found.name.replace('/', '_')}": fooled_within(found, radius) for found in evaluation.bounded
-    }
-    values |= {"linf_radius": radius, "transfer_success": transfer[0] if transfer else None}
-    if worst and worst.sources:
-        values |= {
-            "linf_success/worst_case": fooled_within(worst, radius),
-            "worst_case/success": worst.fooled / worst.sources,
-            "worst_case/l0": worst.mean_l0,
-            "worst_case/l2": worst.mean_l2,
-            "worst_case/linf": worst.mean_linf,
-        }
-    return values
+def _identity(model: ModelId) -> dict[str, Any]:
+    """Which network a run is about; a teacher stands on the run of the network that learns from it."""
+    role = "defended" if model.role == "teacher" else model.role
+    return {"temperature": model.temperature, "role": role, "defense": model.defense or "none"}
 
 
-def _judged(evaluation: Evaluation) -> dict[str, float | None]:
-    judged = evaluation.masking
-    values: dict[str, float | None] = {
-        "masked": {"yes": 1.0, "undecided": 0.5, "no": 0.0}[judged.masked],
-        "masked_difference": judged.difference,
-    }
-    if evaluation.conditions:
-        values["conditions_failed/naive"] = float(len(failed(evaluation, "naive")))
-        values["conditions_failed/adaptive"] = float(len(failed(evaluation, "adaptive")))
-    return values
+def _prefix(model: ModelId) -> str:
+    """Curves of the network that is attacked have plain names, those of its teacher begin with 'teacher_'."""
+    return "teacher_" if model.role == "teacher" else ""
 
 
-def curve(training: Sequence[Epoch], prefix: str = "") -> list[dict[str, float | None]]:
-    """A training as rows of metrics, one an epoch; those of a teacher begin with 'teacher_'."""
-    return [
-        {f"{prefix}{name}": getattr(epoch, name) for name in ("loss", "train_accuracy", "test_accuracy")}
-        for epoch in training
-    ]
+def _origin(artifact: Artifact, location: str) -> dict[str, str]:
+    """Tags that lead from a number to the artifact, the code and the dataset behind it."""
+    manifest = artifact.manifest
+    stage = manifest.stage
+    tags = {"defdistill.stage": stage, f"defdistill.code.{stage}": manifest.code}
+    tags |= {f"defdistill.artifact.{name}": location for name in _names(stage, manifest.config)}
+    if "dataset" in manifest.inputs:
+        tags["defdistill.dataset"] = manifest.inputs["dataset"][0]
+    return tags
+
+
+def _names(stage: str, config: Mapping[str, Any]) -> list[str]:
+    """Names of an artifact in tags: the stage's, or 'attack.pgd' or 'attack.pgd.2of4' for each of several attacks."""
+    if "attacks" not in config:
+        return [stage]
+    parts = [part_name(attack, config["shard"], config["shards"]) for attack in config["attacks"]]
+    return [f"{stage}.{part.replace(' ', '.')}" for part in parts]
+
+
+def _flat(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by their whole names, such as 'attack.jsma.theta'."""
+    return dict(_leaves(section, values))
+
+
+def _leaves(section: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(f"{section}.{key}", value)
+        else:
+            yield f"{section}.{key}", value

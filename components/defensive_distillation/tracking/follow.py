@@ -1,0 +1,108 @@
+"""The recording process of a local run: takes to MLflow what its steps have finished, while they run.
+
+`python -m defensive_distillation.tracking.follow URI RUN_NAME RUN_DIR [--rerun NAME]` is one process for all steps, so
+that they need no MLflow, which takes four seconds of a processor to import, and only one process writes its database.
+It prints the id of the sweep's run as its first line. Then it records, until its standard input ends, what the
+progress files in RUN_DIR tell of. Lines of the standard input are locations of more artifacts, such as those that
+Kubeflow's cache held, which are recorded at the end; or the word FAILED, which then marks the sweep's run as failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from defensive_distillation import artifacts
+from defensive_distillation.errors import DefensiveDistillationError, first_line
+from defensive_distillation.tracking.records import epochs, record
+from defensive_distillation.tracking.run_tree import RunTree
+from defensive_distillation.tracking.status import statuses
+
+POLL = 0.3  # seconds between two looks at the progress
+INTERVAL = 10.0  # seconds between two records of a training that runs
+FAILED = "FAILED"
+
+
+class Follower:
+    """Records what the steps of a run have made, each artifact once."""
+
+    def __init__(self, tree: RunTree, run_dir: Path) -> None:
+        """`run_dir` is the folder that the steps write their progress below."""
+        self._tree = tree
+        self._progress = run_dir / "progress"
+        self._recorded: set[str] = set()  # locations
+        self._told: dict[str, float] = {}  # when the epochs of a running training were recorded last
+
+    def look(self) -> None:
+        """Records the artifacts of the steps that are done, and the epochs of the trainings that run."""
+        for task, status in statuses(self._progress).items():
+            if status.state == "done":
+                self.record(status.artifact)
+            elif status.state == "running" and status.history and status.model:
+                now = time.monotonic()
+                if now - self._told.get(task, -INTERVAL) >= INTERVAL:
+                    epochs(self._tree, status.model, status.history)
+                    self._told[task] = now
+
+    def record(self, location: str) -> None:
+        """Records an artifact unless that was done before."""
+        if location not in self._recorded:
+            with artifacts.opened(location, artifacts.read_manifest(location).kind) as artifact:
+                record(self._tree, artifact)
+            self._recorded.add(location)
+
+    def end(self, lines: Sequence[str]) -> None:
+        """Records what is left when the run has ended."""
+        self.look()
+        for line in lines:
+            if line != FAILED:
+                self.record(line)
+        if FAILED in lines and not self._tree.rerun:
+            self._tree.parent.ended(FAILED)
+
+
+def follow(uri: str, run_name: str, run_dir: Path, *, rerun: str = "") -> None:
+    """Records a run until the standard input ends.
+
+    Raises:
+        TrackingError: if the server does not answer.
+        ArtifactError: if an artifact is damaged or gone.
+    """
+    tree = RunTree(uri, run_name, rerun=rerun, alone=True)
+    if not rerun:
+        tree.parent.begun()
+    print(tree.parent_id, flush=True)
+    follower, content = Follower(tree, run_dir), b""
+    while True:
+        if select.select([sys.stdin], [], [], POLL)[0]:
+            more = os.read(sys.stdin.fileno(), 65536)
+            if not more:
+                break
+            content += more
+        else:
+            follower.look()
+    follower.end(content.decode().splitlines())
+
+
+def main() -> None:
+    """The command; an error is one line, and the process ends with its exit code."""
+    parser = argparse.ArgumentParser(description="Record a local run in MLflow until the standard input ends.")
+    parser.add_argument("uri")
+    parser.add_argument("run_name")
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--rerun", default="")
+    arguments = parser.parse_args()
+    try:
+        follow(**vars(arguments))
+    except DefensiveDistillationError as error:
+        print(first_line(error), file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
+
+
+if __name__ == "__main__":
+    main()

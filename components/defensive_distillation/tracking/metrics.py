@@ -1,0 +1,82 @@
+"""The numbers of an evaluation and of a training by the names that they have in MLflow, the same for every model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting.measures import (
+    CASES,
+    best_transfer,
+    failed,
+    fooled_within,
+    mean_distance,
+    reported_radius,
+)
+
+
+def metrics(evaluation: Evaluation) -> dict[str, float | None]:
+    """The numbers of an evaluation by metric name; shares and accuracies in [0, 1]."""
+    values: dict[str, float | None] = {
+        "accuracy": evaluation.accuracy,
+        "confidence": evaluation.confidence,
+        "mean_absolute_logit": evaluation.mean_absolute_logit,
+        "zero_gradient_share_float32": evaluation.gradients_at_1.zero_share_float32,
+        "zero_gradient_share_float64": evaluation.gradients_at_1.zero_share_float64,
+        "median_log10_gradient": evaluation.gradients_at_1.median_log10_amplitude,
+    }
+    for found in evaluation.attacks:
+        # MLflow draws what stands before a slash as one section: the outputs side by side
+        values |= {
+            f"{found.attack}_success/{found.output}": found.success_rate,
+            f"{found.attack}_changed/{found.output}": found.mean_changed_features,
+            f"{found.attack}_distortion/{found.output}": found.mean_distortion,
+            f"{found.attack}_robustness/{found.output}": found.robustness,
+        }
+    return values | _distances(evaluation) | _bounded(evaluation) | _judged(evaluation)
+
+
+def _distances(evaluation: Evaluation) -> dict[str, float | None]:
+    values: dict[str, float | None] = {}
+    for found in evaluation.distances:
+        values[f"cw_success/{found.norm}"] = found.success_rate
+        values |= {f"cw_mean/{found.norm}_{case}": mean_distance(evaluation, found.attack, case) for case in CASES}
+    return values
+
+
+def _bounded(evaluation: Evaluation) -> dict[str, float | None]:
+    """Shares fooled within one radius (measures.reported_radius), by transfer, and by any attack."""
+    radius, transfer, worst = reported_radius(evaluation), best_transfer(evaluation), evaluation.worst_case
+    values = {
+        f"linf_success/{found.name.replace('/', '_')}": fooled_within(found, radius) for found in evaluation.bounded
+    }
+    values |= {"linf_radius": radius, "transfer_success": transfer[0] if transfer else None}
+    if worst and worst.sources:
+        values |= {
+            "linf_success/worst_case": fooled_within(worst, radius),
+            "worst_case/success": worst.fooled / worst.sources,
+            "worst_case/l0": worst.mean_l0,
+            "worst_case/l2": worst.mean_l2,
+            "worst_case/linf": worst.mean_linf,
+        }
+    return values
+
+
+def _judged(evaluation: Evaluation) -> dict[str, float | None]:
+    judged = evaluation.masking
+    values: dict[str, float | None] = {
+        "masked": {"yes": 1.0, "undecided": 0.5, "no": 0.0}[judged.masked],
+        "masked_difference": judged.difference,
+    }
+    if evaluation.conditions:
+        values["conditions_failed/naive"] = float(len(failed(evaluation, "naive")))
+        values["conditions_failed/adaptive"] = float(len(failed(evaluation, "adaptive")))
+    return values
+
+
+def curve(training: Sequence[Mapping[str, Any]], prefix: str = "") -> list[dict[str, float | None]]:
+    """A training as rows of metrics, one an epoch."""
+    return [
+        {f"{prefix}{name}": epoch[name] for name in ("loss", "train_accuracy", "test_accuracy")} for epoch in training
+    ]
