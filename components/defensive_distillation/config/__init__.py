@@ -3,7 +3,7 @@
 Command-line flags, pipeline parameters and the tables in docs/configuration.md are made from these models.
 """
 
-from defensive_distillation.config.attack import AttackConfig, AttackStageConfig
+from defensive_distillation.config.attack import AttackConfig, AttackStageConfig, part_name
 from defensive_distillation.config.base import ComputeConfig, Input, StageConfig, explain
 from defensive_distillation.config.evaluate import EvaluateConfig
 from defensive_distillation.config.experiment import (
@@ -46,5 +46,6 @@ __all__ = [
     "TrainTeacherConfig",
     "experiment",
     "explain",
+    "part_name",
     "stage_config",
 ]

@@ -105,14 +105,3 @@ def log_to_file(task: str) -> None:
         with path.open("a") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-
-
-def statuses(folder: Path) -> list[Status]:
-    """The last words of every process that wrote to `folder`, the latest last."""
-    found = []
-    for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime):
-        try:
-            found.append(Status.model_validate_json(path.read_text()))
-        except (OSError, ValueError):
-            continue  # replaced this moment
-    return found

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from defensive_distillation.runtime.progress import Status
+from defensive_distillation.tracking.status import Status
 from defensive_distillation_pipelines.definitions.plan import PlannedStep, ancestors
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from defensive_distillation.errors import DefensiveDistillationError
-from defensive_distillation.runtime.progress import RUN_DIR, Status, statuses
+from defensive_distillation.tracking.status import RUN_DIR, Status, statuses
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
 from defensive_distillation_pipelines.local.board import Board, Key
 from defensive_distillation_pipelines.local.process import Job
@@ -95,13 +95,7 @@ def _plan(run: RunFolder) -> Sequence[PlannedStep]:
 
 def latest(run: RunFolder) -> dict[Key, Status]:
     """The last words of every step of the run's last start."""
-    current: dict[Key, Status] = {}
-    for status in statuses(run.progress):
-        key = status.stage, status.label, status.part
-        # the teacher at T = 1 is the baseline once more: what is done stays done
-        if key not in current or current[key].state != "done":
-            current[key] = status
-    return current
+    return {(status.stage, status.label, status.part): status for status in statuses(run.progress).values()}
 
 
 def _where(status: Status) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from defensive_distillation.errors import InputError
-from defensive_distillation.runtime.progress import Status
 from defensive_distillation.runtime.stopwatch import PHASES
+from defensive_distillation.tracking.status import Status
 from defensive_distillation_pipelines.local.execution import latest
 from defensive_distillation_pipelines.local.run_folder import RunFolder
 
