@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 from defensive_distillation.errors import ConfigurationError
@@ -18,10 +20,18 @@ def modules() -> Iterator[ModuleType]:
     Raises:
         ConfigurationError: for one that cannot be imported.
     """
-    for name in filter(None, (part.strip() for part in os.environ.get(PLUGINS, "").split(","))):
+    for name in _names():
         try:
             yield import_module(name)
         except ImportError as error:
-            raise ConfigurationError(
-                f"{PLUGINS}: expected modules that can be imported, got {name!r}: {error}"
-            ) from error
+            raise ConfigurationError(f"{PLUGINS}: expected importable modules, got {name!r}: {error}") from error
+
+
+def sources() -> list[Path]:
+    """The files of these modules; none is imported for it."""
+    found = (find_spec(name) for name in _names())
+    return [Path(spec.origin) for spec in found if spec and spec.origin]
+
+
+def _names() -> list[str]:
+    return [name for part in os.environ.get(PLUGINS, "").split(",") if (name := part.strip())]

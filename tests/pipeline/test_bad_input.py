@@ -486,7 +486,7 @@ def on_small_disk(size: str, command: list[str], folder: Path) -> tuple[int, str
         if os.environ.get("DEFDISTILL_REQUIRE_ALL") == "1":
             pytest.fail(f"expected leave to mount a small disk: {allowed.stderr}")
         pytest.skip(f"no leave to mount a small disk: {allowed.stderr}")
-    program = [sys.executable, "-m", "defensive_distillation_pipelines.commands.cli", *command]
+    program = [sys.executable, "-m", "defensive_distillation_pipelines.commands", *command]
     ended = subprocess.run([*unshare, "sh", "-c", mount, str(disk), *program], capture_output=True, text=True)
     return ended.returncode, ended.stderr, ended.stdout.split()
 

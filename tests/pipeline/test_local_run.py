@@ -34,7 +34,7 @@ SMALL = (
     *("--set", "attack.jsma.sources=2", "--set", "attack.jsma.max_features=10", "--set", "attack.bounded.samples=5"),
     *("--set", "attacks=jsma,fgsm+square", "--set", "control_attacks=jsma"),
 )
-CLI = [sys.executable, "-m", "defensive_distillation_pipelines.commands.cli"]
+CLI = [sys.executable, "-m", "defensive_distillation_pipelines.commands"]
 
 
 @dataclass(frozen=True)

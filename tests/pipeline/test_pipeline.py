@@ -16,7 +16,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from defensive_distillation.config import STAGES, AttackConfig, experiment
 from defensive_distillation.config import loading as settings
-from defensive_distillation.suite import ATTACKS
+from defensive_distillation.suite.registry import ATTACKS
 from defensive_distillation_pipelines.commands import cli
 from defensive_distillation_pipelines.definitions.plan import PlannedStep, ancestors, plan
 from defensive_distillation_pipelines.definitions.resources import RUNTIME, resources
@@ -48,7 +48,7 @@ def test_compiling_gives_the_same_bytes_in_every_process(tmp_path: Path) -> None
     outputs = set()
     for seed in ("1", "2"):
         path = tmp_path / f"{seed}.yaml"
-        command = [sys.executable, "-m", "defensive_distillation_pipelines.commands.cli", "compile", "-o", str(path)]
+        command = [sys.executable, "-m", "defensive_distillation_pipelines.commands", "compile", "-o", str(path)]
         subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.DEVNULL)
         outputs.add(path.read_bytes())
     assert len(outputs) == 1
@@ -176,7 +176,7 @@ def test_every_step_asks_for_what_its_parameters_say(documents: list[dict[str, A
 
 def test_retries_caching_and_image_are_set_when_it_is_compiled(tmp_path: Path) -> None:
     output = tmp_path / "sweep.yaml"
-    command = [sys.executable, "-m", "defensive_distillation_pipelines.commands.cli", "compile", "-o", str(output)]
+    command = [sys.executable, "-m", "defensive_distillation_pipelines.commands", "compile", "-o", str(output)]
     command += ["--resources", "attack.retries=7", "--resources", "attack.cache=false"]
     command += ["--resources", "train_student.gpu_count=4"]
     environment = {**os.environ, "DEFDISTILL_IMAGE": "registry.example/distillation:7"}

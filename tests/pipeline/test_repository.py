@@ -41,7 +41,7 @@ def test_the_wheel_brings_the_command_and_the_licence(tmp_path: Path) -> None:
     (path,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(path) as wheel:
         (entry,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
-        assert "defdistill = defensive_distillation_pipelines.commands.cli:main" in wheel.read(entry).decode()
+        assert "defdistill = defensive_distillation_pipelines.commands.__main__:main" in wheel.read(entry).decode()
         assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from defensive_distillation.config.base import ComputeConfig, Input
 from defensive_distillation.config.training import DATASET
-from defensive_distillation.suite import ATTACKS, SECTIONS
+from defensive_distillation.suite.registry import ATTACKS, SECTIONS
 
 
 def part_name(attacks: str, shard: int, shards: int) -> str:

@@ -15,9 +15,9 @@ from defensive_distillation.config.report import ReportConfig
 from defensive_distillation.config.scale_logits import ScaleLogitsConfig
 from defensive_distillation.config.soft_labels import GenerateSoftLabelsConfig
 from defensive_distillation.config.training import TrainDefendedConfig, TrainStudentConfig, TrainTeacherConfig
-from defensive_distillation.defenses import DEFENSES
+from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation.suite import ATTACKS
+from defensive_distillation.suite.registry import ATTACKS
 
 STAGES: dict[str, type[StageConfig]] = {
     config.stage: config

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from defensive_distillation.config.base import ComputeConfig, Input, Temperature
-from defensive_distillation.defenses import DEFENSES, distillation
+from defensive_distillation.defenses import distillation
+from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.model_id import ModelId
 
 DATASET = Input("dataset", help="dataset artifact of prepare_data")

@@ -16,7 +16,7 @@ from torch import Tensor
 from defensive_distillation.evaluation.intervals import paired_interval
 from defensive_distillation.evaluation.outcome import Outcome, successes_at
 from defensive_distillation.evaluation.results import Condition
-from defensive_distillation.suite import attacker
+from defensive_distillation.suite.registry import attacker
 
 Attacker = Literal["naive", "adaptive"]
 

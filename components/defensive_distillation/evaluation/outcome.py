@@ -11,7 +11,8 @@ from torch import Tensor
 
 from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.evaluation.stored_attack import StoredAttack
-from defensive_distillation.suite import ATTACKS, Attack
+from defensive_distillation.suite.registry import ATTACKS
+from defensive_distillation.suite.specification import Attack
 
 
 @dataclass(frozen=True)

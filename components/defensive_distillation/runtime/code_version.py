@@ -1,9 +1,10 @@
 """Which code a stage runs: a digest of its file and of all files of this package that it imports, directly or not.
 
 A change in a figure makes a report stale, not a training. Where a file lies decides whether it counts: the folders of
-`SURROUNDING` hold how a stage is called, watched, stored and recorded, all others what it computes. A package that
-finds its modules by itself (it imports pkgutil) counts with all of them, and so does a function that is named in a text
-such as 'defensive_distillation.attacks.square:square'. The digest is read off the sources without importing them.
+`SURROUNDING` hold how a stage is called, watched, stored and recorded, all others what it computes. A module that finds
+others by itself (it imports pkgutil) counts with all that lie beside and below it, a function that is named in a text
+such as 'defensive_distillation.attacks.square:square' counts, and so do the modules that DEFDISTILL_PLUGINS names. The
+digest is read off the sources without importing them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from defensive_distillation import plugins
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT.name
@@ -30,6 +33,9 @@ def code_digest(stage: str) -> str:
     data = {path for folder in {module.parent for module in modules} for kind in _DATA for path in folder.rglob(kind)}
     for path in sorted(modules | data):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    if ROOT / "plugins.py" in modules:
+        for path in plugins.sources():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 
 
@@ -47,8 +53,8 @@ def _needed(path: Path) -> set[Path]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     modules = set(_imported(tree))
     files = {file for module in modules for file in _files(module)}
-    if path.name == "__init__.py" and "pkgutil" in modules:
-        files |= set(path.parent.glob("*.py"))
+    if "pkgutil" in modules:
+        files |= set(path.parent.rglob("*.py"))
     return files
 
 

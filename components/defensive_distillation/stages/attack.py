@@ -23,8 +23,8 @@ from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.suite import SECTIONS
 from defensive_distillation.suite.execution import AttackCall, attack_calls
+from defensive_distillation.suite.registry import SECTIONS
 
 # samples between two saves: minutes of work on a core, seconds on a GPU, where they must be held at once
 PART_ON_CPU, PART, PART_FEATURES = 2_000, 100_000, 2**28

@@ -29,7 +29,7 @@ from defensive_distillation.networks.architectures import as_input, predict
 from defensive_distillation.networks.softmax import softmax_at
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.suite import ATTACKS
+from defensive_distillation.suite.registry import ATTACKS
 
 JACOBIAN_BYTES = 2**26  # of the Jacobians that are held at once
 GRADIENT_BATCH = 100  # most images whose activations are held in float64

@@ -9,7 +9,7 @@ from defensive_distillation.artifacts.dataset import read_dataset
 from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.artifacts.trained_model import model_facts
 from defensive_distillation.config import TrainDefendedConfig
-from defensive_distillation.defenses import DEFENSES
+from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.fitting import Fitted, fit
 from defensive_distillation.runtime.checkpoints import resumable

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.datasets.sampling import stratified_order
-from defensive_distillation.suite import ATTACKS
+from defensive_distillation.suite.registry import ATTACKS
 from defensive_distillation.suite.specification import Attack, Variant
 
 

@@ -44,7 +44,3 @@ def command_parser() -> Parser:
     for verb in (run, compile_command, rerun, stage, report, times, ui):
         verb.add(commands)
     return parser
-
-
-if __name__ == "__main__":
-    main()

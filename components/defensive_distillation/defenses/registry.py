@@ -1,0 +1,26 @@
+"""Every defense: the files beside this one that hold a `DEFENSE`, which are found by lying here.
+
+Others join by DEFDISTILL_PLUGINS, the names of modules that are separated by commas; each
+module holds its `DEFENSE`.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+
+from defensive_distillation import defenses
+from defensive_distillation.defenses.specification import Defense
+from defensive_distillation.plugins import modules
+
+
+def _specifications() -> list[Defense]:
+    names = [
+        name for _, name, _ in pkgutil.iter_modules(defenses.__path__) if name not in ("registry", "specification")
+    ]
+    found: list[Defense] = [import_module(f"{defenses.__name__}.{name}").DEFENSE for name in sorted(names)]
+    return found + [module.DEFENSE for module in modules() if hasattr(module, "DEFENSE")]
+
+
+DEFENSES: dict[str, Defense] = {defense.name: defense for defense in _specifications()}
+"""Every defense by its name."""
