@@ -63,11 +63,14 @@ def test_a_killed_process_is_gone_on_with_and_nothing_is_lost_or_there_twice(cha
 
     process, again = following(uri, tmp_path)
     say(tmp_path, stage="train_teacher", model=TEACHER, state="done", artifact=chain.place("teacher-20"))
+    failed = distillation.student(50.0)
+    say(tmp_path, stage="train_student", model=failed, state="failed", message="diverged", history=training[:1])
     more = [chain.place("control"), "FAILED", chain.place("dataset")]
     said = process.communicate("\n".join(more), timeout=120)
     assert (process.returncode, *said, again) == (0, "", "", parent)
     found = children(tree)
-    assert set(found) == {"T=20", "control T=20"}
+    assert set(found) == {"T=20", "control T=20", "T=50"}
+    assert values(tree.client, found["T=50"])["loss"] == [(1, training[0]["loss"])]
     losses = values(tree.client, found["T=20"])["teacher_loss"]
     assert sorted(losses) == [(epoch["epoch"], epoch["loss"]) for epoch in training]
     run = tree.client.get_run(parent)

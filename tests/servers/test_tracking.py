@@ -234,6 +234,17 @@ def test_artifacts_that_are_recorded_again_change_nothing(sweep: RunTree, chain:
     assert snapshot() == before
 
 
+def test_a_server_takes_what_a_database_takes(server: str, sweep: RunTree, chain: Chain) -> None:
+    tree = RunTree(server, "digits-1", alone=True)
+    for name in ("dataset", "teacher-20", "soft-labels", "student", "attack", "others", "evaluation", "report"):
+        record(chain, name, tree)
+    here, there = children(sweep)["T=20"], children(tree)["T=20"]
+    assert (there.data.params, there.data.metrics) == (here.data.params, here.data.metrics)
+    assert values(tree.client, there) == values(sweep.client, here)
+    assert files(tree.client, there.info.run_id) == files(sweep.client, here.info.run_id)
+    assert files(tree.client, tree.parent_id) == files(sweep.client, sweep.parent_id)
+
+
 def test_a_rerun_has_runs_of_its_own_beside_the_first(sweep: RunTree, chain: Chain) -> None:
     before = {run.info.run_id: (run.data.to_dictionary(), run.info.status) for run in runs_of(sweep)}
     for _ in range(2):

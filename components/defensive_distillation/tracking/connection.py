@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from defensive_distillation.artifacts import Artifact
 from defensive_distillation.errors import TrackingError
-from defensive_distillation.model_id import ModelId
-from defensive_distillation.tracking import Recorder, records
+from defensive_distillation.tracking import Recorder
 from defensive_distillation.tracking.status import RUN_DIR
-
-if TYPE_CHECKING:
-    from defensive_distillation.tracking.run_tree import RunTree
 
 PARENT = "DEFDISTILL_MLFLOW_PARENT"  # id of the sweep's run, where an early step has made it
 
@@ -38,6 +30,7 @@ def recorder(pipeline_run: str | None = None, *, rerun: str = "", location: str 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri or os.environ.get(RUN_DIR):
         return None
+    from defensive_distillation.tracking.records import StepRecorder
     from defensive_distillation.tracking.run_tree import RunTree
 
     tree = RunTree(
@@ -48,7 +41,7 @@ def recorder(pipeline_run: str | None = None, *, rerun: str = "", location: str 
         step=os.environ.get("MLFLOW_RUN_ID", ""),
         rerun=rerun,
     )
-    return _StepRecorder(tree, location)
+    return StepRecorder(tree, location)
 
 
 def _kubeflow_run(uri: str) -> str:
@@ -60,17 +53,3 @@ def _kubeflow_run(uri: str) -> str:
     except (ValueError, AttributeError) as error:
         raise TrackingError(f"KFP_MLFLOW_CONFIG: expected a JSON object, got: {error}") from error
     return (parent if same_server else "") or os.environ.get("MLFLOW_RUN_ID", "")
-
-
-@dataclass(frozen=True)
-class _StepRecorder:
-    """Records in MLflow at once; see `Recorder`."""
-
-    tree: RunTree
-    location: str
-
-    def record(self, artifact: Artifact) -> None:
-        records.record(self.tree, artifact, location=self.location)
-
-    def epochs(self, model: ModelId, history: Sequence[Mapping[str, Any]]) -> None:
-        records.epochs(self.tree, model, history)

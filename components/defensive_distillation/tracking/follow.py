@@ -39,11 +39,11 @@ class Follower:
         self._told: dict[str, float] = {}  # when the epochs of a running training were recorded last
 
     def look(self) -> None:
-        """Records the artifacts of the steps that are done, and the epochs of the trainings that run."""
+        """Records the artifacts of the steps that are done, and the epochs of trainings that run or have failed."""
         for task, status in statuses(self._progress).items():
             if status.state == "done":
                 self.record(status.artifact)
-            elif status.state == "running" and status.history and status.model:
+            elif status.history and status.model:
                 now = time.monotonic()
                 if now - self._told.get(task, -INTERVAL) >= INTERVAL:
                     epochs(self._tree, status.model, status.history)
@@ -57,7 +57,8 @@ class Follower:
             self._recorded.add(location)
 
     def end(self, lines: Sequence[str]) -> None:
-        """Records what is left when the run has ended."""
+        """Records what is left when the run has ended, the last epochs of a training that failed too."""
+        self._told.clear()
         self.look()
         for line in lines:
             if line != FAILED:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.artifacts import Artifact
@@ -55,6 +56,22 @@ def epochs(tree: RunTree, model: ModelId, history: Sequence[Mapping[str, Any]]) 
     """
     if history:
         tree.model(model).curves(curve(history, _prefix(model)), first_step=history[0]["epoch"])
+
+
+@dataclass(frozen=True)
+class StepRecorder:
+    """Records in MLflow at once; see `Recorder`."""
+
+    tree: RunTree
+    location: str = ""  # of the artifact for others, if not where it lies here
+
+    def record(self, artifact: Artifact) -> None:
+        """See `record`."""
+        record(self.tree, artifact, location=self.location)
+
+    def epochs(self, model: ModelId, history: Sequence[Mapping[str, Any]]) -> None:
+        """See `epochs`."""
+        epochs(self.tree, model, history)
 
 
 def _dataset(tree: RunTree, run: Run, artifact: Artifact) -> None:
