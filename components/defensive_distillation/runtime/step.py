@@ -79,7 +79,7 @@ def run(
             output=output.path,
             work=told.work or None,
             code=told.code,
-            recorder=recorder(rerun=told.rerun),
+            recorder=recorder(rerun=told.rerun, location=output.uri),
             **places,
         )
     except Exception as error:
