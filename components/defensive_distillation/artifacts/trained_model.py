@@ -9,7 +9,7 @@ from defensive_distillation.config import TrainConfig
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks.architectures import output_layer
-from defensive_distillation.networks.fitting import Fitted
+from defensive_distillation.networks.fit import Fitted
 
 
 def model_facts(

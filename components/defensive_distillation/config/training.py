@@ -50,7 +50,7 @@ class TrainConfig(ComputeConfig):
 
     @property
     def fit_settings(self) -> dict[str, Any]:
-        """The arguments of `networks.fitting.fit` that a stage passes on as they are."""
+        """The arguments of `networks.fit.fit` that a stage passes on as they are."""
         names = set(TrainConfig.model_fields) - set(ComputeConfig.model_fields)
         return self.model_dump(include=names)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from defensive_distillation.artifacts.tensors import pack, unpack
 from defensive_distillation.config import TrainConfig
-from defensive_distillation.networks.fitting import Checkpoint
+from defensive_distillation.networks.fit import Checkpoint
 from defensive_distillation.runtime.stage import Task
 from defensive_distillation.runtime.stopwatch import phase
 

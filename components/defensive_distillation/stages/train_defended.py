@@ -11,7 +11,7 @@ from defensive_distillation.artifacts.trained_model import model_facts
 from defensive_distillation.config import TrainDefendedConfig
 from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.networks import compute
-from defensive_distillation.networks.fitting import Fitted, fit
+from defensive_distillation.networks.fit import Fitted, fit
 from defensive_distillation.runtime.checkpoints import resumable
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
@@ -26,7 +26,7 @@ def _compute(task: Task[TrainDefendedConfig]) -> Result:
     device = compute.device(config.device, config.threads, tf32=config.tf32)
     trainings: list[Fitted] = []
 
-    def fitting(targets: Tensor, *, name: str = "", temperature: float = 1.0) -> nn.Module:
+    def fit_on(targets: Tensor, *, name: str = "", temperature: float = 1.0) -> nn.Module:
         fitted = fit(
             dataset,
             targets,
@@ -39,7 +39,7 @@ def _compute(task: Task[TrainDefendedConfig]) -> Result:
         trainings.append(fitted)
         return fitted.model
 
-    model = defense.train(dataset, settings, fit=fitting, device=device, seed=seed)
+    model = defense.train(dataset, settings, fit=fit_on, device=device, seed=seed)
     facts = model_facts(model_id, config, dataset, trainings[-1])
     return Result(facts, lambda folder: write_tensors(folder, model.state_dict()))
 

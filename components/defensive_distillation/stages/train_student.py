@@ -10,7 +10,7 @@ from defensive_distillation.artifacts.trained_model import model_facts
 from defensive_distillation.config import TrainStudentConfig
 from defensive_distillation.defenses import distillation
 from defensive_distillation.networks import compute
-from defensive_distillation.networks.fitting import fit
+from defensive_distillation.networks.fit import fit
 from defensive_distillation.runtime.checkpoints import resumable
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task

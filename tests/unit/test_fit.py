@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError, InputError, TrainingError
 from defensive_distillation.networks.architectures import accuracy, build, predict, scale_output_layer
-from defensive_distillation.networks.fitting import Checkpoint, Fitted, fit
+from defensive_distillation.networks.fit import Checkpoint, Fitted, fit
 from defensive_distillation.networks.training import train
 
 CPU = torch.device("cpu")
