@@ -11,7 +11,7 @@ from torch import Tensor
 
 from defensive_distillation.attacks import AttackResult, StopReason, carlini_wagner
 from defensive_distillation.attacks.cw.l0 import fewer_pixels
-from defensive_distillation.attacks.cw.line_search import nearest_on_line
+from defensive_distillation.attacks.cw.search import Search
 from defensive_distillation.attacks.cw.tanh_space import Adam, to_box, to_tanh_space
 from defensive_distillation.attacks.network import margin
 from defensive_distillation.errors import InputError
@@ -258,7 +258,19 @@ def test_a_sample_that_begins_anew_steps_as_at_first() -> None:
 def test_a_line_search_comes_nearer_and_stays_on_the_far_side() -> None:
     model, images, labels, found = attacked("l2", confidence=1.0)
     images, far, labels = images[found.success], found.adversarial[found.success], labels[found.success]
-    near = nearest_on_line(model, images, far, labels, targeted=False, confidence=0.0)
+    search = Search(
+        targeted=False,
+        confidence=0.0,
+        steps=1,
+        search_steps=1,
+        learning_rate=0.01,
+        initial_constant=1.0,
+        largest_constant=1e3,
+        constant_factor=4.0,
+        abort_early=True,
+        clip=(0.0, 1.0),
+    )
+    near = search.nearest_on_line(model, images, far, labels)
     assert bool((model(near).argmax(1) != labels).all())
     share = (near - images).flatten(1).norm(dim=1) / (far - images).flatten(1).norm(dim=1)
     assert bool((share <= 1).all())

@@ -22,7 +22,7 @@ SETTINGS = {"temperature": 5.0, "batch_size": 8, "learning_rate": 0.1, "momentum
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[Tensor, Tensor]:
-    """Handwritten digits of scikit-learn, real ones, as 20×20 bytes: small for the paper's network, which takes 16×16 at least."""
+    """Handwritten digits of scikit-learn, real ones, as 20×20 bytes; the paper's network takes 16×16 at least."""
     found = load_digits()
     small = torch.from_numpy(found.images).float()[:, None] / 16
     images = nn.functional.interpolate(small, size=(20, 20), mode="bilinear", align_corners=False)
