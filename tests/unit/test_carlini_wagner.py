@@ -18,7 +18,7 @@ from defensive_distillation.errors import InputError
 from support.networks import linear, reasons, smooth
 
 Norm = Literal["l0", "l2", "linf"]
-QUICK: dict[str, Any] = {"steps": 60, "learning_rate": 0.05}
+QUICK: dict[str, Any] = {"steps": 60, "learning_rate": 0.1}
 FINE: dict[str, Any] = {"steps": 200, "learning_rate": 0.01}  # beside an L2 distance of tenths
 FINEST: dict[str, Any] = {"steps": 200, "learning_rate": 0.004}  # beside an L∞ distance of hundredths
 
