@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from defensive_distillation.defenses.distillation import soft_labels
 from defensive_distillation.errors import InputError
-from defensive_distillation.evaluation.metrics import accuracy
 from defensive_distillation.networks import compute
-from defensive_distillation.networks.architectures import build, predict, scale_output_layer
+from defensive_distillation.networks.architectures import accuracy, build, predict, scale_output_layer
 from defensive_distillation.networks.training import EpochResult, schedule, train
 
 CPU = torch.device("cpu")
