@@ -31,9 +31,8 @@ from defensive_distillation.attacks import AttackResult
 from defensive_distillation.attacks import jsma as attack
 from defensive_distillation.attacks.saliency.step import saliency
 from defensive_distillation.config import ExperimentConfig, experiment, loading
-from defensive_distillation.evaluation.metrics import accuracy
 from defensive_distillation.networks import compute
-from defensive_distillation.networks.architectures import as_input, build, predict
+from defensive_distillation.networks.architectures import accuracy, as_input, build, predict
 from defensive_distillation.networks.kernels import cuda_graph
 from defensive_distillation.networks.training import train
 

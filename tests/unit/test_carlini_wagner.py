@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from itertools import product
+import functools
 from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
-from defensive_distillation.attacks import StopReason, carlini_wagner
+from defensive_distillation.attacks import AttackResult, StopReason, carlini_wagner
 from defensive_distillation.attacks.cw.l0 import fewer_pixels
-from defensive_distillation.attacks.cw.line_search import nearest_on_line
+from defensive_distillation.attacks.cw.search import Search
 from defensive_distillation.attacks.cw.tanh_space import Adam, to_box, to_tanh_space
 from defensive_distillation.attacks.network import margin
 from defensive_distillation.errors import InputError
 from support.networks import linear, reasons, smooth
 
 Norm = Literal["l0", "l2", "linf"]
-QUICK: dict[str, Any] = {"steps": 300, "learning_rate": 0.02}
-FINE: dict[str, Any] = {**QUICK, "steps": 800, "learning_rate": 0.002}  # short steps beside a distance of hundredths
+QUICK: dict[str, Any] = {"steps": 60, "learning_rate": 0.1}
+FINE: dict[str, Any] = {"steps": 200, "learning_rate": 0.01}  # beside an L2 distance of tenths
+FINEST: dict[str, Any] = {"steps": 200, "learning_rate": 0.004}  # beside an L∞ distance of hundredths
 
 
 def randoms(*shape: int, seed: int = 0) -> Tensor:
@@ -46,13 +47,27 @@ def faces(weight: Tensor, bias: Tensor, images: Tensor, target: int) -> list[tup
     return [(logits[:, j] - logits[:, target], weight[j] - weight[target]) for j in others]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@functools.cache
+def attacked(
+    norm: Norm, *, confidence: float = 0.0, factor: float = 1.0, abort_early: bool = True
+) -> tuple[torch.nn.Module, Tensor, Tensor, AttackResult]:
+    """A network whose logits are multiplied by `factor`, eight images, their classes, and what leads away from them."""
+    model, images = smooth(16, 4, 3), middling(8, (1, 4, 4), 3)
+    with torch.no_grad():
+        for parameter in model[-1].parameters():
+            parameter.mul_(factor)
+        labels = model(images).argmax(1)
+    options: dict[str, Any] = {"confidence": confidence, "abort_early": abort_early, **QUICK}
+    return model, images, labels, carlini_wagner(model, images, labels, norm=norm, targeted=False, **options)
+
+
+@pytest.mark.parametrize("seed", range(2))
 def test_the_l2_distance_on_a_linear_network_is_margin_over_norm(seed: int) -> None:
     weight, bias = two_classes(48, 0.3, seed)
-    images = middling(6, (3, 4, 4), seed)
+    images = middling(12, (3, 4, 4), seed)
     ((gap, normal),) = faces(weight, bias, images, 1)
     assert bool((gap > 0).all())
-    found = carlini_wagner(linear(weight, bias), images, torch.ones(6, dtype=torch.int64), norm="l2", **FINE)
+    found = carlini_wagner(linear(weight, bias), images, torch.ones(12, dtype=torch.int64), norm="l2", **FINE)
     assert bool(found.success.all())
     optimum = gap / normal.norm()
     assert bool((found.l2 >= optimum * (1 - 1e-9)).all())
@@ -62,29 +77,30 @@ def test_the_l2_distance_on_a_linear_network_is_margin_over_norm(seed: int) -> N
 @pytest.mark.parametrize("seed", range(2))
 def test_the_linf_distance_on_a_linear_network_is_margin_over_l1_norm(seed: int) -> None:
     weight, bias = two_classes(48, 0.3, seed)
-    images = middling(6, (3, 4, 4), seed)
+    images = middling(12, (3, 4, 4), seed)
     ((gap, normal),) = faces(weight, bias, images, 1)
-    found = carlini_wagner(linear(weight, bias), images, torch.ones(6, dtype=torch.int64), norm="linf", **FINE)
+    found = carlini_wagner(linear(weight, bias), images, torch.ones(12, dtype=torch.int64), norm="linf", **FINEST)
     assert bool(found.success.all())
     optimum = gap / normal.abs().sum()
     assert bool((found.linf >= optimum * (1 - 1e-9)).all())
     assert bool((found.linf <= 1.05 * optimum).all()), (found.linf / optimum).max()
 
 
-@pytest.mark.parametrize(("shape", "seed"), [*product([(1, 6, 8)], range(4)), *product([(3, 4, 4)], range(3))])
+@pytest.mark.parametrize("shape", [(1, 6, 8), (3, 4, 4)])
+@pytest.mark.parametrize("seed", range(2))
 def test_the_l0_distance_on_a_linear_network_is_that_of_the_largest_gains(
     shape: tuple[int, int, int], seed: int
 ) -> None:
     """Each pixel moved to the end of the box that helps, the most helpful first, until the margin is made up for."""
     features = shape[0] * shape[1] * shape[2]
     weight, bias = two_classes(features, 0.2 * features**0.5, seed)
-    images = middling(4, shape, seed)
+    images = middling(8, shape, seed)
     ((gap, normal),) = faces(weight, bias, images, 1)
     flat = images.flatten(1)
     gains = torch.where(normal < 0, -normal * (1 - flat), normal * flat)  # by which a feature can lower the margin
-    by_pixel = gains.view(4, shape[0], -1).sum(1).sort(dim=1, descending=True).values
+    by_pixel = gains.view(8, shape[0], -1).sum(1).sort(dim=1, descending=True).values
     optimum = 1 + (by_pixel.cumsum(1) <= gap[:, None]).sum(1)
-    found = carlini_wagner(linear(weight, bias), images, torch.ones(4, dtype=torch.int64), norm="l0", **QUICK)
+    found = carlini_wagner(linear(weight, bias), images, torch.ones(8, dtype=torch.int64), norm="l0", **QUICK)
     assert bool(found.success.all())
     assert bool((optimum >= 3).all())
     assert bool((found.changed_pixels >= optimum).all())
@@ -92,35 +108,31 @@ def test_the_l0_distance_on_a_linear_network_is_that_of_the_largest_gains(
     assert int(found.changed_pixels.sum()) <= 1.05 * int(optimum.sum()) + 1
 
 
-@pytest.mark.parametrize("norm", ["l2"])
-def test_untargeted_it_goes_to_the_nearest_of_several_faces(norm: Norm) -> None:
+def test_untargeted_it_goes_to_the_nearest_of_several_faces() -> None:
     weight, bias = randoms(4, 27, seed=5) / 27**0.5, torch.tensor([0.6, 0.0, 0.1, 0.0], dtype=torch.float64)
     bias = bias - (weight * 0.5).sum(1)
     images = middling(6, (3, 3, 3), 5)
     model = linear(weight, bias)
     labels = model(images).argmax(1)
-    distances = []  # to the nearest face; behind it lies that face's class, for the faces are halfspaces
-    for n in range(6):
-        lead = [
-            (gap[n], normal) for gap, normal in faces(weight, bias, images, int(labels[n]))
-        ]  # gaps are negative here: the label leads
-        size = [normal.norm() if norm == "l2" else normal.abs().sum() for _, normal in lead]
-        distances.append(min(float(-gap / length) for (gap, _), length in zip(lead, size, strict=True)))
+    # to the nearest face; behind it lies that face's class, for the faces are halfspaces. The label leads: gaps below 0
+    distances = [
+        min(float(-gap[n] / normal.norm()) for gap, normal in faces(weight, bias, images, int(label)))
+        for n, label in enumerate(labels)
+    ]
     optimum = torch.tensor(distances, dtype=torch.float64)
-    found = carlini_wagner(model, images, labels, norm=norm, targeted=False, **FINE)
-    got = found.l2 if norm == "l2" else found.linf
+    found = carlini_wagner(model, images, labels, norm="l2", targeted=False, **FINE)
     assert bool(found.success.all())
-    assert bool((got >= optimum * (1 - 1e-9)).all())
+    assert bool((found.l2 >= optimum * (1 - 1e-9)).all())
     # it follows the class that leads for the moment, so not every sample ends at the nearest face
-    assert float((got / optimum).median()) <= 1.05
-    assert bool((got <= 1.2 * optimum).all()), (got / optimum).max()
+    assert float((found.l2 / optimum).median()) <= 1.05
+    assert bool((found.l2 <= 1.2 * optimum).all()), (found.l2 / optimum).max()
 
 
 def test_at_the_end_of_the_box_the_rest_of_the_features_does_the_work() -> None:
     """One feature is strongest but at the end of the box already: the optimum is that of the other two."""
     model = linear([[0.0, 0.0, 0.0], [10.0, 3.0, 4.0]], [3.0 + 10.0, 0.0])
     image = torch.tensor([1.0, 0.2, 0.3], dtype=torch.float64).view(1, 1, 1, 3)  # logits 13 and 11.8: 1.2 short
-    found = carlini_wagner(model, image, torch.tensor([1]), norm="l2", steps=1000)
+    found = carlini_wagner(model, image, torch.tensor([1]), norm="l2", steps=300)
     assert float(found.l2) == pytest.approx(1.2 / 5, rel=0.05)
     assert float(found.adversarial.flatten()[0]) <= 1
 
@@ -128,21 +140,14 @@ def test_at_the_end_of_the_box_the_rest_of_the_features_does_the_work() -> None:
 @pytest.mark.parametrize("norm", ["l2", "l0", "linf"])
 @pytest.mark.parametrize("confidence", [0.0, 0.5, 1.0])
 def test_the_confidence_is_kept(norm: Norm, confidence: float) -> None:
-    model, images = smooth(16, 4, 3), middling(6, (1, 4, 4), 3)
-    labels = model(images).argmax(1)
-    found = carlini_wagner(model, images, labels, norm=norm, targeted=False, confidence=confidence, **QUICK)
+    model, _, labels, found = attacked(norm, confidence=confidence)
     assert bool(found.success.any())
     reached = margin(model(found.adversarial).detach(), labels, targeted=False)
     assert bool((reached[found.success] <= -confidence).all())
 
 
 def test_more_confidence_takes_more_distance() -> None:
-    model, images = smooth(16, 4, 3), middling(6, (1, 4, 4), 3)
-    labels = model(images).argmax(1)
-    near, far = (
-        carlini_wagner(model, images, labels, targeted=False, confidence=confidence, **QUICK)
-        for confidence in (0.0, 1.0)
-    )
+    near, far = (attacked("l2", confidence=confidence)[-1] for confidence in (0.0, 1.0))
     both = near.success & far.success
     assert bool(both.any())
     assert bool((near.l2[both] < far.l2[both]).all())
@@ -152,14 +157,7 @@ def test_more_confidence_takes_more_distance() -> None:
 @pytest.mark.parametrize("factor", [1e-3, 1e6])
 def test_logits_of_another_size_are_attacked_alike(norm: Norm, factor: float) -> None:
     """What distillation at T does to a network, and no more: logits T times larger."""
-    images = middling(6, (1, 4, 4), 3)
-    plain, scaled = smooth(16, 4, 3), smooth(16, 4, 3)
-    last = scaled[-1]
-    with torch.no_grad():
-        last.weight.mul_(factor)
-        last.bias.mul_(factor)
-    labels = plain(images).argmax(1)
-    found, other = (carlini_wagner(m, images, labels, norm=norm, targeted=False, **QUICK) for m in (plain, scaled))
+    found, other = attacked(norm)[-1], attacked(norm, factor=factor)[-1]
     assert bool(found.success.all())
     assert bool(other.success.all())
     torch.testing.assert_close(other.l2, found.l2, rtol=0.02, atol=0)
@@ -188,12 +186,7 @@ def test_what_cannot_be_reached_is_given_back_as_it_was(norm: Norm) -> None:
 
 @pytest.mark.parametrize("norm", ["l2", "l0", "linf"])
 def test_giving_up_early_spends_less_and_finds_as_much(norm: Norm) -> None:
-    model, images = smooth(16, 4, 3), middling(8, (1, 4, 4), 3)
-    labels = model(images).argmax(1)
-    patient, quick = (
-        carlini_wagner(model, images, labels, norm=norm, targeted=False, abort_early=early, **QUICK)
-        for early in (False, True)
-    )
+    patient, quick = (attacked(norm, abort_early=early)[-1] for early in (False, True))
     assert torch.equal(patient.success, quick.success)
     assert int(quick.gradient_evaluations.sum()) < int(patient.gradient_evaluations.sum())
 
@@ -203,7 +196,7 @@ def test_the_authors_own_settings_reach_every_class_of_a_small_network(norm: Nor
     """Random numbers of the size that logits have: whatever the box allows is reached."""
     model, images = smooth(16, 3, 7, scale=6.0), middling(3, (1, 4, 4), 7)
     targets = (model(images).argmax(1) + 1) % 3
-    found = carlini_wagner(model, images, targets, norm=norm, steps=1000 if norm == "l2" else 200)
+    found = carlini_wagner(model, images, targets, norm=norm, steps=300 if norm == "l2" else 200)
     assert bool(found.success.all())
 
 
@@ -263,11 +256,21 @@ def test_a_sample_that_begins_anew_steps_as_at_first() -> None:
 
 
 def test_a_line_search_comes_nearer_and_stays_on_the_far_side() -> None:
-    model, images = smooth(16, 4, 3), middling(8, (1, 4, 4), 3)
-    labels = model(images).argmax(1)
-    found = carlini_wagner(model, images, labels, targeted=False, confidence=1.0, **QUICK)
+    model, images, labels, found = attacked("l2", confidence=1.0)
     images, far, labels = images[found.success], found.adversarial[found.success], labels[found.success]
-    near = nearest_on_line(model, images, far, labels, targeted=False, confidence=0.0)
+    search = Search(
+        targeted=False,
+        confidence=0.0,
+        steps=1,
+        search_steps=1,
+        learning_rate=0.01,
+        initial_constant=1.0,
+        largest_constant=1e3,
+        constant_factor=4.0,
+        abort_early=True,
+        clip=(0.0, 1.0),
+    )
+    near = search.nearest_on_line(model, images, far, labels)
     assert bool((model(near).argmax(1) != labels).all())
     share = (near - images).flatten(1).norm(dim=1) / (far - images).flatten(1).norm(dim=1)
     assert bool((share <= 1).all())

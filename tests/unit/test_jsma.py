@@ -87,15 +87,10 @@ def assert_as_literal(model: nn.Module, images: Tensor, targets: Tensor, **argum
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_it_does_what_the_literal_algorithm_does(output: str, theta: float, classes: int) -> None:
     targets = torch.arange(12) % classes
-    ended = set()
-    for seed in range(3):
-        model = smooth(16, classes, seed)
-        found = assert_as_literal(
-            model, starts(12, (1, 4, 4), seed), targets, theta=theta, max_features=6, output=output
-        )
-        ended |= set(reasons(found))
-        assert int((found.changed_features > 0).sum()) >= 3
-    assert StopReason.SUCCESS in ended
+    model, images = smooth(16, classes, seed=1), starts(12, (1, 4, 4), seed=1)
+    found = assert_as_literal(model, images, targets, theta=theta, max_features=6, output=output)
+    assert int((found.changed_features > 0).sum()) >= 3
+    assert StopReason.SUCCESS in reasons(found)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -144,9 +139,9 @@ def test_it_does_so_from_starts_that_are_saturated_everywhere_or_nearly(output: 
 
 
 def test_a_thousand_classes_need_no_jacobian_of_a_thousand_rows() -> None:
-    model, targets = smooth(8, 1000, 9), torch.tensor([999, 0, 500])
+    model, targets = smooth(8, 1000, 9), torch.tensor([999, 0])
     for output in OUTPUTS:
-        assert_as_literal(model, starts(3, (2, 2, 2), 9), targets, max_features=4, output=output)
+        assert_as_literal(model, starts(2, (2, 2, 2), 9), targets, max_features=2, output=output)
 
 
 def test_the_temperature_has_no_meaning_for_logits() -> None:
@@ -184,21 +179,18 @@ def literal_untargeted(
 @pytest.mark.parametrize("theta", [1.0, -1.0, 0.3, -0.3])
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_untargeted_it_is_the_best_of_the_literal_attempts(output: str, theta: float, classes: int) -> None:
-    fooled = 0
-    for seed in (0, 12):
-        model, images = smooth(16, classes, seed), starts(8, (1, 4, 4), seed)
-        labels = model(images).argmax(1)
-        labels[0] = (labels[0] + 1) % classes  # has left its class already
-        arguments: dict[str, Any] = {"theta": theta, "max_features": 6, "output": output}
-        found = jsma(model, images, labels, targeted=False, **arguments)
-        for n in range(8):
-            expected, reason = literal_untargeted(model, images[n], int(labels[n]), classes, **arguments)
-            assert torch.equal(found.adversarial[n], expected)
-            assert StopReason(int(found.stop_reason[n])) == reason
-            assert bool(found.success[n]) == (reason == StopReason.SUCCESS)
-        assert not bool(found.changed_features[0])
-        fooled += int((found.success & (found.changed_features > 0)).sum())
-    assert fooled > 0
+    model, images = smooth(16, classes, seed=12), starts(6, (1, 4, 4), seed=12)
+    labels = model(images).argmax(1)
+    labels[0] = (labels[0] + 1) % classes  # has left its class already
+    arguments: dict[str, Any] = {"theta": theta, "max_features": 6, "output": output}
+    found = jsma(model, images, labels, targeted=False, **arguments)
+    for n in range(6):
+        expected, reason = literal_untargeted(model, images[n], int(labels[n]), classes, **arguments)
+        assert torch.equal(found.adversarial[n], expected)
+        assert StopReason(int(found.stop_reason[n])) == reason
+        assert bool(found.success[n]) == (reason == StopReason.SUCCESS)
+    assert not bool(found.changed_features[0])
+    assert int((found.success & (found.changed_features > 0)).sum()) > 0
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -256,7 +248,7 @@ def attacks(draw: st.DrawFn) -> tuple[nn.Module, Tensor, Tensor, dict[str, Any]]
 
 
 @given(attacks())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_whatever_is_attacked_the_result_is_what_it_says(
     attack: tuple[nn.Module, Tensor, Tensor, dict[str, Any]],
 ) -> None:
@@ -304,7 +296,7 @@ def test_neither_batch_size_nor_order_change_a_result(output: str, theta: float)
     arguments = {"theta": theta, "max_features": 9, "output": output}
     whole = jsma(model, images, targets, **arguments)
     assert len(set(whole.changed_features.tolist())) > 3  # they end at different steps
-    for batch_size in (1, 2, 7, 31, 1000):
+    for batch_size in (1, 7, 1000):
         assert_equal(jsma(model, images, targets, **arguments, batch_size=batch_size), whole)
     order = torch.randperm(31, generator=torch.Generator().manual_seed(0))
     shuffled = jsma(model, images[order], targets[order], **arguments, batch_size=5)
@@ -321,30 +313,6 @@ def test_a_convolutional_network_in_single_precision_is_attacked_too() -> None:
             assert bool(((found.adversarial == images) | (found.adversarial == 1)).all())
             assert int(found.changed_features.max()) <= 20
             assert int(found.changed_features.max()) > 0
-
-
-def test_finished_samples_are_counted_as_they_end() -> None:
-    model, images, targets = smooth(16, 3, 1), starts(20, (1, 4, 4), 1), torch.arange(20) % 3
-    counts: list[int] = []
-    jsma(model, images, targets, batch_size=4, on_finished=counts.append)
-    assert counts == sorted(set(counts))
-    assert counts[0] > 0
-    assert counts[-1] == 20
-
-
-def test_images_that_require_a_gradient_are_attacked_like_others() -> None:
-    model, images, targets = smooth(16, 3, 1), starts(5, (1, 4, 4), 1), torch.arange(5) % 3
-    plain = jsma(model, images, targets)
-    with torch.no_grad():
-        assert_equal(jsma(model, images, targets), plain)
-    assert_equal(jsma(model, images.requires_grad_(), targets), plain)
-    assert images.grad is None
-
-
-def test_images_in_another_memory_layout_are_attacked_like_others() -> None:
-    model, images, targets = smooth(12, 3, 1), starts(5, (3, 2, 2), 1), torch.arange(5) % 3
-    plain = jsma(model, images, targets)
-    assert_equal(jsma(model, images.to(memory_format=torch.channels_last), targets), plain)
 
 
 # why it stops
@@ -505,24 +473,6 @@ def test_targets_are_given_and_never_assumed_to_be_of_10_classes_as_in_torchatta
         assert_as_literal(smooth(9, classes, 3), starts(4, (1, 3, 3)), targets, max_features=4)
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
-def test_the_model_and_its_gradients_are_left_as_they_were_unlike_in_art(output: str) -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(), nn.Linear(27, 3)).eval()
-    for number, parameter in enumerate(model.parameters()):
-        parameter.requires_grad_(number % 2 == 0)
-        parameter.grad = torch.full_like(parameter, 7.0) if number % 3 == 0 else None
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    rng = torch.get_rng_state()
-    jsma(model, torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(4) % 3, output=output)
-    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
-    for number, parameter in enumerate(model.parameters()):
-        assert parameter.requires_grad == (number % 2 == 0)
-        assert parameter.grad is None if number % 3 else bool((parameter.grad == 7.0).all())
-    assert not any(module.training for module in model.modules())
-    assert torch.equal(torch.get_rng_state(), rng)
-
-
 # what is refused
 
 IMAGES, TARGETS = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
@@ -531,75 +481,24 @@ IMAGES, TARGETS = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": IMAGES[0]}, r"images: expected float \(N, C, H, W\) with N > 0, got torch.float32 \(1, 2, 2\)"),
-        ({"images": IMAGES.to(torch.uint8)}, r"images: expected float .*, got torch.uint8 \(2, 1, 2, 2\)"),
-        ({"images": IMAGES[:0], "target_classes": TARGETS[:0]}, r"with N > 0, got torch.float32 \(0, 1, 2, 2\)"),
         ({"images": IMAGES[..., :1, :1]}, "images: expected at least 2 features, got 1"),
-        ({"images": IMAGES + 1}, r"images: expected values within \[0.0, 1.0\], got 1.5 to 1.5"),
-        ({"images": -IMAGES}, r"images: expected values within \[0.0, 1.0\], got -0.5 to -0.5"),
-        ({"images": IMAGES * math.nan}, r"images: expected values within \[0.0, 1.0\], got nan to nan"),
-        ({"images": IMAGES * 255, "clip": (0.0, 200.0)}, None),
-        ({"images": IMAGES * 255, "clip": (0.0, 100.0)}, r"images: expected values within \[0.0, 100.0\], got 127.5"),
-        ({"target_classes": TARGETS[:1]}, r"target_classes: expected int64 \(2,\), got torch.int64 \(1,\)"),
-        ({"target_classes": TARGETS[:, None]}, r"target_classes: expected int64 \(2,\), got torch.int64 \(2, 1\)"),
-        ({"target_classes": TARGETS.int()}, r"target_classes: expected int64 \(2,\), got torch.int32 \(2,\)"),
-        ({"target_classes": TARGETS.float()}, r"target_classes: expected int64 \(2,\), got torch.float32 \(2,\)"),
-        ({"target_classes": TARGETS + 2}, "target_classes: expected values below 3, got 3"),
-        ({"target_classes": TARGETS + 2, "batch_size": 1}, "target_classes: expected values below 3, got 3"),
-        ({"target_classes": TARGETS - 1}, "target_classes: expected values from 0, got -1"),
         ({"theta": 0.0}, "theta: expected a finite number other than 0, got 0.0"),
         ({"theta": math.nan}, "theta: expected a finite number other than 0, got nan"),
         ({"theta": -math.inf}, "theta: expected a finite number other than 0, got -inf"),
         ({"max_features": -1}, "max_features: expected 0 or more, got -1"),
         ({"temperature": 0.0}, "temperature: expected a finite number above 0, got 0.0"),
-        ({"temperature": -20.0}, "temperature: expected a finite number above 0, got -20.0"),
-        ({"temperature": math.nan}, "temperature: expected a finite number above 0, got nan"),
-        ({"temperature": math.inf}, "temperature: expected a finite number above 0, got inf"),
         ({"temperature": math.nan, "output": "logits"}, "temperature: expected a finite number above 0, got nan"),
         ({"output": "scaled"}, "output: expected probabilities or logits, got 'scaled'"),
-        ({"clip": (1.0, 0.0)}, r"clip: expected finite \(lo, hi\) with lo < hi, got \(1.0, 0.0\)"),
-        ({"clip": (0.5, 0.5)}, r"clip: expected finite \(lo, hi\) with lo < hi, got \(0.5, 0.5\)"),
-        ({"clip": (0.0, math.inf)}, r"clip: expected finite \(lo, hi\) with lo < hi, got \(0.0, inf\)"),
-        ({"clip": (math.nan, 1.0)}, r"clip: expected finite \(lo, hi\) with lo < hi, got \(nan, 1.0\)"),
-        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
-        ({"batch_size": -3}, "batch_size: expected at least 1, got -3"),
     ],
 )
-def test_a_wrong_argument_is_refused_by_name(changes: dict[str, Any], message: str | None) -> None:
-    model = smooth(4, 3).float()
-    arguments = {"model": model, "images": IMAGES, "target_classes": TARGETS, **changes}
-    if message is None:
-        jsma(**arguments)
-        return
+def test_a_wrong_argument_is_refused_by_name(changes: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"images": IMAGES, "target_classes": TARGETS, **changes}
     with pytest.raises(InputError, match=message):
-        jsma(**arguments)
+        jsma(smooth(4, 3).float(), **arguments)
 
 
-def test_a_model_in_training_mode_is_refused() -> None:
-    with pytest.raises(InputError, match=r"model: expected evaluation mode \(model.eval\(\)\), got training mode"):
-        jsma(smooth(4, 3).float().train(), IMAGES, TARGETS)
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        (nn.Identity(), r"model: expected logits of shape \(2, K\), got \(2, 1, 2, 2\)"),
-        (nn.Flatten(0), r"model: expected logits of shape \(2, K\), got \(8,\)"),
-        (nn.Sequential(nn.Flatten(), nn.Unflatten(1, (2, 2))), r"\(2, K\), got \(2, 2, 2\)"),
-    ],
-)
-def test_a_model_that_returns_no_logits_is_refused(model: nn.Module, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        jsma(model.eval(), IMAGES, TARGETS)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_logits_that_are_not_finite_are_refused_rather_than_taken_for_class_0(value: float) -> None:
-    model = smooth(4, 3).float()
-    with torch.no_grad():
-        model[3].bias[0] = value
-    with pytest.raises(InputError, match="model: expected finite logits, got NaN or infinity"):
-        jsma(model, IMAGES, TARGETS)
+def test_images_of_bytes_scaled_to_their_own_box_are_taken() -> None:
+    assert jsma(smooth(4, 3).float(), IMAGES * 255, TARGETS, clip=(0.0, 200.0)).adversarial.shape == IMAGES.shape
 
 
 def test_the_reference_itself_prefers_the_pair_that_the_search_prefers() -> None:

@@ -37,18 +37,17 @@ def in_slots(model: nn.Module, images: Tensor, targets: Tensor, size: int, **opt
     return climb_in_slots(attempts, size=size, on_finished=None, interval=interval)
 
 
-@pytest.mark.parametrize("few", [0, 3, jsma_slots.FEW])
 @pytest.mark.parametrize("options", SETTINGS)
-@pytest.mark.parametrize(("size", "interval"), [(1, 1), (4, 1), (4, 3), (7, 8), (100, 2)])
 def test_the_results_are_those_of_the_batch_that_shrinks(
-    options: dict[str, Any], size: int, interval: int, few: int, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jsma_slots, "FEW", few)
+    """With slots that are given up when half of them are idle, with few of them, or never."""
     model, images = smooth(16, 4, seed=5), starts(23, (1, 4, 4), seed=6)
     targets = torch.arange(23) % 4
-    expected = jsma(model, images, targets, batch_size=size, **options)
-    found = in_slots(model, images, targets, size, interval=interval, **options)
-    assert_equal(found, expected)
+    expected = jsma(model, images, targets, **options)
+    for size, interval, few in ((1, 1, 256), (4, 1, 256), (4, 3, 0), (7, 8, 3), (100, 2, 0), (100, 2, 256)):
+        monkeypatch.setattr(jsma_slots, "FEW", few)
+        assert_equal(in_slots(model, images, targets, size, interval=interval, **options), expected)
     if options["max_features"]:
         assert len(set(expected.stop_reason.tolist())) > 1, "samples end for several reasons, at several steps"
 

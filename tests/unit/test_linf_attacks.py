@@ -48,7 +48,7 @@ def test_fgsm_is_one_step_along_the_sign(loss: str, targeted: bool) -> None:
     assert found.gradient_evaluations.tolist() == [1] * 6
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_pgd_finds_the_smallest_ball_of_a_linear_network_within_5_per_cent(seed: int) -> None:
     model, images = led_by(3.0, 48, seed), middling(8, (3, 4, 4), seed)
     optimum, labels = optimal_epsilon(model, images), torch.zeros(8, dtype=torch.int64)
@@ -176,8 +176,9 @@ def test_transfer_asks_the_model_for_decisions_alone_and_says_what_became_of_eac
             labels,
             surrogate=surrogate,
             confidence=confidence,
-            steps=200,
-            learning_rate=0.05,
+            steps=50,
+            search_steps=5,
+            learning_rate=0.1,
             initial_constant=0.1,
         )
         assert torch.equal(found.success, model(found.adversarial).argmax(1) != labels)

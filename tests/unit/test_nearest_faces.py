@@ -16,7 +16,7 @@ from torch import Tensor
 from defensive_distillation.attacks import carlini_wagner
 from support.networks import linear
 
-STEPS: dict[str, Any] = {"steps": 400, "learning_rate": 0.005}  # short beside 0.05
+STEPS: dict[str, Any] = {"steps": 200, "learning_rate": 0.01}  # short beside 0.05
 
 
 def halfspaces(weight: Tensor, bias: Tensor, image: Tensor, target: int, confidence: float) -> tuple[Any, Any]:
@@ -61,16 +61,15 @@ def exact_linf(rows: Any, limits: Any, image: Tensor, *, box: bool = True) -> fl
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-@pytest.mark.parametrize("ends", [False, True])
-def test_the_nearest_sample_of_one_of_several_classes_is_found_within_5_per_cent(norm: str, ends: bool) -> None:
-    """With `ends`, images reach to the ends of the box, so that the box bounds what may be changed."""
+def test_the_nearest_sample_of_one_of_several_classes_is_found_within_5_per_cent(norm: str) -> None:
+    """The last six images reach to the ends of the box, so that the box bounds what may be changed."""
     generator = torch.Generator().manual_seed(3)
     weight = torch.randn(4, 27, generator=generator, dtype=torch.float64)
     bias = -(weight * 0.5).sum(1)
     images = torch.rand(6, 3, 3, 3, generator=generator, dtype=torch.float64)
-    images = images * 0.98 + 0.01 if ends else 0.4 + 0.2 * images
+    images = torch.cat((0.4 + 0.2 * images, images * 0.98 + 0.01))
     model = linear(weight, bias)
-    targets = (model(images).argmax(1) + 1 + torch.arange(6) % 3) % 4
+    targets = (model(images).argmax(1) + 1 + torch.arange(12) % 3) % 4
     confidence = 1.0
     exact = exact_l2 if norm == "l2" else exact_linf
     optimum, free = (
@@ -82,7 +81,9 @@ def test_the_nearest_sample_of_one_of_several_classes_is_found_within_5_per_cent
         )
         for box in (True, False)
     )
-    assert bool((optimum > 1.01 * free).any()) == ends  # the box does bind
+    binds = optimum > 1.01 * free
+    assert bool(binds[6:].any())
+    assert not bool(binds[:6].any())
     found = carlini_wagner(
         model,
         images,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.cw.objective import linear_constants
+from defensive_distillation.attacks.cw.descent import Descent, Found, linear_constants
 from defensive_distillation.attacks.cw.search import Search
-from defensive_distillation.attacks.cw.tanh_space import Adam, Patience, to_box, to_tanh_space
+from defensive_distillation.attacks.cw.tanh_space import to_box, to_tanh_space
 
 _UNCHANGED = 1e-3  # of the box: a pixel that moved less is not missed; tanh space alone moves black by half of that
 _SHARE = 0.3  # of the root of the number of changed pixels is given up at once, as in the authors' code
@@ -18,7 +18,7 @@ def nearest_l0(
     images: Tensor,
     classes: Tensor,
     search: Search,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Found:
     """Whenever a sample is adversarial, gives up the pixels that matter least and goes on from there.
 
     Least in |g · δ|, the margin's gradient times the change of the pixel. When a set of pixels no longer suffices with
@@ -27,45 +27,57 @@ def nearest_l0(
     Returns:
         The samples with the fewest changed pixels (N, C, H, W), whether there is one (N,), gradient evaluations (N,).
     """
-    w = to_tanh_space(images, search.clip)
-    adam = Adam(w, search.learning_rate)
-    allowed = torch.ones_like(images[:, :1], dtype=torch.bool)  # (N, 1, H, W)
-    hinge, _, gradient = search.margin_gradient(model, images, classes)
-    linear = linear_constants(hinge, gradient, "l0")
-    constant = torch.full_like(linear, search.initial_constant)  # in units of `linear`
-    patience = Patience(constant, search.steps, abort_early=search.abort_early)
-    best, success, spent = images.clone(), torch.zeros_like(classes, dtype=torch.bool), torch.ones_like(classes)
-    active = torch.arange(len(images), device=images.device)
+    descent = _OnFewerPixels(model, images, classes, search)
+    active = descent.everyone
     while len(active):
-        x, mask, c = images[active], allowed[active], constant[active] * linear[active]
-        inside, slope = to_box(w[active], search.clip)
+        active = descent.step(active)
+    return descent.best, descent.success, descent.spent
+
+
+class _OnFewerPixels(Descent):
+    """Adam on |x' - x|² + c max(margin + κ, 0) on the pixels that are allowed, with a constant of each sample's own."""
+
+    def __init__(self, model: nn.Module, images: Tensor, classes: Tensor, search: Search) -> None:
+        super().__init__(model, images, classes, search)
+        hinge, _, gradient = self.look(self.everyone, images)
+        self.linear = linear_constants(hinge, gradient, "l0")
+        self.constant = torch.full_like(self.linear, search.initial_constant)  # in units of `linear`
+        self.allowed = torch.ones_like(images[:, :1], dtype=torch.bool)  # (N, 1, H, W)
+        self.success = torch.zeros_like(classes, dtype=torch.bool)
+
+    def step(self, active: Tensor) -> Tensor:
+        """One step of the samples `active`; those that go on."""
+        x, mask, c = self.images[active], self.allowed[active], self.constant[active] * self.linear[active]
+        inside, slope = to_box(self.w[active], self.search.clip)
         adversarial = torch.where(mask, inside, x)
-        hinge, done, gradient = search.margin_gradient(model, adversarial, classes[active])
-        spent[active] += 1
+        hinge, done, gradient = self.look(active, adversarial)
         moved = adversarial - x
-        over = torch.zeros_like(done)
         if bool(done.any()):
-            rows = active[done]
-            best[rows], success[rows] = adversarial[done], True
-            allowed[rows] = fewer_pixels(mask[done], moved[done], gradient[done], search.clip)
-            adam.restart(rows)
-            adam.shorten(rows)
-            patience.restart(rows)
-            over[done] = ~allowed[rows].flatten(1).any(1)
+            self._give_up_pixels(active[done], adversarial[done], moved[done], gradient[done])
+        over = done & ~self.allowed[active].flatten(1).any(1)
         going = ~done
         rows = active[going]
         descent = (2 * moved + c[:, None, None, None] * gradient) * slope * mask
-        adam.step(w, descent[going], rows)
+        self.adam.step(self.w, descent[going], rows)
         loss = moved.square().flatten(1).sum(1) + c * hinge
-        stale = rows[patience.ends(loss[going], rows)]
-        constant[stale] *= search.constant_factor
-        w[stale] = to_tanh_space(best[stale], search.clip)  # with another constant from where this set of pixels began
-        adam.restart(stale)
-        adam.lengthen(stale)
-        patience.restart(stale)
-        over |= constant[active] > search.largest_constant
-        active = active[~over]
-    return best, success, spent
+        self._raise_constant(rows[self.patience.ends(loss[going], rows)])
+        return active[~over & (self.constant[active] <= self.search.largest_constant)]
+
+    def _give_up_pixels(self, rows: Tensor, adversarial: Tensor, moved: Tensor, gradient: Tensor) -> None:
+        """After a success, which stands until another needs fewer pixels."""
+        self.best[rows], self.success[rows] = adversarial, True
+        self.allowed[rows] = fewer_pixels(self.allowed[rows], moved, gradient, self.search.clip)
+        self.adam.restart(rows)
+        self.adam.shorten(rows)
+        self.patience.restart(rows)
+
+    def _raise_constant(self, rows: Tensor) -> None:
+        """With another constant they go on from where this set of pixels began."""
+        self.constant[rows] *= self.search.constant_factor
+        self.w[rows] = to_tanh_space(self.best[rows], self.search.clip)
+        self.adam.restart(rows)
+        self.adam.lengthen(rows)
+        self.patience.restart(rows)
 
 
 def fewer_pixels(allowed: Tensor, moved: Tensor, gradient: Tensor, clip: tuple[float, float]) -> Tensor:

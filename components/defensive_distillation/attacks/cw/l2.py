@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.cw.objective import linear_constants
+from defensive_distillation.attacks.cw.descent import Descent, Found, linear_constants
 from defensive_distillation.attacks.cw.search import Search
-from defensive_distillation.attacks.cw.tanh_space import Adam, Patience, to_box, to_tanh_space
+from defensive_distillation.attacks.cw.tanh_space import to_box
 
 
 def nearest_l2(
@@ -15,7 +15,7 @@ def nearest_l2(
     images: Tensor,
     classes: Tensor,
     search: Search,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Found:
     """Minimises |x' - x|² + c max(margin + κ, 0) for a constant c that is searched for, sample by sample.
 
     Deviation: where even the first constant suffices, it is divided by `constant_factor` f until one does not; the
@@ -30,52 +30,57 @@ def nearest_l2(
     Returns:
         The nearest samples (N, C, H, W), whether there is one (N,), and gradient evaluations (N,).
     """
-    origin = to_tanh_space(images, search.clip)
-    adam, everyone = Adam(origin, search.learning_rate), torch.arange(len(images), device=images.device)
-    start, _ = to_box(origin, search.clip)
-    at_start = search.margin_gradient(model, start, classes)
-    first = search.initial_constant * linear_constants(at_start[0], at_start[2], "l2")
-    constant, patience = first.clone(), Patience(first, search.steps, abort_early=search.abort_early)
-    lower, upper = torch.zeros_like(constant), torch.full_like(constant, torch.inf)
-    best, nearest = images.clone(), torch.full_like(constant, torch.inf)
-    spent = torch.ones_like(classes)
+    descent = _WithConstants(model, images, classes, search)
+    first = search.initial_constant * linear_constants(descent.at_start[0], descent.at_start[2], "l2")
+    constant, lower, upper = first.clone(), torch.zeros_like(first), torch.full_like(first, torch.inf)
     upwards = search.search_steps - search.search_steps // 4
-    known: tuple[Tensor, Tensor, Tensor] | None = at_start
-    w = origin.clone()
     for attempt in range(1, search.search_steps + 1):
-        found = torch.zeros_like(classes, dtype=torch.bool)  # with this constant
-        active = everyone
-        adam.restart(everyone)
-        patience.restart(everyone)
-        while len(active):
-            x, c = images[active], constant[active]
-            adversarial, slope = to_box(w[active], search.clip)
-            if known is not None:
-                (hinge, done, gradient), known = known, None
-            else:
-                hinge, done, gradient = search.margin_gradient(model, adversarial, classes[active])
-                spent[active] += 1
-            moved = adversarial - x
-            distance = moved.square().flatten(1).sum(1)
-            better = done & (distance < nearest[active])
-            best[active[better]], nearest[active[better]] = adversarial[better], distance[better]
-            found[active] |= done
-            pull = torch.where(done, 0.0, c)[:, None, None, None]
-            adam.step(w, (2 * moved + pull * gradient) * slope, active)
-            active = active[~patience.ends(distance + c * hinge, active)]
+        found = descent.follow(constant)
         upper = torch.where(found, torch.minimum(upper, constant), upper)
         lower = torch.where(found, lower, torch.maximum(lower, constant))
         between = torch.where(lower > 0, (lower * upper).sqrt(), upper / search.constant_factor)
         constant = torch.where(upper.isfinite(), between, constant * search.constant_factor**attempt)
-        never = nearest.isinf().nonzero().squeeze(1)
-        going_on = nearest.isinf()[:, None, None, None] & (attempt < upwards)
-        w = torch.where(going_on, w, origin)
+        never = descent.nearest.isinf().nonzero().squeeze(1)
         if attempt < upwards:
-            adam.lengthen(never)
+            descent.begin_anew(except_for=never)
+            descent.adam.lengthen(never)
         else:
-            adam.shorten(never)
+            descent.begin_anew(except_for=never[:0])
+            descent.adam.shorten(never)
             constant[never], lower[never] = first[never] / search.constant_factor ** (attempt - upwards + 1), 0
-    success = nearest.isfinite()
-    if bool(success.any()):
-        best[success] = search.nearest_on_line(model, images[success], best[success], classes[success])
-    return best, success, spent
+    return descent.drawn_near()
+
+
+class _WithConstants(Descent):
+    """Adam on |x' - x|² + c max(margin + κ, 0), with one set of constants after the other."""
+
+    def __init__(self, model: nn.Module, images: Tensor, classes: Tensor, search: Search) -> None:
+        super().__init__(model, images, classes, search)
+        self.origin = self.w.clone()
+        self.at_start = self.look(self.everyone, to_box(self.origin, search.clip)[0])
+        self._known: tuple[Tensor, Tensor, Tensor] | None = self.at_start  # which is the first step's look too
+
+    def follow(self, constant: Tensor) -> Tensor:
+        """Steps until patience ends; whether each sample was adversarial on the way, (N,) bool."""
+        found, active = torch.zeros_like(constant, dtype=torch.bool), self.everyone
+        self.adam.restart(active)
+        self.patience.restart(active)
+        while len(active):
+            x, c = self.images[active], constant[active]
+            adversarial, slope = to_box(self.w[active], self.search.clip)
+            hinge, done, gradient = self._known or self.look(active, adversarial)
+            self._known = None
+            moved = adversarial - x
+            distance = moved.square().flatten(1).sum(1)
+            self.keep(active, adversarial, distance, done)
+            found[active] |= done
+            pull = torch.where(done, 0.0, c)[:, None, None, None]
+            self.adam.step(self.w, (2 * moved + pull * gradient) * slope, active)
+            active = active[~self.patience.ends(distance + c * hinge, active)]
+        return found
+
+    def begin_anew(self, *, except_for: Tensor) -> None:
+        """Puts all samples back to their sources but those rows, which go on from where they are."""
+        going_on = self.w[except_for]
+        self.w = self.origin.clone()
+        self.w[except_for] = going_on

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.cw.descent import Descent, Found, linear_constants
 from defensive_distillation.attacks.cw.l2 import nearest_l2
-from defensive_distillation.attacks.cw.objective import linear_constants
 from defensive_distillation.attacks.cw.search import Search
-from defensive_distillation.attacks.cw.tanh_space import Adam, Patience, to_box, to_tanh_space
+from defensive_distillation.attacks.cw.tanh_space import to_box, to_tanh_space
 
 _FALL = 0.9  # of the threshold after a success
 _FINEST = 0.97  # where a fall no longer succeeds, smaller ones are tried, down to this
@@ -22,7 +22,7 @@ def nearest_linf(
     images: Tensor,
     classes: Tensor,
     search: Search,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Found:
     """Minimises c max(margin + κ, 0) + sum_i max(|δ_i| - τ, 0); when both vanish, τ falls and it goes on from there.
 
     Deviation: the penalty lets features swing about τ by a step of Adam, so that some always lie above it. When τ has
@@ -36,66 +36,85 @@ def nearest_linf(
     Returns:
         The nearest samples (N, C, H, W), whether there is one (N,), and gradient evaluations (N,).
     """
-    w = to_tanh_space(images, search.clip)
-    adam = Adam(w, search.learning_rate)
-    hinge, _, gradient = search.margin_gradient(model, images, classes)
-    linear = linear_constants(hinge, gradient, "linf")
-    constant = torch.full_like(linear, search.initial_constant)  # in units of `linear`
-    sufficed = constant.clone()  # the constant at the last success: with a lower threshold, no smaller one will do
-    threshold, fall = torch.full_like(constant, search.clip[1] - search.clip[0]), torch.full_like(constant, _FALL)
-    patience = Patience(constant, search.steps, abort_early=search.abort_early)
-    best, nearest, spent = images.clone(), torch.full_like(constant, torch.inf), torch.ones_like(classes)
-    active = torch.arange(len(images), device=images.device)
+    descent = _UnderThreshold(model, images, classes, search)
+    active = descent.everyone
     while len(active):
-        x, c, tau = images[active], constant[active] * linear[active], threshold[active]
-        adversarial, slope = to_box(w[active], search.clip)
-        hinge, done, gradient = search.margin_gradient(model, adversarial, classes[active])
-        spent[active] += 1
-        moved = adversarial - x
-        limit = tau[:, None, None, None]
-        fits = torch.zeros_like(done)
-        cut = patience.due(active) & (moved.abs() > limit).flatten(1).any(1)
-        if bool(cut.any()):
-            within = x[cut] + moved[cut].clamp(-limit[cut], limit[cut])
-            fits[cut] = search.suffices(model, within, classes[active[cut]])
-            adversarial[fits] = within[fits[cut]]
+        active = descent.step(active)
+    return descent.drawn_near()
+
+
+class _UnderThreshold(Descent):
+    """Adam on c max(margin + κ, 0) + sum_i max(|δ_i| - τ, 0), with a constant and a threshold of each sample's own."""
+
+    def __init__(self, model: nn.Module, images: Tensor, classes: Tensor, search: Search) -> None:
+        super().__init__(model, images, classes, search)
+        hinge, _, gradient = self.look(self.everyone, images)
+        self.linear = linear_constants(hinge, gradient, "linf")
+        self.constant = torch.full_like(self.linear, search.initial_constant)  # in units of `linear`
+        self.sufficed = self.constant.clone()  # at the last success: with a lower threshold, no smaller one will do
+        self.threshold = torch.full_like(self.constant, search.clip[1] - search.clip[0])
+        self.fall = torch.full_like(self.constant, _FALL)
+
+    def step(self, active: Tensor) -> Tensor:
+        """One step of the samples `active`; those that go on."""
+        x, c, tau = self.images[active], self.constant[active] * self.linear[active], self.threshold[active]
+        adversarial, slope = to_box(self.w[active], self.search.clip)
+        hinge, done, gradient = self.look(active, adversarial)
+        moved, limit = adversarial - x, tau[:, None, None, None]
+        fits = self._cut(active, adversarial, moved, limit)
         distance = (adversarial - x).abs().flatten(1).amax(1)
-        better = (done | fits) & (distance < nearest[active])
-        best[active[better]], nearest[active[better]] = adversarial[better], distance[better]
+        self.keep(active, adversarial, distance, done | fits)
         solved = fits | (done & (distance <= tau))
-        rows = active[solved]
-        threshold[rows] = torch.minimum(nearest[rows], tau[solved]) * fall[rows]
-        sufficed[rows] = constant[rows]
-        patience.restart(rows)
-        adam.shorten(rows)
+        self._lower_threshold(active[solved])
         going = ~solved
         rows = active[going]
         excess = (moved.abs() - limit).clamp(min=0)
         pull = torch.where(done, 0.0, c)[:, None, None, None]
-        adam.step(w, ((pull * gradient + moved.sign() * (excess > 0)) * slope)[going], rows)
+        self.adam.step(self.w, ((pull * gradient + moved.sign() * (excess > 0)) * slope)[going], rows)
         loss = c * hinge + excess.flatten(1).sum(1)
-        stale = rows[patience.ends(loss[going], rows)]
-        constant[stale] *= search.constant_factor
-        adam.lengthen(stale)
-        patience.restart(stale)
-        spent_all = constant[active] > search.largest_constant
-        lost = active[spent_all & nearest[active].isinf()]
-        if len(lost):
-            rescue = replace(search, search_steps=_RESCUES)
-            best[lost], found, used = nearest_l2(model, images[lost], classes[lost], rescue)
-            spent[lost] += used
-            saved = lost[found]
-            nearest[saved] = (best[saved] - images[saved]).abs().flatten(1).amax(1)
-            sufficed[saved] = search.initial_constant
-        finer = spent_all & (fall[active] < _FINEST) & nearest[active].isfinite()
-        rows = active[finer]
-        fall[rows] = 1 - (1 - fall[rows]) / 2
-        threshold[rows], constant[rows] = nearest[rows] * fall[rows], sufficed[rows]
-        w[rows] = to_tanh_space(best[rows], search.clip)
-        adam.restart(rows)
-        adam.shorten(rows)
-        active = active[~spent_all | finer]
-    success = nearest.isfinite()
-    if bool(success.any()):
-        best[success] = search.nearest_on_line(model, images[success], best[success], classes[success])
-    return best, success, spent
+        self._raise_constant(rows[self.patience.ends(loss[going], rows)])
+        given_up = self.constant[active] > self.search.largest_constant
+        self._rescue(active[given_up & self.nearest[active].isinf()])
+        finer = given_up & (self.fall[active] < _FINEST) & self.nearest[active].isfinite()
+        self._fall_less(active[finer])
+        return active[~given_up | finer]
+
+    def _cut(self, active: Tensor, adversarial: Tensor, moved: Tensor, limit: Tensor) -> Tensor:
+        """Cuts changes at the threshold, in place, where that is due and suffices; where it does, (N,) bool."""
+        fits = torch.zeros(len(active), dtype=torch.bool, device=active.device)
+        cut = self.patience.due(active) & (moved.abs() > limit).flatten(1).any(1)
+        if bool(cut.any()):
+            within = self.images[active[cut]] + moved[cut].clamp(-limit[cut], limit[cut])
+            fits[cut] = self.search.suffices(self.model, within, self.classes[active[cut]])
+            adversarial[fits] = within[fits[cut]]
+        return fits
+
+    def _lower_threshold(self, rows: Tensor) -> None:
+        self.threshold[rows] = torch.minimum(self.nearest[rows], self.threshold[rows]) * self.fall[rows]
+        self.sufficed[rows] = self.constant[rows]
+        self.patience.restart(rows)
+        self.adam.shorten(rows)
+
+    def _raise_constant(self, rows: Tensor) -> None:
+        self.constant[rows] *= self.search.constant_factor
+        self.adam.lengthen(rows)
+        self.patience.restart(rows)
+
+    def _rescue(self, rows: Tensor) -> None:
+        """What no constant has led anywhere goes on from the L2 attack's sample, if there is one."""
+        if not len(rows):
+            return
+        search = replace(self.search, search_steps=_RESCUES)
+        self.best[rows], found, used = nearest_l2(self.model, self.images[rows], self.classes[rows], search)
+        self.spent[rows] += used
+        saved = rows[found]
+        self.nearest[saved] = (self.best[saved] - self.images[saved]).abs().flatten(1).amax(1)
+        self.sufficed[saved] = search.initial_constant
+
+    def _fall_less(self, rows: Tensor) -> None:
+        """Tries half as large a fall of the threshold, from the nearest sample on."""
+        self.fall[rows] = 1 - (1 - self.fall[rows]) / 2
+        self.threshold[rows], self.constant[rows] = self.nearest[rows] * self.fall[rows], self.sufficed[rows]
+        self.w[rows] = to_tanh_space(self.best[rows], self.search.clip)
+        self.adam.restart(rows)
+        self.adam.shorten(rows)

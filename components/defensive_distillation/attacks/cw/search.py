@@ -1,4 +1,4 @@
-"""How Carlini and Wagner's attacks are told to look for the nearest sample."""
+"""How Carlini and Wagner's attacks are told to look for the nearest sample, and what they ask the network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.cw.line_search import nearest_on_line
-from defensive_distillation.attacks.cw.objective import margin_gradient
-from defensive_distillation.attacks.network import clearly_reached, logits_of
+from defensive_distillation.attacks.network import clearly_reached, logits_of, margin, slack
 from defensive_distillation.errors import InputError
+
+_HALVINGS = 12  # of the line to a sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,18 @@ class Search:
                 raise InputError(f"{name}: expected a finite number above {least}, got {value}")
 
     def margin_gradient(self, model: nn.Module, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `objective.margin_gradient`."""
-        return margin_gradient(model, images, classes, targeted=self.targeted, confidence=self.confidence)
+        """The hinge max(margin + κ, 0) (f_6 of C&W), whether the goal is clearly reached, both (N,), and a gradient.
+
+        The gradient (N, C, H, W) is the margin's with respect to the images, also where the hinge is zero.
+        """
+        images = images.detach().requires_grad_()
+        with torch.enable_grad():
+            logits = logits_of(model, images, classes)
+            value = margin(logits, classes, targeted=self.targeted)
+            (gradient,) = torch.autograd.grad(value.sum(), images)
+        value = value.detach()
+        done = value <= -self.confidence - slack(logits.detach())  # as `clearly_reached`
+        return (value + self.confidence).clamp(min=0), done, gradient
 
     @torch.no_grad()
     def suffices(self, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
@@ -54,6 +64,19 @@ class Search:
         logits = logits_of(model, images, classes)
         return clearly_reached(logits, classes, targeted=self.targeted, confidence=self.confidence)
 
-    def nearest_on_line(self, model: nn.Module, images: Tensor, found: Tensor, classes: Tensor) -> Tensor:
-        """See `line_search.nearest_on_line`."""
-        return nearest_on_line(model, images, found, classes, targeted=self.targeted, confidence=self.confidence)
+    @torch.no_grad()
+    def nearest_on_line(self, model: nn.Module, images: Tensor, adversarial: Tensor, classes: Tensor) -> Tensor:
+        """The samples moved towards their sources by bisection, by forward passes alone; all shapes (N, C, H, W).
+
+        Every sample must be adversarial; the point returned is one that was tested and is.
+        """
+        near = images.new_zeros(len(images), 1, 1, 1)  # share of the way: not adversarial
+        far = torch.ones_like(near)  # adversarial
+        best = adversarial.clone()
+        for _ in range(_HALVINGS):
+            middle = (near + far) / 2
+            candidate = images + middle * (adversarial - images)
+            done = self.suffices(model, candidate, classes)[:, None, None, None]
+            best = torch.where(done, candidate, best)
+            near, far = torch.where(done, near, middle), torch.where(done, middle, far)
+        return best

@@ -1,1 +1,1 @@
-"""What JSMA is made of: one step of the saliency map, and a batch of slots for a device that must not be waited for."""
+"""What JSMA is made of: one step of the saliency map, and the batch (CPU) or the slots (GPU) that take it."""
