@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.metrics import (
     AMPLITUDE_EDGES,
-    accuracy,
     amplitude_counts,
     confidence,
     robustness,
     success_by_budget,
 )
+from defensive_distillation.networks.architectures import accuracy
 
 
 def test_the_accuracy_is_the_share_of_largest_logits_that_are_the_labels() -> None:

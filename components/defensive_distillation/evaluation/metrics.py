@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from defensive_distillation.errors import InputError
-from defensive_distillation.networks.architectures import accuracy as accuracy
 
 # Figure 9's bins of the mean gradient amplitude, from 0 to 1
 AMPLITUDE_EDGES = (0.0, 1e-40, 1e-35, 1e-30, 1e-25, 1e-20, 1e-15, 1e-10, 1e-5, 1e-3, 1.0)

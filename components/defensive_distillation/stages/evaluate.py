@@ -25,7 +25,7 @@ from defensive_distillation.evaluation.samples import examples, sample_grid
 from defensive_distillation.evaluation.stored_attack import join_attacks
 from defensive_distillation.model_id import BASELINE, ModelId
 from defensive_distillation.networks import compute
-from defensive_distillation.networks.architectures import as_input, predict
+from defensive_distillation.networks.architectures import accuracy, as_input, predict
 from defensive_distillation.networks.softmax import softmax_at
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
@@ -61,7 +61,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
             train_images=len(dataset.train_images),
             test_images=len(dataset.test_images),
         ),
-        accuracy=metrics.accuracy(logits, dataset.test_labels),
+        accuracy=accuracy(logits, dataset.test_labels),
         train_accuracy=facts["train_accuracy"],
         confidence=metrics.confidence(softmax_at(logits.double(), 1.0), dataset.test_labels),
         mean_absolute_logit=float(logits.double().abs().mean()),
