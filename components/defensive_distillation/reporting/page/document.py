@@ -7,16 +7,16 @@ from importlib.resources import files
 
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import adaptive, tables
-from defensive_distillation.reporting.captions import EXHIBITS
-from defensive_distillation.reporting.drawing import png
+from defensive_distillation.reporting.figures.exhibits import EXHIBITS
+from defensive_distillation.reporting.figures.drawing import png
 from defensive_distillation.reporting.findings import checked, paragraphs
-from defensive_distillation.reporting.first_screen import header
+from defensive_distillation.reporting.page.first_screen import header
 from defensive_distillation.reporting.grid import Examples
-from defensive_distillation.reporting.markup import Html, image, join, table, tag, text
+from defensive_distillation.reporting.page.parts import Html, image, join, table, tag, text
 from defensive_distillation.reporting.paper import CARLINI_WAGNER, CITATION
 from defensive_distillation.reporting.parallel import on_all_cores
-from defensive_distillation.reporting.samples import Samples, sample_sections
-from defensive_distillation.reporting.settings import settings
+from defensive_distillation.reporting.page.samples import Samples, sample_sections
+from defensive_distillation.reporting.page.settings import settings
 
 MAX_BYTES = 5_000_000
 _RESERVE = 20_000  # for what `page` writes around the samples

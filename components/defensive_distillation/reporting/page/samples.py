@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from math import sqrt
 
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting.captions import examples_alt, grid_alt
-from defensive_distillation.reporting.drawing import png
-from defensive_distillation.reporting.figures_samples import MAX_CLASSES, example_sheet, sample_grid
+from defensive_distillation.reporting.figures.exhibits import examples_alt, grid_alt
+from defensive_distillation.reporting.figures.drawing import png
+from defensive_distillation.reporting.figures.samples import MAX_CLASSES, example_sheet, sample_grid
 from defensive_distillation.reporting.grid import Examples, Grid
-from defensive_distillation.reporting.markup import Html, fold, image, join, tag
+from defensive_distillation.reporting.page.parts import Html, fold, image, join, tag
 from defensive_distillation.reporting.networks import chosen, models
 from defensive_distillation.reporting.parallel import on_all_cores
 from defensive_distillation.reporting.words import OUTPUTS, count, label

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defensive_distillation.evaluation.results import Condition, Evaluation, TransferFindings, in_order
-from defensive_distillation.reporting.markup import Html, cell, fold, join, table, tag
+from defensive_distillation.reporting.page.parts import Html, cell, fold, join, table, tag
 from defensive_distillation.reporting.measures import (
     CASES,
     best_transfer,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from defensive_distillation.evaluation.results import Evaluation, in_order
-from defensive_distillation.reporting.first_screen import ADAPTIVE, NAIVE, verdict_cell
-from defensive_distillation.reporting.markup import Html, cell, fold, join, table, tag
+from defensive_distillation.reporting.page.first_screen import ADAPTIVE, NAIVE, verdict_cell
+from defensive_distillation.reporting.page.parts import Html, cell, fold, join, table, tag
 from defensive_distillation.reporting.measures import relative_distance
 from defensive_distillation.reporting.networks import controls, distilled, models, undistilled
 from defensive_distillation.reporting.paper import published
-from defensive_distillation.reporting.verdicts import verdicts
+from defensive_distillation.reporting.findings.verdicts import verdicts
 from defensive_distillation.reporting.words import (
     attack_name,
     column_per_cent,

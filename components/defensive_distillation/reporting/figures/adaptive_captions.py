@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.measures import fooled_within, mean_distance, reported_radius
-from defensive_distillation.reporting.networks import controls, models
+from defensive_distillation.reporting.networks import controls, models, others
 from defensive_distillation.reporting.paper import SECOND_HAND_LOGITS
-from defensive_distillation.reporting.words import DISTANCES, attack_name, distance, label, listed, per_cent
+from defensive_distillation.reporting.words import distance, label, listed, per_cent
+from defensive_distillation.suite import title
 
 
 def epsilon(evaluations: Sequence[Evaluation]) -> str:
@@ -27,7 +29,7 @@ def epsilon_alt(evaluations: Sequence[Evaluation]) -> str:
     for found in models(evaluations):
         radius = reported_radius(found)
         shares = [
-            f"{attack_name(bounded.name)} {per_cent(share)}"
+            f"{title(bounded.name)} {per_cent(share)}"
             for bounded in found.bounded
             if (share := fooled_within(bounded, radius)) is not None
         ]
@@ -57,7 +59,9 @@ def distances_alt(evaluations: Sequence[Evaluation]) -> str:
         return value
 
     parts = [
-        f"{name}: {text}" for attack, name in DISTANCES.items() if (text := listed(models(evaluations), of(attack)))
+        f"{title(attack)}: {text}"
+        for attack in attacks.by_distance()
+        if (text := listed(models(evaluations), of(attack)))
     ]
     return f"Mean distance in the average case. {'; '.join(parts) or '0 attacks were run'}."
 
@@ -68,9 +72,10 @@ def logits(evaluations: Sequence[Evaluation]) -> str:
         " The crosses are the controls: the undistilled network's logits times T." if controls(evaluations) else ""
     )
     low, high = SECOND_HAND_LOGITS
+    of_others = " The squares are other defenses, which have no temperature." if others(evaluations) else ""
     return (
         "The cause: distillation at T makes the logits about T times larger. Both axes are on log scales, so "
-        f"proportional is a straight line.{of_controls} Second-hand, from Carlini and Wagner (2017): {low:g} without "
+        f"proportional is a straight line.{of_controls}{of_others} Second-hand, from Carlini and Wagner (2017): {low:g} without "
         f"distillation, {high:g} distilled at T = 100."
     )
 

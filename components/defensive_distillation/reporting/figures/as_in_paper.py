@@ -1,4 +1,4 @@
-"""The paper's figures from a sweep's evaluations, and what stands behind them; each a pure function.
+"""The paper's figures from a sweep's evaluations; each a pure function.
 
 Every function takes evaluations in any order and returns a matplotlib Figure; `drawing.png` makes bytes of it. Rates
 are drawn in per cent. Where there is nothing to draw, the figure says so. Controls stand in no figure of the sweep.
@@ -14,26 +14,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
-from defensive_distillation.evaluation.results import AttackFindings, Epoch, Evaluation
-from defensive_distillation.reporting.drawing import (
-    DODGE,
-    INK,
-    MARKS,
-    MUTED,
-    PAPER_MARK,
-    Mark,
-    TemperatureAxis,
-    draw_by_temperature,
-    figure,
-    handle,
-    legend,
-    message,
-    panel_figure,
-    style,
-)
-from defensive_distillation.reporting.networks import distilled, models, undistilled
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation
+from defensive_distillation.reporting.figures.axes import NetworkAxis, draw_by_network
+from defensive_distillation.reporting.figures.drawing import INK, MUTED, figure, handle, legend, message, style
+from defensive_distillation.reporting.figures.marks import DODGE, MARKS, PAPER_MARK, Mark
+from defensive_distillation.reporting.networks import defended, distilled, models, undistilled
 from defensive_distillation.reporting.paper import ACCURACY_VARIATION, AMPLITUDE_EDGES, published
 from defensive_distillation.reporting.words import label
 
@@ -45,7 +31,7 @@ def figure_7(evaluations: Sequence[Evaluation]) -> Figure:
     with style():
         drawn = figure()
         axes = drawn.subplots()
-        where = TemperatureAxis(evaluations)
+        where = NetworkAxis(evaluations)
         handles = [
             handle(mark)
             for output, mark in MARKS.items()
@@ -62,25 +48,22 @@ def figure_7(evaluations: Sequence[Evaluation]) -> Figure:
 
 
 def figure_8(evaluations: Sequence[Evaluation]) -> Figure:
-    """Accuracy of the distilled networks less the undistilled one's, in points (Figure 8)."""
-    baseline, networks = undistilled(evaluations), distilled(evaluations)
+    """Accuracy of the defended networks less the undistilled one's, in points (Figure 8)."""
+    baseline, networks = undistilled(evaluations), defended(evaluations)
     if baseline is None or not networks:
         return message("Needs a network without distillation and a distilled one.")
     with style():
         drawn = figure(3.4)
         axes = drawn.subplots()
-        where = TemperatureAxis(networks)
+        where = NetworkAxis(networks)
         bound = 100 * ACCURACY_VARIATION
         values = [100 * (found.accuracy - baseline.accuracy) for found in networks]
         axes.axhspan(-bound, bound, color="#e9eef2", zorder=0)
         axes.axhline(0, color=MUTED, linewidth=0.8)
-        axes.plot(
-            [where.place(found) for found in networks],
-            values,
-            color=INK,
-            marker="o",
-            label="accuracy less the baseline's",
-        )
+        number = len(distilled(networks))
+        for part, dash in ((slice(number), "-"), (slice(number, None), "none")):
+            places = [where.place(found) for found in networks[part]]
+            axes.plot(places, values[part], color=INK, marker="o", linestyle=dash, label="accuracy less the baseline's")
         where.apply(axes)
         reach = max(bound, *(abs(value) for value in values)) * 1.15
         axes.set_ylim(-reach, reach)
@@ -133,7 +116,7 @@ def figure_10(evaluations: Sequence[Evaluation]) -> Figure:
     with style():
         drawn = figure(5.4)
         upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        where = TemperatureAxis(evaluations)
+        where = NetworkAxis(evaluations)
         handles = [
             handle(mark)
             for output, mark in MARKS.items()
@@ -147,106 +130,16 @@ def figure_10(evaluations: Sequence[Evaluation]) -> Figure:
         upper.set_ylabel("Robustness,\n% of features")
         lower.set_ylim(-4, 104)
         lower.set_ylabel("Pairs counted\nat the budget, %")
-        where.apply(upper, label=False)
+        where.apply(upper, named=False)
         where.apply(lower)
         upper.tick_params(axis="x", labelbottom=False)
         legend(drawn, handles, columns=1 if len(handles) < 4 else 2)
     return drawn
 
 
-def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
-    """Share of samples with a gradient of exactly zero, against temperature."""
-    if not models(evaluations):
-        return message("No model was evaluated.")
-    with style():
-        drawn = figure(3.8)
-        axes = drawn.subplots()
-        where = TemperatureAxis(evaluations)
-        marks: tuple[tuple[Mark, Callable[[Evaluation], float]], ...] = (
-            (Mark("float32, T = 1", "#d55e00", "o"), lambda found: found.gradients_at_1.zero_share_float32),
-            (Mark("float64, T = 1", "#0072b2", "s", "--"), lambda found: found.gradients_at_1.zero_share_float64),
-            (
-                Mark("float32, softmax of z/T", "#007a5a", "^"),
-                lambda found: found.gradients_at_temperature.zero_share_float32,
-            ),
-        )
-        for (mark, value), shift in zip(marks, DODGE.values(), strict=True):
-            draw_by_temperature(axes, where, mark, [100 * value(found) for found in where.models], shift=shift)
-        axes.set_ylim(-4, 104)
-        axes.set_ylabel("Samples with a\nzero gradient, %")
-        where.apply(axes)
-        legend(drawn, [handle(mark) for mark, _ in marks])
-    return drawn
-
-
-def training_curves(evaluations: Sequence[Evaluation], measure: Literal["loss", "accuracy"]) -> Figure:
-    """Loss or test accuracy by epoch of teacher and student, one panel a model."""
-    networks = [found for found in models(evaluations) if found.training]
-    if not networks:
-        return message("No training was recorded.")
-
-    def value(epoch: Epoch) -> float:
-        return epoch.loss if measure == "loss" else 100 * epoch.test_accuracy
-
-    teacher = Mark("hard labels: teacher, no distillation", "#0072b2", "", "--")
-    student = Mark("soft labels: distilled network", "#d55e00", "")
-    with style():
-        drawn, panels = panel_figure(len(networks), shared=measure == "accuracy")
-        for axes, found in zip(panels, networks, strict=True):
-            curves = (student, found.training), (teacher, found.teacher_training)
-            for mark, epochs in curves if found.defended else ((teacher, found.training),):
-                axes.plot(
-                    [epoch.epoch for epoch in epochs],
-                    [value(epoch) for epoch in epochs],
-                    color=mark.colour,
-                    linestyle=mark.dash,
-                    label=mark.label,
-                    marker="o" if len(epochs) == 1 else None,
-                )
-            axes.set_title(label(found), fontsize=12, loc="left")
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-            if measure == "loss":
-                axes.set_ylim(bottom=0)
-        drawn.supxlabel("Epoch", fontsize=12)
-        drawn.supylabel("Loss" if measure == "loss" else "Accuracy on test images, %", fontsize=12)
-        legend(drawn, [handle(mark) for mark in (teacher, student)], columns=1)
-    return drawn
-
-
-def success_by_budget(evaluations: Sequence[Evaluation]) -> Figure:
-    """Success rate against the number of features that may change, one panel a model."""
-    networks = [found for found in models(evaluations) if any(attack.budgets for attack in found.jsma)]
-    if not networks:
-        return message("No attack was run.")
-    with style():
-        drawn, panels = panel_figure(len(networks), shared=True)
-        shown = [output for output in MARKS if any(found.attack(output) for found in networks)]
-        for axes, found in zip(panels, networks, strict=True):
-            for output in shown:
-                attack = found.attack(output)
-                if attack:
-                    mark = MARKS[output]
-                    axes.plot(
-                        attack.budgets,
-                        [100 * share for share in attack.success_by_budget],
-                        color=mark.colour,
-                        linestyle=mark.dash,
-                        marker=mark.marker,
-                        markersize=5,
-                        markevery=(1 + 2 * list(MARKS).index(output), 6) if len(attack.budgets) > 12 else None,
-                        label=mark.label,
-                    )
-            axes.set_title(label(found), fontsize=12, loc="left")
-            axes.set_ylim(-4, 104)
-        drawn.supxlabel("Budget: features that may change", fontsize=12)
-        drawn.supylabel("JSMA success, %", fontsize=12)
-        legend(drawn, [handle(MARKS[output]) for output in shown], columns=1)
-    return drawn
-
-
 def _draw_attack(
     axes: Axes,
-    where: TemperatureAxis,
+    where: NetworkAxis,
     output: str,
     value: Callable[[AttackFindings], float],
     *,
@@ -264,14 +157,14 @@ def _draw_attack(
             max(0.0, 100 * a.success_interval[1] - at) if a else 0.0 for at, a in zip(values, attacks, strict=True)
         ]
         spread = (lows, highs)
-    draw_by_temperature(axes, where, MARKS[output], values, shift=DODGE[output], spread=spread)
+    draw_by_network(axes, where, MARKS[output], values, shift=DODGE[output], spread=spread)
     return True
 
 
-def _draw_paper(axes: Axes, where: TemperatureAxis, value: Callable[[Evaluation], float | None]) -> bool:
+def _draw_paper(axes: Axes, where: NetworkAxis, value: Callable[[Evaluation], float | None]) -> bool:
     """The paper's values in per cent at our temperatures; False if it has none."""
     drawn = False
-    for after in (False, True):  # two lines, as in `draw_by_temperature`
+    for after in (False, True):  # two lines, as in `draw_by_network`
         networks = [found for found in where.models if found.defended is after]
         points = [(where.place(found), 100 * share) for found in networks if (share := value(found)) is not None]
         if not points:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.findings import headline
-from defensive_distillation.reporting.markup import Html, tag
+from defensive_distillation.reporting.page.parts import Html, tag
 from defensive_distillation.reporting.measures import relative_distance
 from defensive_distillation.reporting.networks import chosen, distilled, models, undistilled
 from defensive_distillation.reporting.paper import published
-from defensive_distillation.reporting.verdicts import attacked
+from defensive_distillation.reporting.findings.verdicts import attacked
 from defensive_distillation.reporting.words import count, label, per_cent, published_per_cent, times
 
 MASKED = {"yes": "masked", "no": "not masked", "undecided": "undecided"}

@@ -1,29 +1,15 @@
-"""What stands with each figure: its title, how to read it, and its numbers in words for who cannot see it."""
+"""What stands with each figure: how to read it, and its numbers in words for who cannot see it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-from matplotlib.figure import Figure
 
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation
-from defensive_distillation.reporting import captions_adaptive, figures, figures_adaptive
 from defensive_distillation.reporting.grid import Examples, Grid
-from defensive_distillation.reporting.networks import distilled, models, undistilled
+from defensive_distillation.reporting.networks import defended, models, undistilled
 from defensive_distillation.reporting.paper import ACCURACY_VARIATION, published
-from defensive_distillation.reporting.words import OUTPUTS, attack_name, count, label, listed, per_cent, points
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """One figure as the page and the folder show it."""
-
-    name: str  # of the file and of the anchor
-    title: str
-    draw: Callable[[Sequence[Evaluation]], Figure]
-    caption: Callable[[Sequence[Evaluation]], str]
-    alt: Callable[[Sequence[Evaluation]], str]
+from defensive_distillation.reporting.words import OUTPUTS, count, label, listed, per_cent, points
+from defensive_distillation.suite import title
 
 
 def grid_alt(found: Evaluation, output: str, grid: Grid) -> str:
@@ -39,7 +25,7 @@ def grid_alt(found: Evaluation, output: str, grid: Grid) -> str:
 def examples_alt(found: Evaluation, examples: Examples) -> str:
     """What the sheet of examples shows, in words."""
     reached = [
-        f"{attack_name(attack)} {int(success.sum())}"
+        f"{title(attack)} {int(success.sum())}"
         for attack, success in zip(examples.attacks, examples.success, strict=True)
     ]
     return (
@@ -60,14 +46,12 @@ def _by_output(evaluations: Sequence[Evaluation], value: Callable[[AttackFinding
     return "; ".join(parts) or "no attack was run"
 
 
-def _title_of_paper(evaluations: Sequence[Evaluation]) -> str | None:
+def figure_7(evaluations: Sequence[Evaluation]) -> str:
+    """Under the figure."""
     numbers = published(evaluations[0].dataset)
-    return numbers.title if numbers else None
-
-
-def _caption_7(evaluations: Sequence[Evaluation]) -> str:
-    title = _title_of_paper(evaluations)
-    theirs = f" Hollow diamonds: the paper's values for {title}, attacked on the probabilities." if title else ""
+    theirs = (
+        f" Hollow diamonds: the paper's values for {numbers.title}, attacked on the probabilities." if numbers else ""
+    )
     return (
         "Share of source-target pairs that JSMA brings into the target class; bars are 95 % Wilson intervals. Left, "
         "'none': the network without distillation, its level dotted across. The paper's attack is the circles. Where "
@@ -75,11 +59,13 @@ def _caption_7(evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def _alt_7(evaluations: Sequence[Evaluation]) -> str:
+def figure_7_alt(evaluations: Sequence[Evaluation]) -> str:
+    """The figure in numbers."""
     return f"JSMA success by temperature, {_by_output(evaluations, lambda attack: attack.success_rate)}."
 
 
-def _caption_8(evaluations: Sequence[Evaluation]) -> str:
+def figure_8(evaluations: Sequence[Evaluation]) -> str:
+    """Under the figure."""
     images = evaluations[0].dataset.test_images
     return (
         "Accuracy on clean test images less that of the network without distillation. The band is what the paper "
@@ -88,16 +74,18 @@ def _caption_8(evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def _alt_8(evaluations: Sequence[Evaluation]) -> str:
+def figure_8_alt(evaluations: Sequence[Evaluation]) -> str:
+    """The figure in numbers."""
     baseline = undistilled(evaluations)
     if baseline is None:
         return "No change of accuracy to show: no network without distillation was evaluated."
     start = baseline.accuracy
-    changes = listed(distilled(evaluations), lambda found: points(found.accuracy - start))
+    changes = listed(defended(evaluations), lambda found: points(found.accuracy - start))
     return f"Change of accuracy against {per_cent(start)} without distillation: {changes or 'no distilled network'}."
 
 
-def _caption_9(evaluations: Sequence[Evaluation]) -> str:
+def figure_9(evaluations: Sequence[Evaluation]) -> str:
+    """Under the figure."""
     has_counts = any((numbers := published(found.dataset)) and numbers.amplitudes_of(found) for found in evaluations)
     theirs = " In brackets: the shares that the paper publishes." if has_counts else ""
     return (
@@ -107,7 +95,9 @@ def _caption_9(evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def _alt_9(evaluations: Sequence[Evaluation]) -> str:
+def figure_9_alt(evaluations: Sequence[Evaluation]) -> str:
+    """The figure in numbers."""
+
     def extremes(found: Evaluation) -> str:
         counts, samples = found.gradients_at_1.amplitude_counts, max(1, found.gradients_at_1.samples)
         return f"{per_cent(counts[0] / samples)} below 1e-40 and {per_cent(counts[-1] / samples)} above 1e-3"
@@ -115,7 +105,8 @@ def _alt_9(evaluations: Sequence[Evaluation]) -> str:
     return f"Share of samples by mean gradient amplitude at T = 1: {_listed(evaluations, extremes)}."
 
 
-def _caption_10(evaluations: Sequence[Evaluation]) -> str:
+def figure_10(evaluations: Sequence[Evaluation]) -> str:
+    """Under the figure."""
     numbers = published(evaluations[0].dataset)
     gain = f" The paper's gain on {numbers.title}: +{100 * numbers.robustness_gain:.0f} %." if numbers else ""
     return (
@@ -125,7 +116,8 @@ def _caption_10(evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def _alt_10(evaluations: Sequence[Evaluation]) -> str:
+def figure_10_alt(evaluations: Sequence[Evaluation]) -> str:
+    """The figure in numbers."""
     return (
         f"Robustness as a share of the features, {_by_output(evaluations, lambda attack: attack.robustness)}. "
         "Share of pairs counted at the budget, "
@@ -133,14 +125,17 @@ def _alt_10(evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def _caption_zero(evaluations: Sequence[Evaluation]) -> str:
+def zero_gradients(evaluations: Sequence[Evaluation]) -> str:
+    """Under the figure."""
     return (
         "Samples whose gradient of the probabilities is exactly zero, so that JSMA cannot take a step. Once the logits "
         "are divided by the training's T the gradient is back."
     )
 
 
-def _alt_zero(evaluations: Sequence[Evaluation]) -> str:
+def zero_gradients_alt(evaluations: Sequence[Evaluation]) -> str:
+    """The figure in numbers."""
+
     def zero(found: Evaluation) -> str:
         at_1, at_t = found.gradients_at_1, found.gradients_at_temperature
         return (
@@ -151,7 +146,8 @@ def _alt_zero(evaluations: Sequence[Evaluation]) -> str:
     return f"Samples with a gradient of exactly zero: {_listed(evaluations, zero)}."
 
 
-def _caption_loss(evaluations: Sequence[Evaluation]) -> str:
+def training_loss(evaluations: Sequence[Evaluation]) -> str:
+    """Under the figure."""
     return (
         "Cross-entropy at the training's temperature. The teacher learns hard labels, the distilled network the "
         "teacher's probabilities, so the two curves' levels are not comparable; their shapes are. A curve that has not "
@@ -159,31 +155,37 @@ def _caption_loss(evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def _alt_loss(evaluations: Sequence[Evaluation]) -> str:
+def training_loss_alt(evaluations: Sequence[Evaluation]) -> str:
+    """The figure in numbers."""
     losses = _listed(evaluations, lambda found: f"{found.training[-1].loss:.3g}" if found.training else None)
     return f"Loss by epoch; after the last epoch: {losses or 'none recorded'}."
 
 
-def _caption_accuracy(evaluations: Sequence[Evaluation]) -> str:
+def training_accuracy(evaluations: Sequence[Evaluation]) -> str:
+    """Under the figure."""
     return (
         "Accuracy on the test images after each pass over the training images. A distilled network that ends clearly "
         "below its teacher has not learnt what the teacher knows."
     )
 
 
-def _alt_accuracy(evaluations: Sequence[Evaluation]) -> str:
+def training_accuracy_alt(evaluations: Sequence[Evaluation]) -> str:
+    """The figure in numbers."""
     ends = _listed(evaluations, lambda found: per_cent(found.training[-1].test_accuracy) if found.training else None)
     return f"Test accuracy by epoch; after the last epoch: {ends or 'none recorded'}."
 
 
-def _caption_budget(evaluations: Sequence[Evaluation]) -> str:
+def success_by_budget(evaluations: Sequence[Evaluation]) -> str:
+    """Under the figure."""
     return (
         "Success rate if JSMA had been stopped after fewer changed features. A curve never falls as the budget grows. "
         "One that is flat from the start never took a step; one that still rises at the right end is short of budget."
     )
 
 
-def _alt_budget(evaluations: Sequence[Evaluation]) -> str:
+def success_by_budget_alt(evaluations: Sequence[Evaluation]) -> str:
+    """The figure in numbers."""
+
     def at_half(attack: AttackFindings) -> float:
         pairs = zip(attack.budgets, attack.success_by_budget, strict=True)
         return max((rate for budget, rate in pairs if 2 * budget <= attack.max_features), default=0.0)
@@ -192,48 +194,3 @@ def _alt_budget(evaluations: Sequence[Evaluation]) -> str:
         f"Success by budget. At half the budget, {_by_output(evaluations, at_half)}. "
         f"At the full budget, {_by_output(evaluations, lambda attack: attack.success_rate)}."
     )
-
-
-EXHIBITS = (
-    Exhibit("figure_7", "Success rate of the attack (Figure 7)", figures.figure_7, _caption_7, _alt_7),
-    Exhibit("figure_8", "Cost in accuracy (Figure 8)", figures.figure_8, _caption_8, _alt_8),
-    Exhibit("figure_9", "Sensitivity: amplitude of the gradients (Figure 9)", figures.figure_9, _caption_9, _alt_9),
-    Exhibit("figure_10", "Robustness (Figure 10, Eq. 10)", figures.figure_10, _caption_10, _alt_10),
-    Exhibit("success_by_budget", "JSMA by budget", figures.success_by_budget, _caption_budget, _alt_budget),
-    Exhibit(
-        "success_by_epsilon",
-        "Bounded attacks by L∞ radius",
-        figures_adaptive.success_by_epsilon,
-        captions_adaptive.epsilon,
-        captions_adaptive.epsilon_alt,
-    ),
-    Exhibit(
-        "cw_distances",
-        "Distance to the nearest adversarial sample",
-        figures_adaptive.cw_distances,
-        captions_adaptive.distances,
-        captions_adaptive.distances_alt,
-    ),
-    Exhibit(
-        "logit_scale",
-        "The size of the logits",
-        figures_adaptive.logit_scale,
-        captions_adaptive.logits,
-        captions_adaptive.logits_alt,
-    ),
-    Exhibit("zero_gradients", "Zero gradients", figures.zero_gradients, _caption_zero, _alt_zero),
-    Exhibit(
-        "training_accuracy",
-        "Training: accuracy",
-        lambda evaluations: figures.training_curves(evaluations, "accuracy"),
-        _caption_accuracy,
-        _alt_accuracy,
-    ),
-    Exhibit(
-        "training_loss",
-        "Training: loss",
-        lambda evaluations: figures.training_curves(evaluations, "loss"),
-        _caption_loss,
-        _alt_loss,
-    ),
-)
