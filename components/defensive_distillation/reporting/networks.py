@@ -27,7 +27,12 @@ def checked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     digests = {found.dataset.digest: found.dataset.name for found in evaluations}
     if len(digests) > 1:
         raise InputError(f"evaluations: expected one dataset, got {len(digests)}: {', '.join(digests.values())}")
-    return in_order(evaluations)
+    return arranged(evaluations)
+
+
+def arranged(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The models, then the controls: the order of every table."""
+    return [*models(evaluations), *controls(evaluations)]
 
 
 def models(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from io import StringIO
 
-from defensive_distillation.evaluation.results import AttackFindings, Evaluation, in_order
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation
 from defensive_distillation.model_id import BASELINE
 from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.measures import (
@@ -18,7 +18,7 @@ from defensive_distillation.reporting.measures import (
     mean_distance,
     reported_radius,
 )
-from defensive_distillation.reporting.networks import is_distilled
+from defensive_distillation.reporting.networks import arranged, is_distilled
 from defensive_distillation.reporting.paper import published
 from defensive_distillation.reporting.words import MASKED
 
@@ -56,7 +56,7 @@ def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
             **_bounded_columns(found),
             **_condition_columns(found),
         }
-        for found in in_order(evaluations)
+        for found in arranged(evaluations)
     ]
 
 

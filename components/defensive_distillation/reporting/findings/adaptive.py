@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from defensive_distillation.evaluation.results import Evaluation, in_order
+from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.findings.verdicts import attacked
 from defensive_distillation.reporting.measures import (
@@ -15,7 +15,7 @@ from defensive_distillation.reporting.measures import (
     reported_radius,
     temperature_correlation,
 )
-from defensive_distillation.reporting.networks import chosen, controls, distilled, others
+from defensive_distillation.reporting.networks import arranged, chosen, controls, distilled, others
 from defensive_distillation.reporting.paper import SECOND_HAND_CORRELATION
 from defensive_distillation.reporting.words import (
     count,
@@ -107,7 +107,7 @@ def control_paragraph(evaluations: Sequence[Evaluation]) -> str:
 
 def conditions_paragraph(evaluations: Sequence[Evaluation]) -> str:
     """How many sanity conditions hold, and what those that fail mean."""
-    ran = [found for found in in_order(evaluations) if found.conditions]
+    ran = [found for found in arranged(evaluations) if found.conditions]
     if not ran:
         return ""
     total = sum(len(found.conditions) for found in ran)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from defensive_distillation.evaluation.intervals import difference_interval
 from defensive_distillation.evaluation.masking import MASKING_THRESHOLD
-from defensive_distillation.evaluation.results import AttackFindings, Evaluation, Masked, Masking, in_order
-from defensive_distillation.reporting.networks import is_distilled, undistilled
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation, Masked, Masking
+from defensive_distillation.reporting.networks import arranged, is_distilled, undistilled
 from defensive_distillation.reporting.words import (
     count,
     label,
@@ -44,7 +44,7 @@ class Verdict:
 def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
     """One verdict a network: the one without distillation, the distilled ones, the controls."""
     baseline = undistilled(evaluations)
-    return [_verdict(found, baseline) for found in in_order(evaluations)]
+    return [_verdict(found, baseline) for found in arranged(evaluations)]
 
 
 def attacked(found: Evaluation | None, output: str) -> AttackFindings | None:

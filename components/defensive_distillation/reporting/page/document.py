@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting import adaptive, tables
-from defensive_distillation.reporting.figures.exhibits import EXHIBITS
-from defensive_distillation.reporting.figures.drawing import png
-from defensive_distillation.reporting.findings import checked, paragraphs
-from defensive_distillation.reporting.page.first_screen import header
+from defensive_distillation.reporting.figures.exhibits import figures_as_png
+from defensive_distillation.reporting.findings.paragraphs import paragraphs
 from defensive_distillation.reporting.grid import Examples
-from defensive_distillation.reporting.page.parts import Html, image, join, table, tag, text
-from defensive_distillation.reporting.paper import CARLINI_WAGNER, CITATION
-from defensive_distillation.reporting.parallel import on_all_cores
+from defensive_distillation.reporting.networks import checked
+from defensive_distillation.reporting.page import adaptive, behind, conditions, sweep
+from defensive_distillation.reporting.page.first_screen import first_screen
+from defensive_distillation.reporting.page.parts import exhibits
 from defensive_distillation.reporting.page.samples import Samples, sample_sections
-from defensive_distillation.reporting.page.settings import settings
+from defensive_distillation.reporting.page.settings import as_table, settings
+from defensive_distillation.reporting.paper import CARLINI_WAGNER, CITATION
 
 MAX_BYTES = 5_000_000
-_RESERVE = 20_000  # for what `page` writes around the samples
+_RESERVE = 20_000  # for what stands around the samples
 
 _SECTIONS = {
     "found": "What was found",
@@ -39,12 +43,6 @@ _SECTIONS = {
     "setting": "Setting and deviations",
     "reproduce": "How to reproduce",
 }
-
-
-def figures_as_png(evaluations: Sequence[Evaluation]) -> dict[str, bytes]:
-    """Every figure of the sweep by its name."""
-    drawn = on_all_cores(lambda exhibit: png(exhibit.draw(evaluations)), EXHIBITS)
-    return {exhibit.name: content for exhibit, content in zip(EXHIBITS, drawn, strict=True)}
 
 
 def page(
@@ -71,148 +69,72 @@ def page(
     """
     ordered = checked(evaluations)
     pngs = figures_as_png(ordered) if drawn is None else drawn
-    sections = {name: Html("") for name in _SECTIONS} | _sections(ordered, pngs, code_version)
-    size = len(_document(ordered, sections, title).encode())
-    sheets, by_class = sample_sections(ordered, grids, examples or {}, MAX_BYTES - size - _RESERVE)
-    return _document(ordered, sections | {"examples": sheets, "samples": by_class}, title)
+    screen, sections = first_screen(ordered), _sections(ordered, pngs, code_version)
+
+    def written(**samples: Any) -> str:
+        shown = {name: data for name in _SECTIONS if (data := (sections | samples).get(name))}
+        return (
+            _templates()
+            .get_template("page.html")
+            .render(
+                title=title,
+                screen=screen,
+                sections=shown,
+                titles=_SECTIONS,
+                citation=CITATION,
+                why=CARLINI_WAGNER,
+            )
+        )
+
+    room = MAX_BYTES - _RESERVE - len(written().encode())
+    sheets, by_class = sample_sections(ordered, grids, examples or {}, room)
+    return written(examples=sheets, samples=by_class)
 
 
-def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_version: str) -> dict[str, Html]:
-    """Every section but those of samples; an empty one is left out of the page."""
+def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_version: str) -> dict[str, Any]:
+    """What every section but those of samples takes; one without anything is left out of the page."""
 
-    def shown(*names: str) -> Html:
-        return _exhibits(names, ordered, pngs)
+    def shown(*names: str) -> Any:
+        return exhibits(names, ordered, pngs)
 
-    has_distances = any(found.distances for found in ordered)
     return {
-        "found": join([tag("p", paragraph) for paragraph in paragraphs(ordered)]),
-        "tables": tables.side_by_side(ordered),
-        "models": tables.of_models(ordered),
-        "controls": tables.of_controls(ordered),
+        "found": paragraphs(ordered),
+        "tables": sweep.side_by_side(ordered),
+        "models": sweep.verdicts_on(ordered, control=False),
+        "controls": sweep.of_controls(ordered),
         "figures": shown("figure_7", "figure_8", "figure_9", "figure_10"),
-        "curves": _curves(ordered, shown("success_by_budget"), shown("success_by_epsilon")),
-        "distances": join([shown("cw_distances"), adaptive.of_distances(ordered)]) if has_distances else Html(""),
-        "transfer": _joined(adaptive.of_transfer(ordered), adaptive.of_worst_case(ordered)),
-        "conditions": adaptive.of_conditions(ordered),
-        "gradients": join(
-            [
-                shown("logit_scale", "zero_gradients"),
-                tables.of_gradients(ordered),
-                tables.of_stops(ordered),
-                tables.of_costs(ordered),
-            ]
-        ),
-        "confidence": tables.of_confidence(ordered),
+        "curves": {
+            "by_budget": shown("success_by_budget"),
+            "by_radius": shown("success_by_epsilon"),
+            "bounded": any(found.bounded for found in ordered),
+            "radii": adaptive.of_radii(ordered),
+        },
+        "distances": adaptive.of_distances(ordered, shown("cw_distances")),
+        "transfer": adaptive.of_transfer_and_worst_case(ordered),
+        "conditions": conditions.of_conditions(ordered),
+        "gradients": {"figures": shown("logit_scale", "zero_gradients"), **behind.behind_rates(ordered)},
+        "confidence": sweep.of_confidence(ordered),
         "training": shown("training_accuracy", "training_loss"),
-        "setting": _setting(ordered, code_version),
-        "reproduce": _reproduce(ordered, code_version),
+        "setting": as_table(settings(ordered, code_version=code_version)),
+        "reproduce": {"seed": ordered[0].seed, "code_version": code_version},
     }
 
 
-def _joined(*parts: Html) -> Html:
-    return join([part for part in parts if part])
-
-
-def _curves(ordered: Sequence[Evaluation], by_budget: Html, by_radius: Html) -> Html:
-    if not any(found.bounded for found in ordered):
-        return by_budget
-    return join([tag("div", by_budget, by_radius, class_="pair"), adaptive.of_radii(ordered)])
-
-
-def _document(ordered: Sequence[Evaluation], sections: Mapping[str, Html], title: str) -> str:
-    css = files("defensive_distillation.reporting").joinpath("page.css").read_text(encoding="utf-8")
-    shown = {name: content for name, content in sections.items() if content}
-    contents = tag(
-        "nav",
-        tag("h2", "Contents", class_="small"),
-        tag("ol", *(tag("li", tag("a", _SECTIONS[name], href=f"#{name}")) for name in shown)),
-        aria_label="Contents",
-    )
-    body = [
-        tag("section", tag("h2", _SECTIONS[name]), content, id=name, class_=f"section-{name}")
-        for name, content in shown.items()
-    ]
-    head = join(
-        [
-            Html('<meta charset="utf-8">'),
-            Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            Html(
-                '<meta http-equiv="Content-Security-Policy" '
-                "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-            ),
-            Html('<meta name="color-scheme" content="light dark">'),
-            Html('<link rel="icon" href="data:,">'),
-            tag("title", title),
-            tag("style", Html(css)),
-        ]
-    )
-    main = tag("main", join([header(ordered, title), body[0], contents, *body[1:], _footer()]))
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{main}\n</body>\n</html>\n'
-
-
-def _exhibits(names: Sequence[str], ordered: Sequence[Evaluation], pngs: Mapping[str, bytes]) -> Html:
-    shown = [exhibit for exhibit in EXHIBITS if exhibit.name in names]
-    return join(
-        [
-            tag(
-                "figure",
-                tag("h3", exhibit.title),
-                image(pngs[exhibit.name], exhibit.alt(ordered)),
-                tag("figcaption", exhibit.caption(ordered)),
-                id=exhibit.name,
-            )
-            for exhibit in sorted(shown, key=lambda exhibit: names.index(exhibit.name))
-        ]
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("defensive_distillation.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_held,
     )
 
 
-def _setting(ordered: Sequence[Evaluation], code_version: str) -> Html:
-    body = [
-        [setting.name, setting.here, join([setting.paper, *([_differs()] if setting.differs else [])], " ")]
-        for setting in settings(ordered, code_version=code_version)
-    ]
-    words = "What was done here, and what the paper did. A setting that differs is marked ≠."
-    return join([tag("p", words), table(["", "Here", "The paper"], body, caption="Setting", kind="setting")])
-
-
-def _differs() -> Html:
-    return tag("span", "≠", class_="differs", title="differs from the paper")
-
-
-def _reproduce(ordered: Sequence[Evaluation], code_version: str) -> Html:
-    return join(
-        [
-            tag(
-                "p",
-                f"This sweep was made with seed {ordered[0].seed} and code version ",
-                tag("code", code_version),
-                ". With the same code, the same dataset (compare the digest above), the same settings and the same "
-                "number of threads, a CPU writes the same bytes; a GPU comes close.",
-            ),
-            tag(
-                "p",
-                tag("code", "defdistill run --help"),
-                " tells how a sweep like this one is started, ",
-                tag("code", "defdistill rerun --help"),
-                " how a recorded run is repeated with its recorded settings.",
-            ),
-            tag(
-                "p",
-                "The numbers of this page lie beside it as ",
-                tag("code", "sweep.csv"),
-                " and ",
-                tag("code", "sweep.json"),
-                ", its figures in ",
-                tag("code", "figures/"),
-                ".",
-            ),
-        ]
-    )
-
-
-def _footer() -> Html:
-    return tag(
-        "footer",
-        tag("p", text(CITATION)),
-        tag("p", f"Why the defense does not hold: {CARLINI_WAGNER}"),
-    )
+def _held(value: object) -> str:
+    """Text with a number held together with its unit, and the T with its value; markup as it is."""
+    if isinstance(value, Markup):
+        return value
+    return re.sub(r"(?<=\d) (?=[%×])|(?<=\bT) (?== )|(?<=\bT =) (?=\d)", "\N{NO-BREAK SPACE}", str(value))

@@ -1,71 +1,96 @@
-"""Pieces of HTML. Whatever comes in as text goes out escaped; what is markup already says so by its type."""
+"""What the page is made of: cells, tables, figures, verdicts, as the templates take them; text is escaped there."""
 
 from __future__ import annotations
 
-import re
 import struct
 from base64 import b64encode
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting.figures.exhibits import EXHIBITS
+from defensive_distillation.reporting.words import MASKED, label
+
+DASH = "–"
 
 
-class Html(str):
-    """Text that is markup already."""
+@dataclass(frozen=True)
+class Cell:
+    """A table's cell that is more than its text.
 
-    __slots__ = ()
+    Attributes:
+        text: of the cell.
+        kind: class of the text, such as 'value'; '' for none.
+        below: smaller lines; empty ones are left out.
+        bar: an output of JSMA and a share in [0, 1], drawn below the text.
+        differs: whether a mark says that the paper did something else.
+    """
 
-
-def text(value: str) -> Html:
-    """`value` escaped, a number held together with its unit or the T with its value."""
-    held = re.sub(r"(?<=\d) (?=[%×])|(?<=\bT) (?== )|(?<=\bT =) (?=\d)", "\N{NO-BREAK SPACE}", value)
-    return Html(escape(held))
-
-
-def tag(name: str, *content: str, **attributes: str | bool) -> Html:
-    """An element; text is escaped, `Html` is not. `class_` is class; a True attribute stands alone."""
-    given = "".join(
-        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value))}"')
-        for key, value in attributes.items()
-        if value is not False
-    )
-    inner = "".join(part if isinstance(part, Html) else text(part) for part in content)
-    return Html(f"<{name}{given}>{inner}</{name}>")
+    text: str
+    kind: str = "value"
+    below: tuple[str, ...] = ()
+    bar: tuple[str, float] | None = None
+    differs: bool = False
 
 
-def join(parts: Sequence[str], between: str = "\n") -> Html:
-    """Pieces one after the other, text escaped."""
-    return Html(between.join(part if isinstance(part, Html) else text(part) for part in parts))
-
-
-def image(png: bytes, alt: str) -> Html:
-    """A PNG inside the page, with its size so that nothing jumps while it loads."""
-    width, height = struct.unpack(">II", png[16:24])
-    source = f"data:image/png;base64,{b64encode(png).decode()}"
-    return Html(f'<img src="{source}" width="{width}" height="{height}" alt="{escape(alt)}">')
-
-
-def table(head: Sequence[str], body: Sequence[Sequence[str]], *, caption: str = "", kind: str = "") -> Html:
+@dataclass(frozen=True)
+class Table:
     """A table that scrolls in its own box where it is wider than the page; each row's first cell names it."""
-    columns = tag("tr", *(tag("th", cell, scope="col") for cell in head))
-    lines = [tag("tr", tag("th", line[0], scope="row"), *(tag("td", cell) for cell in line[1:])) for line in body]
-    title = tag("caption", caption) if caption else Html("")
-    inside = tag("table", title, tag("thead", columns), tag("tbody", *lines))
-    return tag(
-        "div",
-        inside,
-        class_=f"scroll {kind}".strip(),
-        tabindex="0",
-        role="region",
-        aria_label=caption or "Table",
-    )
+
+    head: Sequence[str]
+    body: Sequence[Sequence[str | Cell]]
+    caption: str = ""
+    kind: str = ""
 
 
-def fold(summary: str, *content: str, is_open: bool = False) -> Html:
-    """Content that is folded away on a screen until asked for, and printed on paper."""
-    return tag("details", tag("summary", summary), *content, open=is_open)
+@dataclass(frozen=True)
+class Image:
+    """A PNG inside the page, with its size so that nothing jumps while it loads."""
+
+    png: bytes
+    alt: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        width, height = struct.unpack(">II", self.png[16:24])
+        return width, height
+
+    @property
+    def base64(self) -> str:
+        """Its bytes as text."""
+        return b64encode(self.png).decode()
+
+    @property
+    def length(self) -> int:
+        """About how many characters it takes in the page."""
+        return 4 * -(-len(self.png) // 3) + len(self.alt) + 70
 
 
-def cell(value: str, *below: str) -> Html:
-    """A table's cell: a number, and smaller lines below it."""
-    small = [tag("span", line, class_="range") for line in below if line]
-    return join([tag("span", value, class_="value"), *small], "")
+@dataclass(frozen=True)
+class Shown:
+    """A figure with its title and what is said below it."""
+
+    title: str
+    image: Image
+    caption: str
+    name: str = ""  # of the anchor
+
+
+def exhibits(names: Sequence[str], ordered: Sequence[Evaluation], pngs: Mapping[str, bytes]) -> list[Shown]:
+    """Figures of the sweep by their names."""
+    by_name = {exhibit.name: exhibit for exhibit in EXHIBITS}
+    return [
+        Shown(exhibit.title, Image(pngs[exhibit.name], exhibit.alt(ordered)), exhibit.caption(ordered), exhibit.name)
+        for exhibit in map(by_name.__getitem__, names)
+    ]
+
+
+def verdict_cell(found: Evaluation) -> Cell:
+    """'masked' and so on, coloured."""
+    return Cell(MASKED[found.masking.masked], f"verdict {found.masking.masked}")
+
+
+def with_label(found: Evaluation, *cells: str | Cell) -> list[str | Cell]:
+    """A row that a network's title begins."""
+    return [label(found), *cells]

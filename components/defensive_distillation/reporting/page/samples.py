@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
+from typing import Any
 
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting.figures.exhibits import examples_alt, grid_alt
+from defensive_distillation.reporting.figures.captions import examples_alt, grid_alt
 from defensive_distillation.reporting.figures.drawing import png
 from defensive_distillation.reporting.figures.samples import MAX_CLASSES, example_sheet, sample_grid
 from defensive_distillation.reporting.grid import Examples, Grid
-from defensive_distillation.reporting.page.parts import Html, fold, image, join, tag
 from defensive_distillation.reporting.networks import chosen, models
+from defensive_distillation.reporting.page.parts import Image, Shown
 from defensive_distillation.reporting.parallel import on_all_cores
 from defensive_distillation.reporting.words import OUTPUTS, count, label
 
@@ -34,19 +36,19 @@ class _Picture:
     def key(self) -> tuple[str, str]:
         return self.found.name, self.kind
 
-    def drawn(self, dpi: float) -> Html:
+    def drawn(self, dpi: float) -> Image:
         """The sheet as an image of the page."""
         if isinstance(self.samples, Examples):
             figure, alt, colours = example_sheet(self.samples), examples_alt(self.found, self.samples), 256
         else:
             figure, alt = sample_grid(self.samples), grid_alt(self.found, self.kind, self.samples)
             colours = 256 if self.samples.images.shape[2] == 3 else 32
-        return image(png(figure, dpi=dpi, colours=colours), alt)
+        return Image(png(figure, dpi=dpi, colours=colours), alt)
 
 
 def sample_sections(
     ordered: Sequence[Evaluation], grids: Samples, examples: Mapping[str, Examples], room: int
-) -> tuple[Html, Html]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What every attack makes of the same sources, and the grids of JSMA, as large as fits into `room` bytes.
 
     Controls have none of their own: their decisions are the undistilled network's.
@@ -70,18 +72,14 @@ def sample_sections(
     )
 
 
-def _fitting(wanted: Sequence[_Picture], room: int) -> list[Html]:
+def _fitting(wanted: Sequence[_Picture], room: int) -> list[Image]:
     """The pictures, smaller if they must be, and without the last if that is not enough."""
-
-    def drawn(dpi: float) -> list[Html]:
-        return on_all_cores(lambda picture: picture.drawn(dpi), wanted)
-
     dpi = _GRID_DPI
-    images = drawn(dpi)
-    while (size := sum(map(len, images))) > room and dpi > _MIN_DPI:
+    images = on_all_cores(partial(_Picture.drawn, dpi=dpi), wanted)
+    while (size := sum(image.length for image in images)) > room and dpi > _MIN_DPI:
         dpi = max(_MIN_DPI, dpi * min(0.85, 0.88 * sqrt(max(0, room) / size)))
-        images = drawn(dpi)
-    while sum(map(len, images)) > room:
+        images = on_all_cores(partial(_Picture.drawn, dpi=dpi), wanted)
+    while sum(image.length for image in images) > room:
         images.pop()
     return images
 
@@ -89,31 +87,18 @@ def _fitting(wanted: Sequence[_Picture], room: int) -> list[Html]:
 def _examples(
     networks: Sequence[Evaluation],
     examples: Mapping[str, Examples],
-    shown: Mapping[tuple[str, str], Html],
+    shown: Mapping[tuple[str, str], Image],
     first: Evaluation,
     *,
     left_out: int,
-) -> Html:
+) -> dict[str, Any]:
     with_sheet = [found for found in networks if (found.name, "examples") in shown]
-    if not with_sheet:
-        return Html("")
-    opened = first if first in with_sheet else with_sheet[-1]
-    words = (
-        "Every row is one attack on the same test images, which stand above the line. Orange names attacks through the "
-        "softmax at T = 1, as in the paper; green those that know the defense; blue those that use no gradient of the "
-        "network. A sample that fools nobody is dimmed and crossed out."
-    )
-    if left_out:
-        words += f" {left_out} more sheets were left out to keep this page small."
+    opened = first if first in with_sheet else with_sheet[-1] if with_sheet else None
     sheets = [
-        fold(
-            label(found),
-            tag("figure", shown[found.name, "examples"], tag("figcaption", _counted(examples[found.name]))),
-            is_open=found is opened,
-        )
+        (label(found), found is opened, Shown("", shown[found.name, "examples"], _counted(examples[found.name])))
         for found in with_sheet
     ]
-    return join([tag("p", words), *sheets])
+    return {"sheets": sheets, "left_out": left_out} if sheets else {}
 
 
 def _counted(examples: Examples) -> str:
@@ -125,44 +110,32 @@ def _counted(examples: Examples) -> str:
 def _grids(
     networks: Sequence[Evaluation],
     grids: Samples,
-    shown: Mapping[tuple[str, str], Html],
+    shown: Mapping[tuple[str, str], Image],
     first: Evaluation,
     *,
     left_out: int,
-) -> Html:
-    present = [(found, output) for found in networks for output in grids.get(found.name, {}) if output in OUTPUTS]
+) -> dict[str, Any]:
+    present = [grids[found.name] for found in networks if grids.get(found.name, {}).keys() & OUTPUTS.keys()]
     if not present:
-        return Html("")
-    parts = [_grids_intro(grids[present[0][0].name][present[0][1]], left_out)]
-    for found in networks:
-        here = [
-            (output, grids[found.name][output], shown[found.name, output])
-            for output in OUTPUTS
-            if (found.name, output) in shown
-        ]
-        if here:
-            parts.append(_model_grids(found, here, is_open=found is first))
-    return join(parts)
-
-
-def _grids_intro(grid: Grid, left_out: int) -> Html:
-    words = (
-        "One sample for each source class (row) and target class (column), with the originals framed on the diagonal. "
-        "A sample that did not reach its target is dimmed and crossed out; a dash is a pair that was not attacked."
-    )
-    if len(grid.classes) > MAX_CLASSES:
-        words += f" The first {MAX_CLASSES} of {len(grid.classes)} classes are shown."
-    if left_out:
-        words += f" {left_out} more grids were left out to keep this page small."
-    return tag("p", words)
-
-
-def _model_grids(found: Evaluation, here: Sequence[tuple[str, Grid, Html]], *, is_open: bool) -> Html:
-    cells = [
-        tag("figure", tag("h3", f"JSMA on {OUTPUTS[output]}"), drawn, tag("figcaption", _reached(grid)))
-        for output, grid, drawn in here
+        return {}
+    by_model = [
+        (
+            label(found),
+            found is first,
+            [
+                Shown(f"JSMA on {name}", shown[found.name, output], _reached(grids[found.name][output]))
+                for output, name in OUTPUTS.items()
+                if (found.name, output) in shown
+            ],
+        )
+        for found in networks
     ]
-    return fold(label(found), tag("div", *cells, class_="grids"), is_open=is_open)
+    total = len(next(iter(present[0].values())).classes)
+    return {
+        "models": [model for model in by_model if model[2]],
+        "classes": f"{MAX_CLASSES} of {total}" if total > MAX_CLASSES else "",
+        "left_out": left_out,
+    }
 
 
 def _reached(grid: Grid) -> str:
