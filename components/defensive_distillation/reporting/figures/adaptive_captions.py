@@ -75,8 +75,8 @@ def logits(evaluations: Sequence[Evaluation]) -> str:
     of_others = " The squares are other defenses, which have no temperature." if others(evaluations) else ""
     return (
         "The cause: distillation at T makes the logits about T times larger. Both axes are on log scales, so "
-        f"proportional is a straight line.{of_controls}{of_others} Second-hand, from Carlini and Wagner (2017): {low:g} "
-        f"without distillation, {high:g} distilled at T = 100."
+        f"proportional is a straight line.{of_controls}{of_others} Second-hand, from Carlini and Wagner (2017): "
+        f"{low:g} without distillation, {high:g} distilled at T = 100."
     )
 
 

@@ -51,7 +51,7 @@ def draw_by_network(
     places = [where.place(found) + shift for found in where.models]
     first = sum(not found.defended for found in where.models)
     last = first + sum(map(is_distilled, where.models))
-    parts = [
+    parts: list[tuple[slice, str, str]] = [
         (slice(0, first), f"{mark.label}, no distillation", mark.dash),
         (slice(first, last), mark.label, mark.dash),
     ]

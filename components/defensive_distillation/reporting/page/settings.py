@@ -45,7 +45,9 @@ def settings(ordered: Sequence[Evaluation], *, code_version: str) -> list[Settin
 
 def as_table(lines: Sequence[Setting]) -> Table:
     """The page's table of them."""
-    body = [[line.name, line.here, Cell(line.paper, "", differs=line.differs)] for line in lines]
+    body: list[list[str | Cell]] = [
+        [line.name, line.here, Cell(line.paper, "", differs=line.differs)] for line in lines
+    ]
     return Table(["", "Here", "The paper"], body, "Setting", "setting")
 
 
