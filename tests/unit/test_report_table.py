@@ -18,7 +18,8 @@ from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import Examples, paper, pictures
 from defensive_distillation.reporting.table import SCHEMA_VERSION, rows, to_csv, to_json, to_text
 from defensive_distillation.tracking.records import metrics
-from support.evaluations import CIFAR10, MNIST, complete, evaluation, examples, grid, measured, sweep
+from support.another_attack import with_another_attack
+from support.evaluations import CIFAR10, MNIST, bounded, complete, evaluation, examples, grid, measured, smoothed, sweep
 
 
 def test_rows_begin_with_the_baseline_and_go_up_with_temperature() -> None:
@@ -143,6 +144,26 @@ def test_all_rows_have_the_same_keys_whatever_was_measured() -> None:
         assert row[key] is None
     for key in ("worst_case_l2", "conditions_failed", "conditions_failed_naive"):
         assert row[key] is None
+
+
+def test_another_defense_is_a_row_that_is_not_distilled() -> None:
+    table = rows([*complete(), smoothed()])
+    row = table[3]
+    assert (row["model"], row["distilled"], row["control"]) == ("label_smoothing share=0.1", False, False)
+    assert (row["probabilities_success"], row["paper_success"]) == (pytest.approx(140 / 180), None)
+    (line,) = (line for line in to_text(table).splitlines() if line.startswith("label_smoothing share=0.1"))
+    assert line.split()[2:] == ["98.5", "77.8", "78.3", "77.8", "38.0", "38.0", "100.0", "1.96", "undecided"]
+
+
+def test_an_attack_that_joins_adds_columns_and_keeps_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = list(rows(complete())[0])
+    with_another_attack(monkeypatch)
+    found = complete()[0]
+    joined = found.model_copy(update={"bounded": (*found.bounded, bounded("apgd/margin", (0.1, 0.5, 0.9, 0.95)))})
+    row = rows([joined])[0]
+    assert [key for key in row if key in before] == before
+    assert [key for key in row if key not in before] == ["apgd_cross_entropy_success", "apgd_margin_success"]
+    assert (row["apgd_cross_entropy_success"], row["apgd_margin_success"]) == (None, 0.95)
 
 
 def test_no_rows_make_an_empty_table() -> None:
