@@ -138,12 +138,7 @@ def figure_10(evaluations: Sequence[Evaluation]) -> Figure:
 
 
 def _draw_attack(
-    axes: Axes,
-    where: NetworkAxis,
-    output: str,
-    value: Callable[[AttackFindings], float],
-    *,
-    interval: bool = False,
+    axes: Axes, where: NetworkAxis, output: str, value: Callable[[AttackFindings], float], *, interval: bool = False
 ) -> bool:
     """One output's series in per cent; False if no model was attacked there."""
     attacks = [found.attack(output) for found in where.models]

@@ -17,15 +17,7 @@ from defensive_distillation.reporting.measures import (
 )
 from defensive_distillation.reporting.networks import arranged, chosen, controls, distilled, others
 from defensive_distillation.reporting.paper import SECOND_HAND_CORRELATION
-from defensive_distillation.reporting.words import (
-    count,
-    label,
-    per_cent,
-    series,
-    span,
-    temperatures,
-    times,
-)
+from defensive_distillation.reporting.words import count, label, per_cent, series, span, temperatures, times
 from defensive_distillation.suite import title
 
 

@@ -6,22 +6,11 @@ from collections.abc import Sequence
 
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation
-from defensive_distillation.reporting.findings.verdicts import (
-    attacked,
-    clearly_more,
-    conditions_fail,
-    rate,
-)
+from defensive_distillation.reporting.findings.verdicts import attacked, clearly_more, conditions_fail, rate
 from defensive_distillation.reporting.measures import relative_distance
 from defensive_distillation.reporting.networks import chosen, distilled, models, others, undistilled
 from defensive_distillation.reporting.paper import published
-from defensive_distillation.reporting.words import (
-    count,
-    label,
-    per_cent,
-    series,
-    times,
-)
+from defensive_distillation.reporting.words import count, label, per_cent, series, times
 
 
 def headline(evaluations: Sequence[Evaluation]) -> str:

@@ -11,11 +11,7 @@ from defensive_distillation.reporting.findings.adaptive import (
     control_paragraph,
     distances_paragraph,
 )
-from defensive_distillation.reporting.findings.verdicts import (
-    SMALL_SAMPLE,
-    attacked,
-    clearly_more,
-)
+from defensive_distillation.reporting.findings.verdicts import SMALL_SAMPLE, attacked, clearly_more
 from defensive_distillation.reporting.networks import distilled, models, undistilled
 from defensive_distillation.reporting.paper import ACCURACY_VARIATION, published
 from defensive_distillation.reporting.words import (

@@ -14,15 +14,7 @@ from defensive_distillation.evaluation.intervals import difference_interval
 from defensive_distillation.evaluation.masking import MASKING_THRESHOLD
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation, Masked, Masking
 from defensive_distillation.reporting.networks import arranged, is_distilled, undistilled
-from defensive_distillation.reporting.words import (
-    count,
-    label,
-    per_cent,
-    per_cent_range,
-    points,
-    points_range,
-    series,
-)
+from defensive_distillation.reporting.words import count, label, per_cent, per_cent_range, points, points_range, series
 
 SMALL_SAMPLE = 100  # pairs; below, the 95 % interval of one rate can be wider than 10 points to either side
 

@@ -76,14 +76,7 @@ def page(
         return (
             _templates()
             .get_template("page.html")
-            .render(
-                title=title,
-                screen=screen,
-                sections=shown,
-                titles=_SECTIONS,
-                citation=CITATION,
-                why=CARLINI_WAGNER,
-            )
+            .render(title=title, screen=screen, sections=shown, titles=_SECTIONS, citation=CITATION, why=CARLINI_WAGNER)
         )
 
     room = MAX_BYTES - _RESERVE - len(written().encode())

@@ -9,12 +9,7 @@ from defensive_distillation.evaluation.results import AttackFindings, DistanceFi
 from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.networks import controls, models, others
 from defensive_distillation.reporting.page.parts import Cell, Table
-from defensive_distillation.reporting.paper import (
-    EPOCHS,
-    UNVERIFIED_MAX_FEATURES,
-    UNVERIFIED_PAIRS,
-    published,
-)
+from defensive_distillation.reporting.paper import EPOCHS, UNVERIFIED_MAX_FEATURES, UNVERIFIED_PAIRS, published
 from defensive_distillation.reporting.words import count, label, series, shorten
 from defensive_distillation.suite import title
 
@@ -115,12 +110,7 @@ def _jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
             f"{UNVERIFIED_MAX_FEATURES} (unverified)",
             bool(numbers) and features != f"{UNVERIFIED_MAX_FEATURES}",
         ),
-        Setting(
-            "Pairs a model",
-            pairs,
-            f"{count(UNVERIFIED_PAIRS)} (unverified)",
-            pairs != count(UNVERIFIED_PAIRS),
-        ),
+        Setting("Pairs a model", pairs, f"{count(UNVERIFIED_PAIRS)} (unverified)", pairs != count(UNVERIFIED_PAIRS)),
     ]
 
 
