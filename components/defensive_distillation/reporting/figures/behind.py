@@ -45,8 +45,17 @@ def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
     return drawn
 
 
-def training_curves(evaluations: Sequence[Evaluation], measure: Literal["loss", "accuracy"]) -> Figure:
-    """Loss or test accuracy by epoch of teacher and student, one panel a model."""
+def training_loss(evaluations: Sequence[Evaluation]) -> Figure:
+    """Loss by epoch of teacher and student, one panel a model."""
+    return _training(evaluations, "loss")
+
+
+def training_accuracy(evaluations: Sequence[Evaluation]) -> Figure:
+    """Test accuracy by epoch of teacher and student, one panel a model."""
+    return _training(evaluations, "accuracy")
+
+
+def _training(evaluations: Sequence[Evaluation], measure: Literal["loss", "accuracy"]) -> Figure:
     networks = [found for found in models(evaluations) if found.training]
     if not networks:
         return message("No training was recorded.")

@@ -14,13 +14,19 @@ from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.figures.exhibits import figures_as_png
 from defensive_distillation.reporting.findings.paragraphs import paragraphs
 from defensive_distillation.reporting.grid import Examples
-from defensive_distillation.reporting.networks import checked
+from defensive_distillation.reporting.networks import checked, controls, others
 from defensive_distillation.reporting.page import adaptive, behind, conditions, sweep
 from defensive_distillation.reporting.page.first_screen import first_screen
 from defensive_distillation.reporting.page.parts import exhibits
 from defensive_distillation.reporting.page.samples import Samples, sample_sections
 from defensive_distillation.reporting.page.settings import as_table, settings
-from defensive_distillation.reporting.paper import CARLINI_WAGNER, CITATION
+from defensive_distillation.reporting.paper import (
+    ACCURACY_VARIATION,
+    CARLINI_WAGNER,
+    CITATION,
+    SECOND_HAND_LOGITS,
+    published,
+)
 
 MAX_BYTES = 5_000_000
 _RESERVE = 20_000  # for what stands around the samples
@@ -69,14 +75,19 @@ def page(
     """
     ordered = checked(evaluations)
     pngs = figures_as_png(ordered) if drawn is None else drawn
-    screen, sections = first_screen(ordered), _sections(ordered, pngs, code_version)
+    template = _templates().get_template("page.html")
+    screen, facts, sections = first_screen(ordered), _facts(ordered), _sections(ordered, pngs, code_version)
 
     def written(**samples: Any) -> str:
         shown = {name: data for name in _SECTIONS if (data := (sections | samples).get(name))}
-        return (
-            _templates()
-            .get_template("page.html")
-            .render(title=title, screen=screen, sections=shown, titles=_SECTIONS, citation=CITATION, why=CARLINI_WAGNER)
+        return template.render(
+            title=title,
+            facts=facts,
+            screen=screen,
+            sections=shown,
+            titles=_SECTIONS,
+            citation=CITATION,
+            why=CARLINI_WAGNER,
         )
 
     room = MAX_BYTES - _RESERVE - len(written().encode())
@@ -110,6 +121,20 @@ def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_ver
         "training": shown("training_accuracy", "training_loss"),
         "setting": as_table(settings(ordered, code_version=code_version)),
         "reproduce": {"seed": ordered[0].seed, "code_version": code_version},
+    }
+
+
+def _facts(ordered: Sequence[Evaluation]) -> dict[str, Any]:
+    """What the captions of figures take."""
+    numbers = published(ordered[0].dataset)
+    return {
+        "paper": numbers,
+        "images": ordered[0].dataset.test_images,
+        "variation": ACCURACY_VARIATION,
+        "amplitudes": numbers is not None and any(numbers.amplitudes_of(found) for found in ordered),
+        "controls": bool(controls(ordered)),
+        "others": bool(others(ordered)),
+        "logits": SECOND_HAND_LOGITS,
     }
 
 

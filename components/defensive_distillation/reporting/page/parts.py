@@ -69,19 +69,26 @@ class Image:
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure with its title and what is said below it."""
+    """A figure with its title and what is said below it.
+
+    Attributes:
+        title: '' for none.
+        image: the figure itself.
+        caption: '' where the template has it.
+        name: of the anchor, '' for none.
+    """
 
     title: str
     image: Image
-    caption: str
-    name: str = ""  # of the anchor
+    caption: str = ""
+    name: str = ""
 
 
 def exhibits(names: Sequence[str], ordered: Sequence[Evaluation], pngs: Mapping[str, bytes]) -> list[Shown]:
     """Figures of the sweep by their names."""
     by_name = {exhibit.name: exhibit for exhibit in EXHIBITS}
     return [
-        Shown(exhibit.title, Image(pngs[exhibit.name], exhibit.alt(ordered)), exhibit.caption(ordered), exhibit.name)
+        Shown(exhibit.title, Image(pngs[exhibit.name], exhibit.alt(ordered)), name=exhibit.name)
         for exhibit in map(by_name.__getitem__, names)
     ]
 

@@ -9,7 +9,7 @@ from math import sqrt
 from typing import Any
 
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting.figures.captions import examples_alt, grid_alt
+from defensive_distillation.reporting.figures import in_words
 from defensive_distillation.reporting.figures.drawing import png
 from defensive_distillation.reporting.figures.samples import MAX_CLASSES, example_sheet, sample_grid
 from defensive_distillation.reporting.grid import Examples, Grid
@@ -39,9 +39,9 @@ class _Picture:
     def drawn(self, dpi: float) -> Image:
         """The sheet as an image of the page."""
         if isinstance(self.samples, Examples):
-            figure, alt, colours = example_sheet(self.samples), examples_alt(self.found, self.samples), 256
+            figure, alt, colours = example_sheet(self.samples), in_words.example_sheet(self.found, self.samples), 256
         else:
-            figure, alt = sample_grid(self.samples), grid_alt(self.found, self.kind, self.samples)
+            figure, alt = sample_grid(self.samples), in_words.sample_grid(self.found, self.kind, self.samples)
             colours = 256 if self.samples.images.shape[2] == 3 else 32
         return Image(png(figure, dpi=dpi, colours=colours), alt)
 
