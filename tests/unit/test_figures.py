@@ -213,7 +213,7 @@ def test_controls_stand_in_no_figure_of_the_sweep_but_that_of_the_logits() -> No
 def test_another_defense_is_a_category_after_the_temperatures() -> None:
     models = [*measured(), smoothed()]
     axes = as_in_paper.figure_7(models).axes[0]
-    names = ["none", "20", "100", "label smoothing…hare 0.1"]
+    names = ["none", "20", "100", "label\nsmoothing,\nshare 0.1"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == names
     assert drawn(axes, ON_PROBABILITIES) == pytest.approx([100 * 3 / 180, 100 / 180])
     assert drawn(axes, f"{ON_PROBABILITIES}, other defenses") == pytest.approx([100 * 140 / 180])

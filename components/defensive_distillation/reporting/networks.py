@@ -37,7 +37,7 @@ def arranged(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 def models(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The sweep's models, the one without distillation first, other defenses last; the controls are none of them."""
-    return sorted((found for found in in_order(evaluations) if not found.control), key=_is_other)
+    return sorted((found for found in in_order(evaluations) if not found.control), key=is_other)
 
 
 def controls(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -57,7 +57,7 @@ def distilled(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 def others(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The networks of other defenses than distillation, which have no temperature."""
-    return [found for found in models(evaluations) if _is_other(found)]
+    return [found for found in models(evaluations) if is_other(found)]
 
 
 def undistilled(evaluations: Sequence[Evaluation]) -> Evaluation | None:
@@ -85,5 +85,6 @@ def chosen(evaluations: Sequence[Evaluation]) -> Evaluation | None:
     )
 
 
-def _is_other(found: Evaluation) -> bool:
+def is_other(found: Evaluation) -> bool:
+    """Whether the defense is another one than distillation."""
     return found.defended and not is_distilled(found)

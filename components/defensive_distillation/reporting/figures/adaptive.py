@@ -23,6 +23,7 @@ from defensive_distillation.reporting.figures.drawing import (
     handle,
     legend,
     message,
+    name_panel,
     panel_figure,
     style,
 )
@@ -63,7 +64,7 @@ def success_by_epsilon(evaluations: Sequence[Evaluation]) -> Figure:
                 mark = known.get(bounded.name, Mark(title(bounded.name), MUTED, "d", ":"))
                 marks[bounded.name] = mark
                 _draw_radii(axes, bounded, mark)
-            axes.set_title(label(found), fontsize=12, loc="left")
+            name_panel(axes, label(found))
             axes.set_ylim(-4, 104)
             _radius_axis(axes, sorted({epsilon for bounded in found.bounded for epsilon in bounded.epsilons}))
         drawn.supxlabel("L∞ radius (images are in [0, 1])", fontsize=12)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 from matplotlib.axes import Axes
 
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.figures.drawing import FAINT
 from defensive_distillation.reporting.figures.marks import Mark
-from defensive_distillation.reporting.networks import is_distilled, models
+from defensive_distillation.reporting.networks import is_distilled, is_other, models
 from defensive_distillation.reporting.words import label, shorten_middle
 
 
@@ -28,14 +29,17 @@ class NetworkAxis:
     def apply(self, axes: Axes, *, named: bool = True) -> None:
         """Ticks, limits and label on the x axis of `axes`."""
         names = list(self._names)
-        crowded = len(names) > 12 or any(found.defended and not is_distilled(found) for found in self.models)
-        axes.set_xticks(range(len(names)), names, rotation=90 if crowded else 0, fontsize=9 if crowded else 11.5)
+        titled = any(map(is_other, self.models))  # titles take more room than temperatures
+        crowded = len(names) > (6 if titled else 12)
+        texts = [fill(name, 12) for name in names] if titled and not crowded else names
+        size = 9 if titled or crowded else 11.5
+        axes.set_xticks(range(len(names)), texts, rotation=90 if crowded else 0, fontsize=size)
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.tick_params(axis="x", length=0)
         if "none" in names and len(names) > 1:
             axes.axvline(0.5, color=FAINT, linewidth=0.8, zorder=0)
         if named:
-            axes.set_xlabel("Temperature T of distillation")
+            axes.set_xlabel("Temperature T of distillation" + (" or other defense" if titled else ""))
 
 
 def draw_by_network(
@@ -76,4 +80,4 @@ def draw_by_network(
 def _tick(found: Evaluation) -> str:
     if is_distilled(found):
         return f"{found.temperature:g}"
-    return shorten_middle(label(found), 24) if found.defended else "none"
+    return shorten_middle(label(found), 30) if found.defended else "none"

@@ -10,7 +10,15 @@ from matplotlib.ticker import MaxNLocator
 
 from defensive_distillation.evaluation.results import Epoch, Evaluation
 from defensive_distillation.reporting.figures.axes import NetworkAxis, draw_by_network
-from defensive_distillation.reporting.figures.drawing import figure, handle, legend, message, panel_figure, style
+from defensive_distillation.reporting.figures.drawing import (
+    figure,
+    handle,
+    legend,
+    message,
+    name_panel,
+    panel_figure,
+    style,
+)
 from defensive_distillation.reporting.figures.marks import DODGE, MARKS, Mark
 from defensive_distillation.reporting.networks import is_distilled, models, others
 from defensive_distillation.reporting.words import label
@@ -75,7 +83,7 @@ def _training(evaluations: Sequence[Evaluation], measure: Literal["loss", "accur
                     label=mark.label,
                     marker="o" if len(epochs) == 1 else None,
                 )
-            axes.set_title(label(found), fontsize=12, loc="left")
+            name_panel(axes, label(found))
             axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
             if measure == "loss":
                 axes.set_ylim(bottom=0)
@@ -109,7 +117,7 @@ def success_by_budget(evaluations: Sequence[Evaluation]) -> Figure:
                         markevery=(1 + 2 * list(MARKS).index(output), 6) if len(attack.budgets) > 12 else None,
                         label=mark.label,
                     )
-            axes.set_title(label(found), fontsize=12, loc="left")
+            name_panel(axes, label(found))
             axes.set_ylim(-4, 104)
         drawn.supxlabel("Budget: features that may change", fontsize=12)
         drawn.supylabel("JSMA success, %", fontsize=12)

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from defensive_distillation.reporting.figures.marks import Mark
+from defensive_distillation.reporting.words import shorten_middle
 
 # Narrow, so that 12 point letters are still read when a phone shrinks the figure to 350 pixels
 WIDTH = 5.2  # inches
@@ -105,6 +106,11 @@ def panel_figure(number: int, *, shared: bool) -> tuple[Figure, list[Axes]]:
     if number % columns:  # the panel above the empty place is the last of its column
         grid[-2, -1].tick_params(axis="x", labelbottom=True)
     return drawn, places[:number]
+
+
+def name_panel(axes: Axes, name: str) -> None:
+    """The name above a panel, smaller where it is long."""
+    axes.set_title(shorten_middle(name, 32), fontsize=12 if len(name) <= 20 else 9, loc="left")
 
 
 def legend(drawn: Figure, handles: Sequence[Line2D], *, columns: int = 2) -> None:
