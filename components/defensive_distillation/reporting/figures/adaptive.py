@@ -10,7 +10,6 @@ from math import nan
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from defensive_distillation.evaluation.results import BoundedFindings, Evaluation, WorstCase
@@ -22,6 +21,7 @@ from defensive_distillation.reporting.figures.drawing import (
     figure,
     handle,
     legend,
+    look,
     message,
     name_panel,
     panel_figure,
@@ -70,7 +70,11 @@ def success_by_epsilon(evaluations: Sequence[Evaluation]) -> Figure:
         drawn.supxlabel("L∞ radius (images are in [0, 1])", fontsize=12)
         drawn.supylabel("Samples fooled, %", fontsize=12)
         order = [*(name for name in known if name in marks), *(name for name in marks if name not in known)]
-        legend(drawn, [_thick(handle(marks[name]), name == "any attack") for name in order])
+        handles = [handle(marks[name]) for name in order]
+        for made in handles:
+            if made.get_label() == WORST_MARK.label:
+                made.set_linewidth(7)
+        legend(drawn, handles)
     return drawn
 
 
@@ -119,26 +123,12 @@ def logit_scale(evaluations: Sequence[Evaluation]) -> Figure:
             handles.append(handle(_CONTROL_MARK, line=False))
         if baseline:
             last = max([found.temperature for found in evaluations] + [10.0])
-            axes.plot(
-                [1, last],
-                [baseline.mean_absolute_logit, last * baseline.mean_absolute_logit],
-                color=_LEVEL_MARK.colour,
-                linestyle=_LEVEL_MARK.dash,
-                zorder=1,
-                label=_LEVEL_MARK.label,
-            )
+            start = baseline.mean_absolute_logit
+            axes.plot([1, last], [start, last * start], zorder=1, **look(_LEVEL_MARK))
             handles.append(handle(_LEVEL_MARK))
         if published(evaluations[0].dataset):
-            axes.plot(
-                [1, SECOND_HAND_TEMPERATURE],
-                SECOND_HAND_LOGITS,
-                color=_SECOND_HAND_MARK.colour,
-                marker=_SECOND_HAND_MARK.marker,
-                markerfacecolor="white",
-                linestyle="none",
-                label=_SECOND_HAND_MARK.label,
-                zorder=1,
-            )
+            theirs = look(_SECOND_HAND_MARK, hollow=True, line=False)
+            axes.plot([1, SECOND_HAND_TEMPERATURE], SECOND_HAND_LOGITS, zorder=1, **theirs)
             handles.append(handle(_SECOND_HAND_MARK, hollow=True, line=False))
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -156,14 +146,11 @@ def _draw_radii(axes: Axes, found: BoundedFindings | WorstCase, mark: Mark, *, w
     axes.plot(
         found.epsilons,
         [100 * share for share in found.success_by_epsilon],
-        color=mark.colour,
-        linestyle=mark.dash,
-        marker=mark.marker or None,
         markersize=5,
         linewidth=width,
         solid_capstyle="round",
         zorder=1 if width > 2 else 2,
-        label=mark.label,
+        **look(mark),
     )
 
 
@@ -183,12 +170,6 @@ def _log_ticks(axes: Axes, values: Sequence[float]) -> None:
             shown.append(value)
     axes.set_xticks(shown, [f"{value:.2g}" if value < 100 else f"{value:g}" for value in shown])
     axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _thick(made: Line2D, thick: bool) -> Line2D:
-    if thick:
-        made.set_linewidth(7)
-    return made
 
 
 def _distance_label(networks: Sequence[Evaluation], attack: str) -> str:
@@ -216,13 +197,10 @@ def _missed(axes: Axes, where: NetworkAxis, attack: str) -> None:
 
 def _draw_logits(axes: Axes, networks: Sequence[Evaluation], mark: Mark, *, name: str = "", line: bool = True) -> None:
     if networks:
+        crosses = {"markersize": 9, "markeredgewidth": 2} if mark is _CONTROL_MARK else {}
+        named = {"label": name} if name else {}
         axes.plot(
             [found.temperature for found in networks],
             [found.mean_absolute_logit for found in networks],
-            color=mark.colour,
-            marker=mark.marker,
-            markersize=9 if mark is _CONTROL_MARK else 7,
-            markeredgewidth=2 if mark is _CONTROL_MARK else 1,
-            linestyle=mark.dash if line else "none",
-            label=name or mark.label,
+            **look(mark, line=line) | crosses | named,
         )

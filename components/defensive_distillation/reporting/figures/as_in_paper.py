@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import log10, nan
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation
 from defensive_distillation.reporting.figures.axes import NetworkAxis, draw_by_network
-from defensive_distillation.reporting.figures.drawing import INK, MUTED, figure, handle, legend, message, style
+from defensive_distillation.reporting.figures.drawing import INK, MUTED, figure, handle, legend, look, message, style
 from defensive_distillation.reporting.figures.marks import DODGE, MARKS, PAPER_MARK, Mark
 from defensive_distillation.reporting.networks import defended, distilled, models, undistilled
-from defensive_distillation.reporting.paper import ACCURACY_VARIATION, AMPLITUDE_EDGES, published
+from defensive_distillation.reporting.paper import ACCURACY_VARIATION, AMPLITUDE_EDGES, Published, published
 from defensive_distillation.reporting.words import label
 
 
@@ -37,9 +37,7 @@ def figure_7(evaluations: Sequence[Evaluation]) -> Figure:
             for output, mark in MARKS.items()
             if _draw_attack(axes, where, output, lambda attack: attack.success_rate, interval=True)
         ]
-        theirs = _draw_paper(axes, where, lambda found: _of_paper(found, "success"))
-        if theirs:
-            handles.append(handle(PAPER_MARK, hollow=True))
+        _draw_paper(axes, where, Published.success_of, handles)
         where.apply(axes)
         axes.set_ylim(-3, 103)
         axes.set_ylabel("JSMA success, %")
@@ -124,8 +122,7 @@ def figure_10(evaluations: Sequence[Evaluation]) -> Figure:
         ]
         for output in MARKS:
             _draw_attack(lower, where, output, lambda attack: attack.robustness_failures)
-        if _draw_paper(upper, where, lambda found: _of_paper(found, "robustness")):
-            handles.append(handle(PAPER_MARK, hollow=True))
+        _draw_paper(upper, where, Published.robustness_of, handles)
         upper.set_ylim(0, 1.1 * upper.get_ylim()[1])
         upper.set_ylabel("Robustness,\n% of features")
         lower.set_ylim(-4, 104)
@@ -147,43 +144,26 @@ def _draw_attack(
     values = [100 * value(attack) if attack else nan for attack in attacks]
     spread = None
     if interval:
-        lows = [max(0.0, at - 100 * a.success_interval[0]) if a else 0.0 for at, a in zip(values, attacks, strict=True)]
-        highs = [
-            max(0.0, 100 * a.success_interval[1] - at) if a else 0.0 for at, a in zip(values, attacks, strict=True)
-        ]
+        ends = [attack.success_interval if attack else (nan, nan) for attack in attacks]
+        lows = [max(0.0, at - 100 * low) for at, (low, _) in zip(values, ends, strict=True)]
+        highs = [max(0.0, 100 * high - at) for at, (_, high) in zip(values, ends, strict=True)]
         spread = (lows, highs)
     draw_by_network(axes, where, MARKS[output], values, shift=DODGE[output], spread=spread)
     return True
 
 
-def _draw_paper(axes: Axes, where: NetworkAxis, value: Callable[[Evaluation], float | None]) -> bool:
-    """The paper's values in per cent at our temperatures; False if it has none."""
-    drawn = False
+def _draw_paper(
+    axes: Axes, where: NetworkAxis, value: Callable[[Published, Evaluation], float | None], handles: list[Line2D]
+) -> None:
+    """The paper's values in per cent at our temperatures, and their handle; nothing where it has none."""
+    numbers = published(where.models[0].dataset)
+    shares = [(found, value(numbers, found)) for found in where.models] if numbers else []
     for after in (False, True):  # two lines, as in `draw_by_network`
-        networks = [found for found in where.models if found.defended is after]
-        points = [(where.place(found), 100 * share) for found in networks if (share := value(found)) is not None]
-        if not points:
-            continue
-        drawn = True
-        axes.plot(
-            [place for place, _ in points],
-            [share for _, share in points],
-            color=PAPER_MARK.colour,
-            marker=PAPER_MARK.marker,
-            markerfacecolor="white",
-            linestyle=PAPER_MARK.dash,
-            linewidth=1.2,
-            label=PAPER_MARK.label,
-            zorder=2,
-        )
-    return drawn
-
-
-def _of_paper(found: Evaluation, what: Literal["success", "robustness"]) -> float | None:
-    numbers = published(found.dataset)
-    if numbers is None:
-        return None
-    return numbers.success_of(found) if what == "success" else numbers.robustness_of(found)
+        points = [(where.place(found), 100 * it) for found, it in shares if it is not None and found.defended is after]
+        if points:
+            axes.plot(*zip(*points, strict=True), linewidth=1.2, zorder=2, **look(PAPER_MARK, hollow=True))
+    if any(share is not None for _, share in shares):
+        handles.append(handle(PAPER_MARK, hollow=True))
 
 
 def _short_label(found: Evaluation) -> str:

@@ -14,6 +14,7 @@ from defensive_distillation.reporting.figures.drawing import (
     figure,
     handle,
     legend,
+    look,
     message,
     name_panel,
     panel_figure,
@@ -75,14 +76,8 @@ def _training(evaluations: Sequence[Evaluation], measure: Literal["loss", "accur
         drawn, panels = panel_figure(len(networks), shared=measure == "accuracy")
         for axes, found in zip(panels, networks, strict=True):
             for mark, epochs in _curves(found):
-                axes.plot(
-                    [epoch.epoch for epoch in epochs],
-                    [value(epoch) for epoch in epochs],
-                    color=mark.colour,
-                    linestyle=mark.dash,
-                    label=mark.label,
-                    marker="o" if len(epochs) == 1 else None,
-                )
+                dot = {"marker": "o"} if len(epochs) == 1 else {}
+                axes.plot([epoch.epoch for epoch in epochs], [value(epoch) for epoch in epochs], **look(mark) | dot)
             name_panel(axes, label(found))
             axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
             if measure == "loss":
@@ -106,17 +101,9 @@ def success_by_budget(evaluations: Sequence[Evaluation]) -> Figure:
             for output in shown:
                 attack = found.attack(output)
                 if attack:
-                    mark = MARKS[output]
-                    axes.plot(
-                        attack.budgets,
-                        [100 * share for share in attack.success_by_budget],
-                        color=mark.colour,
-                        linestyle=mark.dash,
-                        marker=mark.marker,
-                        markersize=5,
-                        markevery=(1 + 2 * list(MARKS).index(output), 6) if len(attack.budgets) > 12 else None,
-                        label=mark.label,
-                    )
+                    every = (1 + 2 * list(MARKS).index(output), 6) if len(attack.budgets) > 12 else None
+                    rates = [100 * share for share in attack.success_by_budget]
+                    axes.plot(attack.budgets, rates, markersize=5, markevery=every, **look(MARKS[output]))
             name_panel(axes, label(found))
             axes.set_ylim(-4, 104)
         drawn.supxlabel("Budget: features that may change", fontsize=12)

@@ -121,15 +121,18 @@ def legend(drawn: Figure, handles: Sequence[Line2D], *, columns: int = 2) -> Non
 
 def handle(mark: Mark, *, hollow: bool = False, line: bool = True) -> Line2D:
     """A legend's sample of `mark`."""
-    return Line2D(
-        [],
-        [],
-        color=mark.colour,
-        marker=mark.marker,
-        linestyle=mark.dash if line else "none",
-        markerfacecolor="white" if hollow else mark.colour,
-        label=mark.label,
-    )
+    return Line2D([], [], **look(mark, hollow=hollow, line=line))
+
+
+def look(mark: Mark, *, hollow: bool = False, line: bool = True) -> dict[str, Any]:
+    """How matplotlib is told of `mark`: its points hollow or filled, with or without a line between them."""
+    return {
+        "color": mark.colour,
+        "marker": mark.marker,
+        "linestyle": mark.dash if line else "none",
+        "markerfacecolor": "white" if hollow else mark.colour,
+        "label": mark.label,
+    }
 
 
 def message(text: str) -> Figure:

@@ -26,22 +26,32 @@ Samples = Mapping[str, Mapping[str, Grid]]
 
 @dataclass(frozen=True)
 class _Picture:
-    """One sheet of samples before it is drawn."""
+    """One sheet of samples before it is drawn: the examples, or the grid of one output of JSMA."""
 
     found: Evaluation
-    kind: str  # an output of JSMA, or 'examples'
     samples: Grid | Examples
+    output: str = ""
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.found.name, self.kind
+    def title(self) -> str:
+        return f"JSMA on {OUTPUTS[self.output]}" if self.output else ""
+
+    @property
+    def caption(self) -> str:
+        if isinstance(self.samples, Examples):
+            total = len(self.samples.labels)
+            few = f" The first {MAX_CLASSES} are shown." if total > MAX_CLASSES else ""
+            return f"{total} sources under {len(self.samples.attacks)} attacks.{few}"
+        attacked = self.samples.attacked
+        reached = int((self.samples.success & attacked).sum())
+        return f"{count(reached)} of these {count(int(attacked.sum()))} samples reach their target."
 
     def drawn(self, dpi: float) -> Image:
         """The sheet as an image of the page."""
         if isinstance(self.samples, Examples):
             figure, alt, colours = example_sheet(self.samples), in_words.example_sheet(self.found, self.samples), 256
         else:
-            figure, alt = sample_grid(self.samples), in_words.sample_grid(self.found, self.kind, self.samples)
+            figure, alt = sample_grid(self.samples), in_words.sample_grid(self.found, self.output, self.samples)
             colours = 256 if self.samples.images.shape[2] == 3 else 32
         return Image(png(figure, dpi=dpi, colours=colours), alt)
 
@@ -54,21 +64,18 @@ def sample_sections(
     Controls have none of their own: their decisions are the undistilled network's.
     """
     networks = models(ordered)
-    wanted = [_Picture(found, "examples", examples[found.name]) for found in networks if found.name in examples]
-    sheets = len(wanted)
-    wanted += [
-        _Picture(found, output, grids[found.name][output])
+    sheets = [_Picture(found, examples[found.name]) for found in networks if found.name in examples]
+    by_class = [
+        _Picture(found, grids[found.name][output], output)
         for found in networks
         for output in OUTPUTS
         if output in grids.get(found.name, {})
     ]
-    images = _fitting(wanted, room)
-    shown = {picture.key: drawn for picture, drawn in zip(wanted, images, strict=False)}
-    left_out = len(wanted) - len(images)
-    first = chosen(ordered) or networks[0]
+    images = _fitting([*sheets, *by_class], room)
+    first, here = chosen(ordered) or networks[0], [picture.found for picture, _ in zip(sheets, images, strict=False)]
     return (
-        _examples(networks, examples, shown, first, left_out=max(0, sheets - len(images))),
-        _grids(networks, grids, shown, first, left_out=min(left_out, len(wanted) - sheets)),
+        _section(sheets, images[: len(sheets)], first if first in here or not here else here[-1]),
+        _section(by_class, images[len(sheets) :], first),
     )
 
 
@@ -84,60 +91,16 @@ def _fitting(wanted: Sequence[_Picture], room: int) -> list[Image]:
     return images
 
 
-def _examples(
-    networks: Sequence[Evaluation],
-    examples: Mapping[str, Examples],
-    shown: Mapping[tuple[str, str], Image],
-    first: Evaluation,
-    *,
-    left_out: int,
-) -> dict[str, Any]:
-    with_sheet = [found for found in networks if (found.name, "examples") in shown]
-    opened = first if first in with_sheet else with_sheet[-1] if with_sheet else None
-    sheets = [
-        (label(found), found is opened, Shown("", shown[found.name, "examples"], _counted(examples[found.name])))
-        for found in with_sheet
-    ]
-    return {"sheets": sheets, "left_out": left_out} if sheets else {}
-
-
-def _counted(examples: Examples) -> str:
-    total = len(examples.labels)
-    few = f" The first {MAX_CLASSES} are shown." if total > MAX_CLASSES else ""
-    return f"{total} sources under {len(examples.attacks)} attacks.{few}"
-
-
-def _grids(
-    networks: Sequence[Evaluation],
-    grids: Samples,
-    shown: Mapping[tuple[str, str], Image],
-    first: Evaluation,
-    *,
-    left_out: int,
-) -> dict[str, Any]:
-    present = [grids[found.name] for found in networks if grids.get(found.name, {}).keys() & OUTPUTS.keys()]
-    if not present:
+def _section(wanted: Sequence[_Picture], images: Sequence[Image], opened: Evaluation) -> dict[str, Any]:
+    """A fold a network; nothing where nothing was wanted."""
+    if not wanted:
         return {}
-    by_model = [
-        (
-            label(found),
-            found is first,
-            [
-                Shown(f"JSMA on {name}", shown[found.name, output], _reached(grids[found.name][output]))
-                for output, name in OUTPUTS.items()
-                if (found.name, output) in shown
-            ],
-        )
-        for found in networks
-    ]
-    total = len(next(iter(present[0].values())).classes)
+    folds: dict[str, list[Shown]] = {}
+    for picture, image in zip(wanted, images, strict=False):
+        folds.setdefault(label(picture.found), []).append(Shown(picture.title, image, picture.caption))
+    total = len(wanted[0].samples.classes) if isinstance(wanted[0].samples, Grid) else 0
     return {
-        "models": [model for model in by_model if model[2]],
+        "networks": [(name, name == label(opened), shown) for name, shown in folds.items()],
         "classes": f"{MAX_CLASSES} of {total}" if total > MAX_CLASSES else "",
-        "left_out": left_out,
+        "left_out": len(wanted) - len(images),
     }
-
-
-def _reached(grid: Grid) -> str:
-    reached, attacked = int((grid.success & grid.attacked).sum()), int(grid.attacked.sum())
-    return f"{count(reached)} of these {count(attacked)} samples reach their target."
