@@ -306,6 +306,12 @@ def test_contents_lead_to_every_section(html: str) -> None:
     assert set(targets) <= set(ids)
 
 
+def test_numbers_stay_with_their_units_wherever_a_line_breaks(html: str) -> None:
+    text = "".join(read(html).text)
+    assert re.findall(r".{9}(?:\d [%×]|\bT = |\bT.= \d)", text) == []
+    assert "T\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}100" in text
+
+
 def test_headings_do_not_skip_a_level(html: str) -> None:
     levels = [int(tag[1]) for tag, _ in read(html).tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
