@@ -21,12 +21,11 @@ from defensive_distillation.reporting.figures.exhibits import EXHIBITS
 from defensive_distillation.reporting.figures.samples import sample_grid
 from defensive_distillation.reporting.page import document
 from defensive_distillation.reporting.page.document import MAX_BYTES, page
-from support.another_attack import with_another_attack
+from support import other_attacks
 from support.browser import chromium
 from support.evaluations import (
     CIFAR10,
     MNIST,
-    bounded,
     complete,
     control,
     evaluation,
@@ -475,14 +474,20 @@ def test_another_defense_stands_in_tables_verdicts_and_settings_by_its_title(htm
     assert read(page_of([smoothed()])).words
 
 
-def test_an_attack_that_joins_has_a_column_and_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_another_attack(monkeypatch)
-    joined = bounded("apgd/margin", (0.1, 0.5, 0.9, 0.95))
-    models = [found.model_copy(update={"bounded": (*found.bounded, joined)}) for found in complete()]
-    words = read(page_of(models)).words
-    assert "FGSM on logits PGD on logits APGD on logits Square noise Any attack" in words
-    assert "T = 100 3.0 % 4.0 % 75.0 % 100.0 % 95.0 % 97.0 % 4.0 % 100.0 %" in words
-    assert "Square, noise and APGD on logits" in words
+def test_attacks_that_join_have_columns_tables_and_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    other_attacks.join(monkeypatch)
+    words = read(page_of([other_attacks.under_them(found) for found in complete()])).words
+    for part in (
+        "FGSM on logits PGD on logits APGD on logits Square noise Any attack",
+        "T = 100 3.0 % 4.0 % 75.0 % 100.0 % 95.0 % 97.0 % 4.0 % 100.0 %",
+        "The same for C&W L0, C&W L∞ and DeepFool",
+        "DeepFool: mean L2 distance Success Best case Average case Worst case no distillation 100.0 % 1.00 1.50 2.00",
+        "gentle JSMA on logits 180 50 %",
+        "Square, noise and APGD on logits",
+        "Other attacks for the nearest sample DeepFool; 10 sources, 90 pairs",
+        "gentle JSMA on logits; θ = +1, 112 features, 180 pairs",
+    ):
+        assert part in words
 
 
 def test_a_report_that_is_refused_writes_nothing(tmp_path: Path) -> None:

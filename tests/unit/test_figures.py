@@ -22,13 +22,12 @@ from defensive_distillation.reporting.figures.adaptive import CASE_MARKS
 from defensive_distillation.reporting.figures.drawing import png
 from defensive_distillation.reporting.figures.exhibits import EXHIBITS
 from defensive_distillation.reporting.figures.marks import MARKS, bounded_marks
-from support.another_attack import with_another_attack
+from support import other_attacks
 from support.evaluations import (
     CIFAR10,
     EXAMPLE_ATTACKS,
     MNIST,
     RADII,
-    bounded,
     complete,
     control,
     distances,
@@ -175,16 +174,24 @@ def test_series_of_bounded_attacks_differ_by_marker_and_naive_ones_share_a_colou
     assert marks["pgd/margin"].colour == MARKS["scaled"].colour
 
 
-def test_an_attack_that_joins_has_a_mark_and_leaves_the_others_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attacks_that_join_have_a_line_and_a_panel_and_leave_the_others_their_marks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     before = bounded_marks()
-    with_another_attack(monkeypatch)
+    other_attacks.join(monkeypatch)
     after = bounded_marks()
     assert {name: after[name] for name in before} == before
     assert len({(mark.marker, mark.colour) for mark in after.values()}) == len(after) == len(before) + 2
-    found = complete()[0]
-    joined = found.model_copy(update={"bounded": (*found.bounded, bounded("apgd/margin", (0.1, 0.5, 0.9)))})
-    axes = adaptive.success_by_epsilon([joined]).axes[0]
-    assert drawn(axes, "APGD on logits") == [10, 50, 90]
+    joined = [other_attacks.under_them(complete()[0])]
+    axes = adaptive.success_by_epsilon(joined).axes[0]
+    assert drawn(axes, "APGD on logits") == [10, 50, 90, 95]
+    panels = adaptive.cw_distances(joined).axes
+    assert [axes.get_ylabel() for axes in panels[1:]] == [
+        "L0: changed\npixels",
+        "L∞ distance",
+        "DeepFool:\nL2 distance",
+    ]
+    assert drawn(panels[3], "average case") == [1.5]
 
 
 def test_distances_have_a_panel_a_norm_and_the_undistilled_level() -> None:

@@ -18,8 +18,8 @@ from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import Examples, paper, pictures
 from defensive_distillation.reporting.table import SCHEMA_VERSION, rows, to_csv, to_json, to_text
 from defensive_distillation.tracking.records import metrics
-from support.another_attack import with_another_attack
-from support.evaluations import CIFAR10, MNIST, bounded, complete, evaluation, examples, grid, measured, smoothed, sweep
+from support import other_attacks
+from support.evaluations import CIFAR10, MNIST, complete, evaluation, examples, grid, measured, smoothed, sweep
 
 
 def test_rows_begin_with_the_baseline_and_go_up_with_temperature() -> None:
@@ -155,15 +155,17 @@ def test_another_defense_is_a_row_that_is_not_distilled() -> None:
     assert line.split()[2:] == ["98.5", "77.8", "78.3", "77.8", "38.0", "38.0", "100.0", "1.96", "undecided"]
 
 
-def test_an_attack_that_joins_adds_columns_and_keeps_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attacks_that_join_add_columns_and_keep_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     before = list(rows(complete())[0])
-    with_another_attack(monkeypatch)
-    found = complete()[0]
-    joined = found.model_copy(update={"bounded": (*found.bounded, bounded("apgd/margin", (0.1, 0.5, 0.9, 0.95)))})
-    row = rows([joined])[0]
+    other_attacks.join(monkeypatch)
+    row = rows([other_attacks.under_them(complete()[0])])[0]
     assert [key for key in row if key in before] == before
-    assert [key for key in row if key not in before] == ["apgd_cross_entropy_success", "apgd_margin_success"]
-    assert (row["apgd_cross_entropy_success"], row["apgd_margin_success"]) == (None, 0.95)
+    assert [(key, row[key]) for key in row if key not in before] == [
+        *(("jsma_gentle_probabilities_success", None), ("jsma_gentle_logits_success", 0.5)),
+        ("jsma_gentle_scaled_success", None),
+        *(("deepfool_success", 1.0), ("deepfool_best", 1.0), ("deepfool_average", 1.5), ("deepfool_worst", 2.0)),
+        *(("apgd_cross_entropy_success", None), ("apgd_margin_success", 0.95)),
+    ]
 
 
 def test_no_rows_make_an_empty_table() -> None:

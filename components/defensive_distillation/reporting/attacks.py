@@ -8,7 +8,7 @@ from defensive_distillation import suite
 from defensive_distillation.suite import Attack
 
 _BY_ATTACKER = ("naive", "adaptive", "gradient-free")
-NORMS = {"l2": "L2", "l0": "L0", "linf": "L∞"}
+CARLINI_WAGNER = {"cw_l2": "L2", "cw_l0": "L0", "cw_linf": "L∞"}  # by norm
 
 
 def bounded() -> list[str]:
@@ -25,11 +25,6 @@ def bounded() -> list[str]:
 def by_distance() -> list[str]:
     """The attacks for the nearest sample, such as 'cw_l2'."""
     return [attack.name for attack in _family("distance")]
-
-
-def of_carlini_and_wagner() -> dict[str, str]:
-    """Their attacks by name, with the norm for a reader."""
-    return {f"cw_{norm}": name for norm, name in NORMS.items()}
 
 
 def other_by_budget() -> list[Attack]:

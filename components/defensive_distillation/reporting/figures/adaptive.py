@@ -175,7 +175,7 @@ def _log_ticks(axes: Axes, values: Sequence[float]) -> None:
 def _distance_label(networks: Sequence[Evaluation], attack: str) -> str:
     """The norm, with the attack's name where it is none of Carlini and Wagner's."""
     norm = next(_NORMS.get(ran.norm, ran.norm) for found in networks if (ran := found.distance(attack)))
-    return norm if attack in attacks.of_carlini_and_wagner() else f"{title(attack)}:\n{norm}"
+    return norm if attack in attacks.CARLINI_WAGNER else f"{title(attack)}:\n{norm}"
 
 
 def _missed(axes: Axes, where: NetworkAxis, attack: str) -> None:

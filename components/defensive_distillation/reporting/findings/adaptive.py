@@ -23,7 +23,7 @@ from defensive_distillation.suite import title
 
 def distances_paragraph(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
     """Carlini and Wagner's attacks: how often they reach their target, and from how far."""
-    norms = attacks.of_carlini_and_wagner()
+    norms = attacks.CARLINI_WAGNER
     theirs = [found for network in networks for found in network.distances if found.attack in norms]
     shares = [found.success_rate for found in theirs if found.pairs]
     if not shares:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from defensive_distillation.evaluation.results import AttackFindings, Evaluation
+from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.findings.adaptive import (
     bounded_paragraph,
     conditions_paragraph,
@@ -43,10 +44,10 @@ def paragraphs(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def _as_in_the_paper(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
-    attacks = [(found, attack) for found in networks if (attack := attacked(found, "probabilities"))]
-    if not attacks:
+    rates = [(found, attack) for found in networks if (attack := attacked(found, "probabilities"))]
+    if not rates:
         return ""
-    found, lowest = min(attacks, key=lambda pair: pair[1].success_rate)
+    found, lowest = min(rates, key=lambda pair: pair[1].success_rate)
     before = attacked(baseline, "probabilities")
     start = f" from {per_cent(before.success_rate)} without distillation" if before else ""
     verb = "goes" if before and lowest.success_rate < before.success_rate else "comes"
@@ -129,8 +130,8 @@ def _accuracy(networks: Sequence[Evaluation], baseline: Evaluation | None) -> st
 
 
 def _caution(networks: Sequence[Evaluation]) -> str:
-    attacks = [attack for found in networks for attack in found.attacks if attack.pairs]
-    if not attacks:
+    ran = [attack for found in networks for attack in found.attacks if attack.pairs]
+    if not ran:
         others = any(found.bounded or found.distances for found in networks)
         return "JSMA was not run." if others else "No attack was run: the report tells of accuracy and gradients only."
     text = (
@@ -138,11 +139,8 @@ def _caution(networks: Sequence[Evaluation]) -> str:
         "take pairs as independent; pairs that share a source image are not quite, so the true uncertainty is somewhat "
         "larger."
     )
-    fewest = min((attack for attack in attacks if attack.attack != "jsma_untargeted"), key=_pairs, default=attacks[0])
-    if fewest.pairs < SMALL_SAMPLE:
-        text = f"The sample is small: {count(fewest.pairs)} pairs for some attack. {text}"
+    untargeted = {kind.name for kind in attacks.other_by_budget() if not kind.targeted}  # a source is a pair there
+    fewest = min((attack.pairs for attack in ran if attack.attack not in untargeted), default=ran[0].pairs)
+    if fewest < SMALL_SAMPLE:
+        text = f"The sample is small: {count(fewest)} pairs for some attack. {text}"
     return text
-
-
-def _pairs(attack: AttackFindings) -> int:
-    return attack.pairs

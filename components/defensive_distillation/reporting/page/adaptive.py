@@ -125,7 +125,7 @@ def _second_hand() -> str:
     return series(
         [
             f"on {numbers.title} {of.undistilled:g} and {of.distilled:g} in {norm}"
-            for attack, norm in attacks.of_carlini_and_wagner().items()
+            for attack, norm in attacks.CARLINI_WAGNER.items()
             for numbers in (MNIST, CIFAR10)
             if (of := numbers.second_hand.get(attack))
         ]

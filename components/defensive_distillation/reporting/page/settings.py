@@ -148,7 +148,7 @@ def _distances(ordered: Sequence[Evaluation]) -> list[Setting]:
     ran = [distances for found in ordered for distances in found.distances]
     if not ran:
         return []
-    theirs = [one for one in ran if one.attack in attacks.of_carlini_and_wagner()]
+    theirs = [one for one in ran if one.attack in attacks.CARLINI_WAGNER]
     others = [one for one in ran if one not in theirs]
     return [
         *(_nearest("Carlini and Wagner", theirs) if theirs else []),
