@@ -101,12 +101,6 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
-def shorten_middle(text: str, length: int) -> str:
-    """`text` in at most `length` characters, cut in the middle: names often differ in their last letters."""
-    tail = length // 3
-    return text if len(text) <= length else f"{text[: length - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
-
-
 def _short(number: float) -> str:
     text = f"{number:.1f}".removesuffix(".0")
     return "0" if text == "-0" else text

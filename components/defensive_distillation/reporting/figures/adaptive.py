@@ -18,6 +18,7 @@ from defensive_distillation.reporting.figures.axes import NetworkAxis, draw_by_n
 from defensive_distillation.reporting.figures.drawing import (
     INK,
     MUTED,
+    Mark,
     figure,
     handle,
     legend,
@@ -27,7 +28,7 @@ from defensive_distillation.reporting.figures.drawing import (
     panel_figure,
     style,
 )
-from defensive_distillation.reporting.figures.marks import DODGE, PAPER, Mark, bounded_marks
+from defensive_distillation.reporting.figures.marks import DODGE, PAPER, bounded_marks
 from defensive_distillation.reporting.measures import CaseName, mean_distance
 from defensive_distillation.reporting.networks import controls, distilled, models, others, undistilled
 from defensive_distillation.reporting.paper import SECOND_HAND_LOGITS, SECOND_HAND_TEMPERATURE, published

@@ -17,8 +17,18 @@ from matplotlib.patches import Patch
 
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation
 from defensive_distillation.reporting.figures.axes import NetworkAxis, draw_by_network
-from defensive_distillation.reporting.figures.drawing import INK, MUTED, figure, handle, legend, look, message, style
-from defensive_distillation.reporting.figures.marks import DODGE, MARKS, PAPER_MARK, Mark
+from defensive_distillation.reporting.figures.drawing import (
+    INK,
+    MUTED,
+    Mark,
+    figure,
+    handle,
+    legend,
+    look,
+    message,
+    style,
+)
+from defensive_distillation.reporting.figures.marks import DODGE, MARKS, PAPER_MARK
 from defensive_distillation.reporting.networks import defended, distilled, models, undistilled
 from defensive_distillation.reporting.paper import ACCURACY_VARIATION, AMPLITUDE_EDGES, Published, published
 from defensive_distillation.reporting.words import label

@@ -8,10 +8,9 @@ from textwrap import fill
 from matplotlib.axes import Axes
 
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting.figures.drawing import FAINT
-from defensive_distillation.reporting.figures.marks import Mark
+from defensive_distillation.reporting.figures.drawing import FAINT, Mark, shorten_middle
 from defensive_distillation.reporting.networks import is_distilled, is_other, models
-from defensive_distillation.reporting.words import label, shorten_middle
+from defensive_distillation.reporting.words import label
 
 
 class NetworkAxis:

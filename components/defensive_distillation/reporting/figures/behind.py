@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from defensive_distillation.evaluation.results import Epoch, Evaluation
 from defensive_distillation.reporting.figures.axes import NetworkAxis, draw_by_network
 from defensive_distillation.reporting.figures.drawing import (
+    Mark,
     figure,
     handle,
     legend,
@@ -20,7 +21,7 @@ from defensive_distillation.reporting.figures.drawing import (
     panel_figure,
     style,
 )
-from defensive_distillation.reporting.figures.marks import DODGE, MARKS, Mark
+from defensive_distillation.reporting.figures.marks import DODGE, MARKS
 from defensive_distillation.reporting.networks import is_distilled, models, others
 from defensive_distillation.reporting.words import label
 

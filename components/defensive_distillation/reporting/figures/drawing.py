@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -15,9 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
-
-from defensive_distillation.reporting.figures.marks import Mark
-from defensive_distillation.reporting.words import shorten_middle
 
 # Narrow, so that 12 point letters are still read when a phone shrinks the figure to 350 pixels
 WIDTH = 5.2  # inches
@@ -57,6 +55,19 @@ _STYLE: Any = {
     "savefig.facecolor": "white",
     "text.parse_math": False,  # a class named '$5' is a name, not mathematics
 }
+
+
+Dash = Literal["-", "--", ":"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one series is drawn."""
+
+    label: str
+    colour: str
+    marker: str
+    dash: Dash = "-"
 
 
 @contextmanager
@@ -133,6 +144,12 @@ def look(mark: Mark, *, hollow: bool = False, line: bool = True) -> dict[str, An
         "markerfacecolor": "white" if hollow else mark.colour,
         "label": mark.label,
     }
+
+
+def shorten_middle(text: str, length: int) -> str:
+    """`text` in at most `length` characters, cut in the middle: names often differ in their last letters."""
+    tail = length // 3
+    return text if len(text) <= length else f"{text[: length - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
 
 
 def message(text: str) -> Figure:

@@ -7,13 +7,10 @@ in the paper; green knows the defense; blue uses no gradient; grey is noise and 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Literal
 
 from defensive_distillation.reporting import attacks
+from defensive_distillation.reporting.figures.drawing import Mark
 from defensive_distillation.suite import Attacker, attacker, title
-
-Dash = Literal["-", "--", ":"]
 
 NAIVE, ADAPTIVE, GRADIENT_FREE, NOISE, PAPER = "#d55e00", "#007a5a", "#0072b2", "#767676", "#5f6368"
 _BOUNDED: dict[Attacker, tuple[str, tuple[str, ...]]] = {  # a colour and its markers
@@ -21,17 +18,6 @@ _BOUNDED: dict[Attacker, tuple[str, tuple[str, ...]]] = {  # a colour and its ma
     "adaptive": (ADAPTIVE, ("P", "^", ">", "*", "X")),
     "gradient-free": (GRADIENT_FREE, ("s", "D", "d", "8", "h")),
 }
-
-
-@dataclass(frozen=True)
-class Mark:
-    """How one series is drawn."""
-
-    label: str
-    colour: str
-    marker: str
-    dash: Dash = "-"
-
 
 MARKS = {
     "probabilities": Mark("JSMA on probabilities", NAIVE, "o"),

@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from defensive_distillation.reporting.figures.drawing import INK, MUTED, WIDTH, figure, message, style
+from defensive_distillation.reporting.figures.drawing import INK, MUTED, WIDTH, figure, message, shorten_middle, style
 from defensive_distillation.reporting.grid import Examples, Grid
-from defensive_distillation.reporting.words import shorten_middle
 from defensive_distillation.suite import attacker, title
 
 MAX_CLASSES = 10  # of a sample grid, and sources of the examples; more would be too small to see
