@@ -29,7 +29,7 @@ def test_the_wheel_holds_every_module_of_both_packages_and_nothing_else(tmp_path
             if path.is_file() and "__pycache__" not in path.parts:
                 expected.add(path.relative_to(package.parent).as_posix())
     assert names == expected
-    assert "defensive_distillation/reporting/page.css" in names
+    assert "defensive_distillation/reporting/templates/page.css" in names
     assert (
         "defensive_distillation/datasets/dataset.py" in names
     )  # an unanchored line in .gitignore would have dropped it

@@ -23,7 +23,7 @@ from defensive_distillation.evaluation.results import (
     TransferFindings,
     WorstCase,
 )
-from defensive_distillation.model_id import BASELINE
+from defensive_distillation.model_id import BASELINE, ModelId
 from defensive_distillation.reporting import Examples, Grid
 
 DIGITS = tuple("0123456789")
@@ -394,6 +394,27 @@ def examples(
         attacks=tuple(attacks),
         labels=tuple(labels),
     )
+
+
+def one_of_a_kind() -> Evaluation:
+    """JSMA, one bounded attack, one for the nearest sample, and the worst case."""
+    suite = with_suite(measured()[0], masked=0.9)
+    part = {"bounded": suite.bounded[:1], "distances": suite.distances[1:2], "worst_case": suite.worst_case}
+    return evaluation(20, probabilities=3, logits=4, scaled=5).model_copy(update=part)
+
+
+def smoothed() -> Evaluation:
+    """A network of another defense than distillation, under every attack."""
+    model = ModelId(
+        role="defended",
+        defense="label_smoothing",
+        parameters={"share": 0.1},
+        label="label_smoothing share=0.1",
+        title="label smoothing, share 0.1",
+    )
+    found = evaluation(1, probabilities=140, logits=141, scaled=140, accuracy=0.985, logit=4.2, zero32=0.03)
+    named = found.model_copy(update={"model": model, "teacher_training": ()})
+    return with_suite(named, masked=0.03, farther=1.05, failed=("naive noise",))
 
 
 def measured(dataset: DatasetFacts = MNIST) -> list[Evaluation]:

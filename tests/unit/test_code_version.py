@@ -78,7 +78,7 @@ def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others
             "networks/training.py",
             "evaluation/gradients.py",
             "datasets/sources/mnist.py",
-            "reporting/figures.py",
+            "reporting/figures/as_in_paper.py",
             "reporting/words.py",
         ],
         *[
@@ -94,7 +94,7 @@ def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others
     assert changed["networks/training.py"] == TRAININGS
     assert changed["evaluation/gradients.py"] == {"evaluate"}
     assert changed["datasets/sources/mnist.py"] == {"prepare_data"}
-    for name in ("reporting/figures.py", "reporting/words.py"):
+    for name in ("reporting/figures/as_in_paper.py", "reporting/words.py"):
         assert changed[name] == {"report"}
     for name in ("attacks/jsma.py", "attacks/pair_search.py"):
         assert "attack" in changed[name]

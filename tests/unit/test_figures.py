@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from io import BytesIO
 
 import matplotlib as mpl
@@ -15,10 +16,13 @@ from PIL import Image
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation import metrics
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting import Examples, Grid, figures, figures_adaptive, figures_samples, paper
-from defensive_distillation.reporting.captions import EXHIBITS, examples_alt, grid_alt
-from defensive_distillation.reporting.drawing import MARKS, png
-from defensive_distillation.reporting.figures_adaptive import BOUNDED_MARKS, CASE_MARKS
+from defensive_distillation.reporting import Examples, Grid, paper
+from defensive_distillation.reporting.figures import adaptive, as_in_paper, behind, in_words, samples
+from defensive_distillation.reporting.figures.adaptive import CASE_MARKS
+from defensive_distillation.reporting.figures.drawing import png
+from defensive_distillation.reporting.figures.exhibits import EXHIBITS
+from defensive_distillation.reporting.figures.marks import MARKS, bounded_marks
+from support import other_attacks
 from support.evaluations import (
     CIFAR10,
     EXAMPLE_ATTACKS,
@@ -31,6 +35,8 @@ from support.evaluations import (
     examples,
     grid,
     measured,
+    one_of_a_kind,
+    smoothed,
     sweep,
 )
 
@@ -57,7 +63,7 @@ def words(figure: Figure) -> str:
 
 
 def test_figure_7_draws_the_three_outputs_the_baseline_and_the_paper() -> None:
-    axes = figures.figure_7(measured()).axes[0]
+    axes = as_in_paper.figure_7(measured()).axes[0]
     assert drawn(axes, ON_PROBABILITIES) == pytest.approx([100 * 3 / 180, 100 / 180])
     assert drawn(axes, ON_LOGITS) == pytest.approx([100 * 134 / 180, 100 * 137 / 180])
     assert drawn(axes, ON_SCALED) == pytest.approx([90, 100 * 165 / 180])
@@ -68,7 +74,7 @@ def test_figure_7_draws_the_three_outputs_the_baseline_and_the_paper() -> None:
 
 
 def test_figure_7s_error_bars_are_the_wilson_intervals() -> None:
-    axes = figures.figure_7(measured()).axes[0]
+    axes = as_in_paper.figure_7(measured()).axes[0]
     container = next(made for made in axes.containers if made.get_label() == ON_PROBABILITIES)
     (bars,) = container[2]
     low, high = bars.get_segments()[0][:, 1]
@@ -77,12 +83,12 @@ def test_figure_7s_error_bars_are_the_wilson_intervals() -> None:
 
 def test_figure_7_draws_no_published_value_beside_another_dataset() -> None:
     copy = CIFAR10.model_copy(update={"name": "cifar10.tar.xz"})
-    assert "the paper" not in labels(figures.figure_7(sweep(copy)).axes[0])
+    assert "the paper" not in labels(as_in_paper.figure_7(sweep(copy)).axes[0])
 
 
 def test_a_missing_output_is_a_gap_and_not_a_zero() -> None:
     models = [*measured(), evaluation(50, probabilities=2, logits=None, scaled=160)]
-    values = drawn(figures.figure_7(models).axes[0], ON_LOGITS)
+    values = drawn(as_in_paper.figure_7(models).axes[0], ON_LOGITS)
     assert math.isnan(values[1])
     assert values[2] == pytest.approx(100 * 137 / 180)
 
@@ -93,14 +99,14 @@ def test_series_differ_by_marker_as_well_as_by_colour() -> None:
 
 
 def test_figure_8_draws_the_change_in_points_and_the_papers_band() -> None:
-    axes = figures.figure_8(measured()).axes[0]
+    axes = as_in_paper.figure_8(measured()).axes[0]
     assert drawn(axes, "accuracy less the baseline's") == pytest.approx([-1.9, -3.6])
     band = axes.patches[0].get_extents().transformed(axes.transData.inverted())
     assert (band.y0, band.y1) == pytest.approx((-1.37, 1.37))
 
 
 def test_figure_9_writes_each_bins_share_and_the_papers_beside_it() -> None:
-    figure = figures.figure_9(sweep(CIFAR10))
+    figure = as_in_paper.figure_9(sweep(CIFAR10))
     shares = np.asarray(figure.axes[0].images[0].get_array())
     assert shares.shape == (10, 10)
     assert shares.sum(axis=1) == pytest.approx(np.ones(10))
@@ -108,7 +114,7 @@ def test_figure_9_writes_each_bins_share_and_the_papers_beside_it() -> None:
     text = words(figure)
     for published in ("(<1)", "(48)", "(79)", "(2)"):  # 8, 4,763, 7,908 and 172 of 10,000
         assert published in text
-    assert "(" not in words(figures.figure_9(measured()))
+    assert "(" not in words(as_in_paper.figure_9(measured()))
 
 
 def test_figure_9s_bins_are_those_that_are_measured() -> None:
@@ -116,23 +122,23 @@ def test_figure_9s_bins_are_those_that_are_measured() -> None:
 
 
 def test_figure_10_draws_robustness_and_the_share_that_only_counted_the_budget() -> None:
-    upper, lower = figures.figure_10(measured()).axes
+    upper, lower = as_in_paper.figure_10(measured()).axes
     expected = [100 * ((hit / 180) * 38 + (1 - hit / 180) * 112) / 784 for hit in (3, 1)]
     assert drawn(upper, ON_PROBABILITIES) == pytest.approx(expected)
     assert drawn(lower, ON_PROBABILITIES) == pytest.approx([100 * 177 / 180, 100 * 179 / 180])
-    theirs = [line for line in figures.figure_10(sweep(CIFAR10)).axes[0].lines if line.get_label() == "the paper"]
+    theirs = [line for line in as_in_paper.figure_10(sweep(CIFAR10)).axes[0].lines if line.get_label() == "the paper"]
     assert [list(np.asarray(line.get_ydata())) for line in theirs] == [[pytest.approx(0.39)], [pytest.approx(2.56)]]
 
 
 def test_zero_gradients_are_drawn_for_both_precisions() -> None:
-    (axes,) = figures.zero_gradients(measured()).axes
+    (axes,) = behind.zero_gradients(measured()).axes
     assert drawn(axes, "float32, T = 1") == pytest.approx([42, 96])
     assert drawn(axes, "float64, T = 1") == pytest.approx([2, 71])
     assert drawn(axes, "float32, softmax of z/T") == [0, 0]
 
 
 def test_the_logits_stand_beside_the_line_that_is_proportional_to_t_with_the_controls_on_it() -> None:
-    (axes,) = figures_adaptive.logit_scale(complete()).axes
+    (axes,) = adaptive.logit_scale(complete()).axes
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert drawn(axes, "trained network") == [101, 482]
     assert drawn(axes, "no distillation") == [5.8]
@@ -140,29 +146,56 @@ def test_the_logits_stand_beside_the_line_that_is_proportional_to_t_with_the_con
     assert drawn(axes, "control: logits × T") == pytest.approx([116, 580])
     assert drawn(axes, "C&W, second-hand") == [5.8, 482]
     copy = CIFAR10.model_copy(update={"name": "cifar10.tar.xz"})
-    assert "C&W, second-hand" not in labels(figures_adaptive.logit_scale(sweep(copy)).axes[0])
+    assert "C&W, second-hand" not in labels(adaptive.logit_scale(sweep(copy)).axes[0])
 
 
 def test_success_by_radius_draws_naive_adaptive_and_any_attack_in_one_panel_a_model() -> None:
-    panels = [axes for axes in figures_adaptive.success_by_epsilon(complete()).axes if axes.get_visible()]
+    panels = [axes for axes in adaptive.success_by_epsilon(complete()).axes if axes.get_visible()]
     assert [axes.get_title(loc="left") for axes in panels] == ["no distillation", "T = 20", "T = 100"]
     assert drawn(panels[2], "PGD at T = 1") == pytest.approx([0, 2, 4, 4, 4, 4])
     assert drawn(panels[2], "PGD on logits") == pytest.approx([6, 42, 96, 100, 100, 100])
     assert drawn(panels[2], "any attack") == [10, 50, 100, 100, 100, 100]
     line = next(line for line in panels[0].lines if line.get_label() == "noise")
     assert list(np.asarray(line.get_xdata())) == list(RADII)
-    assert {mark.label for mark in BOUNDED_MARKS.values()} <= labels(panels[0])
+    assert {mark.label for mark in bounded_marks().values()} <= labels(panels[0])
 
 
 def test_series_of_bounded_attacks_differ_by_marker_and_naive_ones_share_a_colour() -> None:
-    assert len({mark.marker for mark in BOUNDED_MARKS.values()}) == len(BOUNDED_MARKS)
-    naive, adaptive = BOUNDED_MARKS["pgd/cross_entropy"], BOUNDED_MARKS["pgd/margin"]
-    assert naive.colour == BOUNDED_MARKS["fgsm/cross_entropy"].colour == MARKS["probabilities"].colour
-    assert adaptive.colour == BOUNDED_MARKS["fgsm/margin"].colour == MARKS["scaled"].colour
+    marks = bounded_marks()
+    assert [(mark.label, mark.colour, mark.marker, mark.dash) for mark in marks.values()] == [
+        ("FGSM at T = 1", "#d55e00", "v", "--"),
+        ("PGD at T = 1", "#d55e00", "o", "-"),
+        ("FGSM on logits", "#007a5a", "P", "--"),
+        ("PGD on logits", "#007a5a", "^", "-"),
+        ("Square, no gradient", "#0072b2", "s", "-"),
+        ("noise", "#767676", "x", ":"),
+    ]
+    assert marks["pgd/cross_entropy"].colour == MARKS["probabilities"].colour
+    assert marks["pgd/margin"].colour == MARKS["scaled"].colour
+
+
+def test_attacks_that_join_have_a_line_and_a_panel_and_leave_the_others_their_marks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = bounded_marks()
+    other_attacks.join(monkeypatch)
+    after = bounded_marks()
+    assert {name: after[name] for name in before} == before
+    assert len({(mark.marker, mark.colour) for mark in after.values()}) == len(after) == len(before) + 2
+    joined = [other_attacks.under_them(complete()[0])]
+    axes = adaptive.success_by_epsilon(joined).axes[0]
+    assert drawn(axes, "APGD on logits") == [10, 50, 90, 95]
+    panels = adaptive.cw_distances(joined).axes
+    assert [axes.get_ylabel() for axes in panels[1:]] == [
+        "L0: changed\npixels",
+        "L∞ distance",
+        "DeepFool:\nL2 distance",
+    ]
+    assert drawn(panels[3], "average case") == [1.5]
 
 
 def test_distances_have_a_panel_a_norm_and_the_undistilled_level() -> None:
-    panels = figures_adaptive.cw_distances(complete()).axes
+    panels = adaptive.cw_distances(complete()).axes
     assert len(panels) == 3
     assert drawn(panels[0], "average case") == pytest.approx([1.87 * 1.1, 1.87 * 1.25])
     assert drawn(panels[0], "average case, no distillation") == [1.87]
@@ -174,20 +207,33 @@ def test_distances_have_a_panel_a_norm_and_the_undistilled_level() -> None:
 
 def test_an_attack_that_fooled_nobody_has_no_distance() -> None:
     found = measured()[0].model_copy(update={"distances": (distances("cw_l2", 1, 2, 3, successes=0),)})
-    (axes,) = figures_adaptive.cw_distances([found]).axes
+    (axes,) = adaptive.cw_distances([found]).axes
     assert math.isnan(drawn(axes, CASE_MARKS["best"].label)[0])
     assert [text.get_text() for text in axes.texts] == ["0 %"]
 
 
 def test_controls_stand_in_no_figure_of_the_sweep_but_that_of_the_logits() -> None:
-    with_controls, without = complete(), [found for found in complete() if not found.control]
-    for exhibit in EXHIBITS:
-        same = png(exhibit.draw(with_controls), dpi=40) == png(exhibit.draw(without), dpi=40)
-        assert same == (exhibit.name != "logit_scale"), exhibit.name
+    with_controls, without = small("complete"), small("no controls")
+    assert [name for name in with_controls if with_controls[name] != without[name]] == ["logit_scale"]
+
+
+def test_another_defense_is_a_category_after_the_temperatures() -> None:
+    models = [*measured(), smoothed()]
+    axes = as_in_paper.figure_7(models).axes[0]
+    names = ["none", "20", "100", "label\nsmoothing,\nshare 0.1"]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == names
+    assert drawn(axes, ON_PROBABILITIES) == pytest.approx([100 * 3 / 180, 100 / 180])
+    assert drawn(axes, f"{ON_PROBABILITIES}, other defenses") == pytest.approx([100 * 140 / 180])
+    axes = as_in_paper.figure_8(models).axes[0]
+    assert drawn(axes, "accuracy less the baseline's") == pytest.approx([-1.9, -3.6])
+    assert drawn(adaptive.logit_scale(models).axes[0], "another defense") == [4.2]
+    panels = [axes for axes in behind.training_loss(models).axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in panels][-1] == "label smoothing, share 0.1"
+    assert labels(panels[-1]) == {"another defense"}
 
 
 def test_training_curves_have_a_panel_a_model_with_teacher_and_student() -> None:
-    panels = figures.training_curves(measured(), "accuracy").axes
+    panels = behind.training_accuracy(measured()).axes
     assert [axes.get_title(loc="left") for axes in panels if axes.get_visible()] == [
         "no distillation",
         "T = 20",
@@ -196,41 +242,53 @@ def test_training_curves_have_a_panel_a_model_with_teacher_and_student() -> None
     assert len(panels[0].lines) == 1
     student = drawn(panels[1], "soft labels: distilled network")
     assert student[-1] == pytest.approx(100 * (0.968 - 0.6 * 0.5**12))
-    loss = figures.training_curves(measured(), "loss").axes[1]
+    loss = behind.training_loss(measured()).axes[1]
     assert drawn(loss, "hard labels: teacher, no distillation")[0] == pytest.approx(2.3 * 0.72 + 0.03)
 
 
 def test_success_by_budget_ends_at_the_success_rate() -> None:
-    panels = figures.success_by_budget(measured()).axes
+    panels = behind.success_by_budget(measured()).axes
     assert drawn(panels[1], ON_SCALED)[-1] == pytest.approx(90)
     assert drawn(panels[1], ON_PROBABILITIES)[-1] == pytest.approx(100 * 3 / 180)
 
 
-ALONE = [evaluation(None, probabilities=0, logits=None, scaled=None, pairs=9)]
-NOT_ATTACKED = [evaluation(7.5, probabilities=None, logits=None, scaled=None)]
-MANY = [evaluation(t, probabilities=3, logits=50, scaled=None) for t in range(1, 21)]
-UNTRAINED = [ALONE[0].model_copy(update={"training": ()})]
+_ALONE = evaluation(None, probabilities=0, logits=None, scaled=None, pairs=9)
+SWEEPS = {
+    "alone": [_ALONE],
+    "not attacked": [evaluation(7.5, probabilities=None, logits=None, scaled=None)],
+    "many": [evaluation(t, probabilities=3, logits=50, scaled=None) for t in range(1, 14)],
+    "untrained": [_ALONE.model_copy(update={"training": ()})],
+    "control alone": [control(20)],
+    "few pairs": [evaluation(20, probabilities=0, logits=0, scaled=0, pairs=9)],
+    "one attack of a kind": [one_of_a_kind()],
+    "the paper's gradients": [sweep(CIFAR10)[place] for place in (0, 5, 9)],
+    "complete": complete(),
+    "no controls": [found for found in complete() if not found.control],
+    "another defense": [*complete(), smoothed()],
+    "another defense alone": [smoothed()],
+}
 
 
-CONTROL_ALONE = [control(20)]
+@cache
+def small(sweep: str) -> dict[str, tuple[tuple[float, float], bytes]]:
+    """Every figure of one of `SWEEPS` by its name: its size in inches, and a small PNG."""
+    figures = {exhibit.name: exhibit.draw(SWEEPS[sweep]) for exhibit in EXHIBITS}
+    return {name: (tuple(figure.get_size_inches()), png(figure, dpi=40)) for name, figure in figures.items()}
 
 
-@pytest.mark.parametrize(
-    "evaluations", [ALONE, NOT_ATTACKED, MANY, UNTRAINED, CONTROL_ALONE, sweep(CIFAR10), complete()]
-)
-def test_every_figure_can_be_drawn_and_described_whatever_is_missing(evaluations: Sequence[Evaluation]) -> None:
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_figure_can_be_drawn_and_described_whatever_is_missing(name: str) -> None:
     for exhibit in EXHIBITS:
-        image = Image.open(BytesIO(png(exhibit.draw(evaluations), dpi=40)))
-        assert image.mode == "P"
-        assert exhibit.alt(evaluations)
-        assert exhibit.caption(evaluations)
+        _, content = small(name)[exhibit.name]
+        assert Image.open(BytesIO(content)).mode == "P"
+        assert exhibit.alt(SWEEPS[name])
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        *(figures.figure_7, figures.figure_9, figures.zero_gradients),
-        *(figures_adaptive.success_by_epsilon, figures_adaptive.cw_distances, figures_adaptive.logit_scale),
+        *(as_in_paper.figure_7, as_in_paper.figure_9, behind.zero_gradients),
+        *(adaptive.success_by_epsilon, adaptive.cw_distances, adaptive.logit_scale),
     ],
 )
 def test_no_evaluation_gives_a_figure_that_says_so(draw: Callable[[Sequence[Evaluation]], Figure]) -> None:
@@ -260,26 +318,25 @@ def test_half_the_budget_is_half_of_the_features_whatever_budgets_are_listed() -
 
 def test_a_figure_leaves_matplotlib_as_it_was() -> None:
     before = dict(mpl.rcParams)
-    png(figures.figure_7(measured()), dpi=40)
+    png(as_in_paper.figure_7(measured()), dpi=40)
     assert dict(mpl.rcParams) == before
 
 
 def test_the_same_numbers_make_the_same_bytes_without_a_name_of_the_software() -> None:
-    first, second = (png(figures.figure_7(models), dpi=60) for models in (measured(), measured()[::-1]))
+    first, second = (png(as_in_paper.figure_7(models), dpi=60) for models in (measured(), measured()[::-1]))
     assert first == second
     assert Image.open(BytesIO(first)).info.keys() <= {"transparency"}
 
 
 def test_drawing_a_figure_again_or_at_another_size_first_changes_no_byte() -> None:
-    once, again = figures.figure_10(measured()), figures.figure_10(measured())
+    once, again = as_in_paper.figure_10(measured()), as_in_paper.figure_10(measured())
     png(again, dpi=90)
     assert png(once, dpi=60) == png(once, dpi=60) == png(again, dpi=60)
 
 
 def test_figures_are_narrow_enough_for_a_phone() -> None:
     # 12 point letters on 5.2 inches are 11 pixels high at 350 pixels
-    for exhibit in EXHIBITS:
-        width, height = exhibit.draw(complete()).get_size_inches()
+    for (width, height), _ in small("complete").values():
         assert width <= 5.2
         assert height >= width * 0.5
 
@@ -297,7 +354,7 @@ def test_a_sample_grid_frames_originals_and_crosses_out_failures() -> None:
     success = np.array([[False, True, False], [True, False, True], [True, True, False]])
     present = np.ones((3, 3), dtype=np.bool_)
     present[1, 2] = False
-    axes = figures_samples.sample_grid(Grid(base.images, success, present, classes)).axes[0]
+    axes = samples.sample_grid(Grid(base.images, success, present, classes)).axes[0]
     assert [tuple(np.round(frame.get_xy(), 2)) for frame in axes.patches] == [(0.02, 0.02), (1.02, 1.02), (2.02, 2.02)]
     (crosses,) = axes.lines
     assert strokes(crosses) == [((2.12, 0.12), (2.88, 0.88)), ((2.12, 0.88), (2.88, 0.12))]  # the one at (0, 2)
@@ -308,7 +365,7 @@ def test_a_sample_grid_frames_originals_and_crosses_out_failures() -> None:
 def test_a_sample_grid_keeps_the_pixels_of_a_success_and_dims_a_failure() -> None:
     images = np.full((2, 2, 3, 4, 4), 10, dtype=np.uint8)
     success = np.array([[False, True], [False, False]])
-    axes = figures_samples.sample_grid(Grid(images, success, np.ones((2, 2), dtype=np.bool_), ("a", "b"))).axes[0]
+    axes = samples.sample_grid(Grid(images, success, np.ones((2, 2), dtype=np.bool_), ("a", "b"))).axes[0]
     mosaic = np.asarray(axes.images[0].get_array())  # cells of 4 pixels with a gap of 1 on every side
     assert mosaic.shape == (12, 12, 3)
     assert mosaic[3, 9].tolist() == [10, 10, 10]
@@ -320,9 +377,9 @@ def test_a_sample_grid_keeps_the_pixels_of_a_success_and_dims_a_failure() -> Non
 @pytest.mark.parametrize(("number", "channels"), [(2, 1), (2, 3), (10, 3), (100, 1)])
 def test_a_sample_grid_shows_up_to_ten_classes_and_says_so(number: int, channels: int) -> None:
     many = grid([f"class number {k} <$x$>" for k in range(number)], shape=(channels, 8, 8))
-    figure = figures_samples.sample_grid(many)
+    figure = samples.sample_grid(many)
     axes = figure.axes[0]
-    assert len(axes.get_xticklabels()) == min(number, figures_samples.MAX_CLASSES)
+    assert len(axes.get_xticklabels()) == min(number, samples.MAX_CLASSES)
     assert ("first 10 of 100 classes" in axes.get_xlabel()) == (number == 100)
     assert len({tick.get_text() for tick in axes.get_xticklabels()}) >= 1
     assert png(figure, dpi=40)
@@ -330,7 +387,7 @@ def test_a_sample_grid_shows_up_to_ten_classes_and_says_so(number: int, channels
 
 def test_examples_have_a_row_an_attack_below_the_originals_and_cross_out_what_fools_nobody() -> None:
     made = examples(("3", "7"), attacks=("jsma/probabilities", "jsma/scaled", "square/margin"))
-    axes = figures_samples.example_sheet(made).axes[0]
+    axes = samples.example_sheet(made).axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == [
         "original",
         "JSMA on probabilities",
@@ -343,11 +400,11 @@ def test_examples_have_a_row_an_attack_below_the_originals_and_cross_out_what_fo
     assert len(drawn) == 2 * 2  # both sources of the one attack that fails
     assert {int(y) for ends in drawn for _, y in ends} == {1}
     colours = [text.get_color() for text in axes.get_yticklabels()[1:]]
-    assert colours == [figures_samples.ATTACKERS[kind] for kind in ("naive", "adaptive", "gradient-free")]
+    assert colours == [samples.ATTACKERS[kind] for kind in ("naive", "adaptive", "gradient-free")]
 
 
 def test_the_names_of_all_attacks_fit_beside_their_examples() -> None:
-    figure = figures_samples.example_sheet(examples())
+    figure = samples.example_sheet(examples())
     png(figure, dpi=60)
     bounds = [text.get_window_extent().x0 for text in figure.axes[0].get_yticklabels()]
     assert len(bounds) == 1 + len(EXAMPLE_ATTACKS)
@@ -357,14 +414,14 @@ def test_the_names_of_all_attacks_fit_beside_their_examples() -> None:
 @pytest.mark.parametrize(("sources", "shape"), [(1, (3, 8, 8)), (12, (1, 28, 28)), (4, (3, 16, 32))])
 def test_examples_can_be_drawn_of_any_number_and_shape(sources: int, shape: tuple[int, int, int]) -> None:
     made = examples([f"class {number}" for number in range(sources)], shape=shape)
-    axes = figures_samples.example_sheet(made).axes[0]
-    assert len(axes.get_xticklabels()) == min(sources, figures_samples.MAX_CLASSES)
+    axes = samples.example_sheet(made).axes[0]
+    assert len(axes.get_xticklabels()) == min(sources, samples.MAX_CLASSES)
     assert png(axes.figure, dpi=40)  # type: ignore[arg-type]
 
 
 def test_examples_alternative_text_counts_who_is_fooled() -> None:
     made = examples(("3", "7"), attacks=("pgd/cross_entropy", "cw_l2"))
-    assert examples_alt(measured()[2], made) == (
+    assert in_words.example_sheet(measured()[2], made) == (
         "The same 2 test images under every attack on T = 20; how many of them fool the network: PGD at T = 1 0, "
         "C&W L2 2."
     )
@@ -383,7 +440,7 @@ def test_examples_of_wrong_shapes_are_refused() -> None:
 
 
 def test_a_class_name_in_another_script_is_drawn_without_a_warning() -> None:
-    assert png(figures_samples.sample_grid(grid(("犬", "$5"), shape=(3, 8, 8))), dpi=40)
+    assert png(samples.sample_grid(grid(("犬", "$5"), shape=(3, 8, 8))), dpi=40)
 
 
 def test_grids_of_wrong_shapes_are_refused() -> None:
@@ -400,5 +457,5 @@ def test_a_grids_alternative_text_counts_attacked_samples_only() -> None:
     success = np.ones((2, 2), dtype=np.bool_)
     made = Grid(grid(("a", "b")).images, success, np.array([[True, True], [False, True]]), ("a", "b"))
     found = evaluation(20, probabilities=1, logits=1, scaled=1, dataset=MNIST)
-    assert "1 of 1 samples shown reach" in grid_alt(found, "scaled", made)
-    assert "T = 20, JSMA on probabilities of z/T" in grid_alt(found, "scaled", made)
+    assert "1 of 1 samples shown reach" in in_words.sample_grid(found, "scaled", made)
+    assert "T = 20, JSMA on probabilities of z/T" in in_words.sample_grid(found, "scaled", made)

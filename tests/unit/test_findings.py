@@ -7,7 +7,9 @@ from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.intervals import difference_interval
 from defensive_distillation.evaluation.masking import MASKING_THRESHOLD
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting.findings import checked, headline, paragraphs, verdicts
+from defensive_distillation.reporting.findings.headline import headline
+from defensive_distillation.reporting.findings.paragraphs import paragraphs
+from defensive_distillation.reporting.findings.verdicts import verdicts
 from defensive_distillation.reporting.measures import (
     best_transfer,
     fooled_within,
@@ -15,10 +17,17 @@ from defensive_distillation.reporting.measures import (
     reported_radius,
     temperature_correlation,
 )
-from defensive_distillation.reporting.networks import chosen, controls, distilled, models, undistilled
+from defensive_distillation.reporting.networks import (
+    arranged,
+    checked,
+    chosen,
+    controls,
+    distilled,
+    models,
+    others,
+    undistilled,
+)
 from defensive_distillation.reporting.words import (
-    attack_name,
-    attacker,
     column_per_cent,
     distance,
     label,
@@ -27,6 +36,7 @@ from defensive_distillation.reporting.words import (
     series,
     times,
 )
+from defensive_distillation.suite.registry import attacker, title
 from support.evaluations import (
     DIGITS,
     MNIST,
@@ -38,6 +48,7 @@ from support.evaluations import (
     distances,
     evaluation,
     measured,
+    smoothed,
     sweep,
     wilson,
     with_suite,
@@ -426,7 +437,7 @@ def test_the_reported_radius_is_the_largest_within_which_images_cannot_all_be_ma
     ],
 )
 def test_attacks_have_a_name_and_an_attacker(name: str, words: str, kind: str) -> None:
-    assert attack_name(name) == words
+    assert title(name) == words
     assert attacker(name) == kind
 
 
@@ -505,3 +516,34 @@ def test_differences_carry_their_sign() -> None:
 
 def test_lists_read_as_a_person_writes_them() -> None:
     assert [series(parts) for parts in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_another_defense_stands_after_the_distilled_networks_and_changes_no_word_about_them() -> None:
+    everything = [*complete(), smoothed()]
+    assert [found.name for found in arranged(everything)] == [
+        *("baseline", "T=20", "T=100", "label_smoothing share=0.1", "control T=20", "control T=100"),
+    ]
+    assert [found.name for found in distilled(everything)] == ["T=20", "T=100"]
+    assert others(everything) == [smoothed()]
+    assert headline(everything) == headline(complete())
+    before, after = paragraphs(complete()), paragraphs(everything)
+    assert [text for text in after if "sanity" not in text] == [text for text in before if "sanity" not in text]
+    assert "fail on T = 20 and 100, label smoothing, share 0.1 and the controls of T = 20 and 100" in " ".join(after)
+
+
+def test_another_defense_has_a_verdict_of_its_own_and_none_of_the_papers_numbers() -> None:
+    masked, sentence = verdict_of(smoothed(), BASELINE)
+    assert sentence.startswith(
+        "With label smoothing, share 0.1, JSMA on the probabilities succeeds on 77.8 % of 180 pairs"
+    )
+    assert masked == "undecided"  # a condition fails, JSMA gains nothing
+    assert "distillation" not in sentence
+
+
+def test_without_a_distilled_network_nothing_is_said_of_distillation() -> None:
+    assert headline([BASELINE, smoothed()]) == (
+        "No distilled network was evaluated (JSMA succeeds on 85 % of 180 pairs (95 % interval 79.1–89.5 %) of the "
+        "undistilled one): nothing can be said of distillation, and the verdicts tell of label smoothing, share 0.1."
+    )
+    assert headline([smoothed()]).startswith("No distilled network was evaluated: nothing")
+    assert paragraphs([smoothed()])

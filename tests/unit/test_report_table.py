@@ -19,7 +19,8 @@ from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import Examples, paper, pictures
 from defensive_distillation.reporting.table import SCHEMA_VERSION, rows, to_csv, to_json, to_text
 from defensive_distillation.tracking.metrics import metrics
-from support.evaluations import CIFAR10, MNIST, complete, evaluation, examples, grid, measured, sweep
+from support import other_attacks
+from support.evaluations import CIFAR10, MNIST, complete, evaluation, examples, grid, measured, smoothed, sweep
 
 
 def test_rows_begin_with_the_baseline_and_go_up_with_temperature() -> None:
@@ -144,6 +145,28 @@ def test_all_rows_have_the_same_keys_whatever_was_measured() -> None:
         assert row[key] is None
     for key in ("worst_case_l2", "conditions_failed", "conditions_failed_naive"):
         assert row[key] is None
+
+
+def test_another_defense_is_a_row_that_is_not_distilled() -> None:
+    table = rows([*complete(), smoothed()])
+    row = table[3]
+    assert (row["model"], row["distilled"], row["control"]) == ("label_smoothing share=0.1", False, False)
+    assert (row["probabilities_success"], row["paper_success"]) == (pytest.approx(140 / 180), None)
+    (line,) = (line for line in to_text(table).splitlines() if line.startswith("label_smoothing share=0.1"))
+    assert line.split()[2:] == ["98.5", "77.8", "78.3", "77.8", "38.0", "38.0", "100.0", "1.96", "undecided"]
+
+
+def test_attacks_that_join_add_columns_and_keep_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = list(rows(complete())[0])
+    other_attacks.join(monkeypatch)
+    row = rows([other_attacks.under_them(complete()[0])])[0]
+    assert [key for key in row if key in before] == before
+    assert [(key, row[key]) for key in row if key not in before] == [
+        *(("jsma_gentle_probabilities_success", None), ("jsma_gentle_logits_success", 0.5)),
+        ("jsma_gentle_scaled_success", None),
+        *(("deepfool_success", 1.0), ("deepfool_best", 1.0), ("deepfool_average", 1.5), ("deepfool_worst", 2.0)),
+        *(("apgd_cross_entropy_success", None), ("apgd_margin_success", 0.95)),
+    ]
 
 
 def test_no_rows_make_an_empty_table() -> None:

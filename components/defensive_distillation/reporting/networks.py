@@ -4,12 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.results import Evaluation, in_order
 
 
+def checked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The evaluations in order, if they can stand in one report.
+
+    Raises:
+        InputError: for none at all, controls alone, two of the same name, two baselines, or more than one dataset.
+    """
+    if not evaluations:
+        raise InputError("evaluations: expected at least one, got none")
+    names = [found.name for found in evaluations]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"evaluations: expected one for each model, got more of {', '.join(map(repr, repeated))}")
+    if not models(evaluations):
+        raise InputError("evaluations: expected a model, got controls only")
+    if sum(not found.defended for found in models(evaluations)) > 1:
+        raise InputError("evaluations: expected one model without distillation, got more")
+    digests = {found.dataset.digest: found.dataset.name for found in evaluations}
+    if len(digests) > 1:
+        raise InputError(f"evaluations: expected one dataset, got {len(digests)}: {', '.join(digests.values())}")
+    return arranged(evaluations)
+
+
+def arranged(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The models, then the controls: the order of every table."""
+    return [*models(evaluations), *controls(evaluations)]
+
+
 def models(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """The sweep's models in order, the one without distillation first; the controls are none of them."""
-    return [found for found in in_order(evaluations) if not found.control]
+    """The sweep's models, the one without distillation first, other defenses last; the controls are none of them."""
+    return sorted((found for found in in_order(evaluations) if not found.control), key=is_other)
 
 
 def controls(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
@@ -17,14 +45,29 @@ def controls(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     return [found for found in in_order(evaluations) if found.control]
 
 
+def defended(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The distilled networks, then those of other defenses."""
+    return [found for found in models(evaluations) if found.defended]
+
+
 def distilled(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The distilled networks, by temperature."""
-    return [found for found in models(evaluations) if found.defended]
+    return [found for found in models(evaluations) if is_distilled(found)]
+
+
+def others(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """The networks of other defenses than distillation, which have no temperature."""
+    return [found for found in models(evaluations) if is_other(found)]
 
 
 def undistilled(evaluations: Sequence[Evaluation]) -> Evaluation | None:
     """The network without distillation, as it was trained."""
     return next((found for found in models(evaluations) if not found.defended), None)
+
+
+def is_distilled(found: Evaluation) -> bool:
+    """Whether the defense is distillation, of which the paper and most sentences tell."""
+    return found.defended and found.model.defense == "distillation"
 
 
 def chosen(evaluations: Sequence[Evaluation]) -> Evaluation | None:
@@ -40,3 +83,8 @@ def chosen(evaluations: Sequence[Evaluation]) -> Evaluation | None:
             found.masking.masked == "yes",
         ),
     )
+
+
+def is_other(found: Evaluation) -> bool:
+    """Whether the defense is another one than distillation."""
+    return found.defended and not is_distilled(found)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from defensive_distillation.evaluation.results import DatasetFacts, Evaluation
+from defensive_distillation.reporting.networks import is_distilled
 
 CITATION = (
     "Papernot, McDaniel, Wu, Jha, Swami: Distillation as a Defense to Adversarial Perturbations against Deep "
@@ -98,10 +99,10 @@ Number = TypeVar("Number")
 
 
 def _of(found: Evaluation, by_temperature: Mapping[float, Number], baseline: Number | None) -> Number | None:
-    """The value for the same network; a control is none of the paper's."""
-    if found.control:
-        return None
-    return by_temperature.get(found.temperature) if found.defended else baseline
+    """The value for the same network; controls and other defenses are none of the paper's."""
+    if is_distilled(found):
+        return by_temperature.get(found.temperature)
+    return None if found.control or found.defended else baseline
 
 
 MNIST = Published(

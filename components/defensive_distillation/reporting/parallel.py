@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from threading import Thread
 from typing import TypeVar
 
 from defensive_distillation.errors import DefensiveDistillationError
@@ -15,43 +17,35 @@ R = TypeVar("R")
 
 
 def on_all_cores(draw: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """`draw` of each item, in their order; the items are shared out among this process and copies of it.
+    """`draw`, a function of a module or a partial of one, of each item, in their order, by copies of this process.
 
-    A copy sends what it has drawn and ends, so none outlives this process by more than its share. Where processes
-    cannot be copied this one draws all.
+    Where processes cannot be copied, or one would do, this one draws all.
 
     Raises:
         DefensiveDistillationError: if a copy was killed.
         Exception: whatever `draw` raised here or in a copy.
     """
-    workers = max(1, min(_cores(), len(items))) if "fork" in multiprocessing.get_all_start_methods() else 1
-    context, copies = multiprocessing.get_context("fork" if workers > 1 else None), []
-    for share in range(1, workers):
-        here, there = context.Pipe(duplex=False)
-        copy = context.Process(target=_send, args=(there, draw, items[share::workers]), daemon=True)
-        copy.start()
-        there.close()
-        copies.append((copy, here))
-    shares = [[draw(item) for item in items[0::workers]]]
-    for copy, here in copies:
-        try:
-            found = here.recv()
-        except EOFError as error:
-            raise DefensiveDistillationError("report: a process that drew figures was killed") from error
-        copy.join()
-        if isinstance(found, Exception):
-            raise found
-        shares.append(found)
-    return [shares[number % workers][number // workers] for number in range(len(items))]
-
-
-def _send(there: Connection, draw: Callable[[T], R], items: Sequence[T]) -> None:
-    found: list[R] | Exception
+    workers = min(_cores(), len(items)) if "fork" in multiprocessing.get_all_start_methods() else 1
+    if workers < 2:
+        return [draw(item) for item in items]
+    fork = multiprocessing.get_context("fork")  # a fresh process would first import matplotlib
     try:
-        found = [draw(item) for item in items]
-    except Exception as error:
-        found = error
-    there.send(found)
+        with ProcessPoolExecutor(workers, mp_context=fork, initializer=_end_with_parent) as pool:
+            return list(pool.map(draw, items))
+    except BrokenProcessPool as error:
+        raise DefensiveDistillationError("report: a process that drew figures was killed") from error
+
+
+def _end_with_parent() -> None:
+    """Ends this copy when the process that it draws for is killed: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _cores() -> int:

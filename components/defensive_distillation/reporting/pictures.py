@@ -6,8 +6,8 @@ import io
 
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.arrays import read_arrays
-from defensive_distillation.reporting import Examples, Grid
-from defensive_distillation.reporting.figures_samples import example_sheet, sample_grid
+from defensive_distillation.reporting.figures.samples import example_sheet, sample_grid
+from defensive_distillation.reporting.grid import Examples, Grid
 
 _EXAMPLES = "examples"  # what stands before the dot in the names of their tensors; no output of JSMA
 

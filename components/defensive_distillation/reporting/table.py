@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from io import StringIO
 
-from defensive_distillation.evaluation.results import AttackFindings, Evaluation, in_order
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation
+from defensive_distillation.model_id import BASELINE
+from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.measures import (
     CASES,
     best_transfer,
@@ -16,13 +18,13 @@ from defensive_distillation.reporting.measures import (
     mean_distance,
     reported_radius,
 )
+from defensive_distillation.reporting.networks import arranged, is_distilled
 from defensive_distillation.reporting.paper import published
-from defensive_distillation.reporting.words import BOUNDED, DISTANCES
+from defensive_distillation.reporting.words import MASKED
 
 SCHEMA_VERSION = 2
 OUTPUTS = ("probabilities", "logits", "scaled")
 
-_MASKED = {"yes": "masked", "no": "not masked", "undecided": "undecided"}
 _GROUPS = ((0, 0), (1, 1), (2, 4), (5, 6), (7, 8), (9, 9))  # first and last column of what stands under one name
 
 Value = str | int | float | bool | None
@@ -30,14 +32,14 @@ Row = dict[str, Value]
 
 
 def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """One row a network: the baseline, then by temperature, then the controls; None where something was not measured.
+    """One row a network: the baseline, the defended ones, then the controls; None where something was not measured.
 
     Shares and accuracies are in [0, 1]. Every row has the same keys in the same order.
     """
     return [
         {
             "model": found.name,
-            "distilled": found.defended,
+            "distilled": is_distilled(found),
             "control": found.control,
             "temperature": found.temperature,
             "dataset": found.dataset.name,
@@ -54,7 +56,7 @@ def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
             **_bounded_columns(found),
             **_condition_columns(found),
         }
-        for found in in_order(evaluations)
+        for found in arranged(evaluations)
     ]
 
 
@@ -85,14 +87,14 @@ def to_text(table: Sequence[Row]) -> str:
     )
     body = [
         (
-            f"{row['temperature']:g}" if row["distilled"] else "none",
+            _network(row),
             _per_cent(row["accuracy"]),
             *(_per_cent(row[f"{output}_success"]) for output in OUTPUTS),
             _number(row["probabilities_changed_features"]),
             _number(row["scaled_changed_features"]),
             _per_cent(row["cw_l2_success"]),
             _number(row["cw_l2_average"], 2),
-            _MASKED[str(row["masked"])],
+            MASKED[str(row["masked"])],
         )
         for row in models
     ]
@@ -105,6 +107,13 @@ def to_text(table: Sequence[Row]) -> str:
     return "\n".join([top.rstrip(), lines[0], rule, *lines[1:], *_controls_text(controls)]) + "\n"
 
 
+def _network(row: Row) -> str:
+    """T, or the label of a network that has none."""
+    if row["distilled"]:
+        return f"{row['temperature']:g}"
+    return "none" if row["model"] == BASELINE.label else str(row["model"])
+
+
 def _width(widths: Sequence[int], first: int, last: int) -> int:
     return sum(widths[first : last + 1]) + 2 * (last - first)
 
@@ -114,7 +123,7 @@ def _controls_text(controls: Sequence[Row]) -> list[str]:
     return [
         f"control at T = {row['temperature']:g} (undistilled, logits times T): JSMA "
         f"{_per_cent(row['probabilities_success'])} % on probabilities, {_per_cent(row['scaled_success'])} % on z/T; "
-        f"{_MASKED[str(row['masked'])]}"
+        f"{MASKED[str(row['masked'])]}"
         for row in controls
     ]
 
@@ -123,9 +132,9 @@ def _jsma_columns(found: Evaluation) -> Row:
     columns: Row = {}
     for output in OUTPUTS:
         columns |= _attack_columns(output, found.attack(output))
-    for attack in ("jsma_decreasing", "jsma_untargeted"):
-        of_attack = {one.output: one.success_rate for one in found.attacks if one.attack == attack}
-        columns |= {f"{attack}_{output}_success": of_attack.get(output) for output in OUTPUTS}
+    for attack in attacks.other_by_budget():
+        rates = {one.output: one.success_rate for one in found.attacks if one.attack == attack.name}
+        columns |= {f"{attack.name}_{one.key}_success": rates.get(one.key) for one in attack.variants}
     return columns
 
 
@@ -143,7 +152,7 @@ def _masking_columns(found: Evaluation) -> Row:
 
 def _distance_columns(found: Evaluation) -> Row:
     columns: Row = {}
-    for attack in DISTANCES:
+    for attack in attacks.by_distance():
         distances = found.distance(attack)
         columns[f"{attack}_success"] = distances.success_rate if distances else None
         columns |= {f"{attack}_{case}": mean_distance(found, attack, case) for case in CASES}
@@ -154,7 +163,7 @@ def _bounded_columns(found: Evaluation) -> Row:
     """Shares fooled within one radius, by transfer, and by any attack."""
     radius, transfer, worst = reported_radius(found), best_transfer(found), found.worst_case
     columns: Row = {"linf_radius": radius}
-    for name in BOUNDED:
+    for name in attacks.bounded():
         columns[f"{name.replace('/', '_')}_success"] = fooled_within(found.within(name), radius)
     return columns | {
         "transfer_success": transfer[0] if transfer else None,

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from defensive_distillation.evaluation.results import Evaluation
 
 OUTPUTS = {"probabilities": "probabilities", "logits": "logits", "scaled": "probabilities of z/T"}
-JSMA = {"jsma": "JSMA", "jsma_decreasing": "JSMA with θ < 0", "jsma_untargeted": "untargeted JSMA"}
-BOUNDED = {
-    "fgsm/cross_entropy": "FGSM at T = 1",
-    "pgd/cross_entropy": "PGD at T = 1",
-    "fgsm/margin": "FGSM on logits",
-    "pgd/margin": "PGD on logits",
-    "square/margin": "Square",
-    "noise": "noise",
-}
-DISTANCES = {"cw_l2": "C&W L2", "cw_l0": "C&W L0", "cw_linf": "C&W L∞"}
+MASKED = {"yes": "masked", "no": "not masked", "undecided": "undecided"}
 CONDITIONS = {
     "iterated": "iterated at least as strong as one step",
     "black_box": "no gradient-free attack stronger",
@@ -26,8 +16,6 @@ CONDITIONS = {
     "unbounded": "fools all without a bound",
     "monotone": "never weaker with more budget",
 }
-
-Attacker = Literal["naive", "adaptive", "gradient-free"]
 
 
 def per_cent(share: float) -> str:
@@ -87,24 +75,6 @@ def label(found: Evaluation) -> str:
     return found.model.title
 
 
-def attack_name(name: str) -> str:
-    """An attack for a reader: 'jsma/scaled' is 'JSMA on z/T', 'pgd/margin' 'PGD on logits', 'cw_l2' 'C&W L2'."""
-    attack, _, output = name.partition("/")
-    if attack in JSMA:
-        return f"{JSMA[attack]} on {'z/T' if output == 'scaled' else output}"
-    if attack == "square":
-        return BOUNDED["square/margin"]
-    return BOUNDED.get(name) or DISTANCES.get(name) or name.replace("/", " on ")
-
-
-def attacker(name: str) -> Attacker:
-    """Who attacks so: through the softmax at T = 1 (naive), knowing the defense (adaptive), or without gradients."""
-    attack, _, output = name.partition("/")
-    if attack in ("square", "noise", "transfer"):
-        return "gradient-free"
-    return "naive" if output in ("probabilities", "cross_entropy") else "adaptive"
-
-
 def listed(networks: Sequence[Evaluation], value: Callable[[Evaluation], str | None]) -> str:
     """A value of each network that has it: 'no distillation 85 %, T = 20 1.7 %'."""
     return ", ".join(f"{label(found)} {text}" for found in networks if (text := value(found)) is not None)
@@ -129,12 +99,6 @@ def series(parts: Sequence[str]) -> str:
 def shorten(text: str, length: int) -> str:
     """`text` in at most `length` characters, the last an ellipsis where something was cut."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
-
-
-def shorten_middle(text: str, length: int) -> str:
-    """`text` in at most `length` characters, cut in the middle: names often differ in their last letters."""
-    tail = length // 3
-    return text if len(text) <= length else f"{text[: length - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
 
 
 def _short(number: float) -> str:

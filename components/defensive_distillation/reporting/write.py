@@ -7,8 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting.findings import checked, headline, paragraphs, verdicts
+from defensive_distillation.reporting.findings.headline import headline
+from defensive_distillation.reporting.findings.paragraphs import paragraphs
+from defensive_distillation.reporting.findings.verdicts import verdicts
 from defensive_distillation.reporting.grid import Examples, Grid
+from defensive_distillation.reporting.networks import checked
 from defensive_distillation.reporting.table import rows, to_csv, to_json
 
 
@@ -35,7 +38,8 @@ def write_report(
         InputError: if the evaluations cannot stand in one report; nothing is written then.
     """
     # here, so that who prints a table does not wait for matplotlib
-    from defensive_distillation.reporting.page import figures_as_png, page
+    from defensive_distillation.reporting.figures.exhibits import figures_as_png
+    from defensive_distillation.reporting.page.document import page
 
     ordered = checked(evaluations)
     drawn = figures_as_png(ordered)

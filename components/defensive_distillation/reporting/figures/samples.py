@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from defensive_distillation.reporting.drawing import INK, MUTED, WIDTH, figure, message, style
+from defensive_distillation.reporting.figures.drawing import INK, MUTED, WIDTH, figure, message, shorten_middle, style
 from defensive_distillation.reporting.grid import Examples, Grid
-from defensive_distillation.reporting.words import attack_name, attacker, shorten_middle
+from defensive_distillation.suite.registry import attacker, title
 
 MAX_CLASSES = 10  # of a sample grid, and sources of the examples; more would be too small to see
 
@@ -68,7 +68,7 @@ def example_sheet(examples: Examples) -> Figure:
         _crosses(axes, failed)
         axes.axhline(1, color=INK, linewidth=1.2)
         _class_names(axes, examples.labels[:shown], rows=False)
-        names = ["original", *(attack_name(attack) for attack in examples.attacks)]
+        names = ["original", *(title(attack) for attack in examples.attacks)]
         axes.set_yticks(np.arange(rows) + 0.5, names, fontsize=11)
         for text, attack in zip(axes.get_yticklabels()[1:], examples.attacks, strict=True):
             text.set_color(ATTACKERS[attacker(attack)])

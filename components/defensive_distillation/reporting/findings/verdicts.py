@@ -12,17 +12,9 @@ from dataclasses import dataclass
 
 from defensive_distillation.evaluation.intervals import difference_interval
 from defensive_distillation.evaluation.masking import MASKING_THRESHOLD
-from defensive_distillation.evaluation.results import AttackFindings, Evaluation, Masked, Masking, in_order
-from defensive_distillation.reporting.networks import undistilled
-from defensive_distillation.reporting.words import (
-    count,
-    label,
-    per_cent,
-    per_cent_range,
-    points,
-    points_range,
-    series,
-)
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation, Masked, Masking
+from defensive_distillation.reporting.networks import arranged, is_distilled, undistilled
+from defensive_distillation.reporting.words import count, label, per_cent, per_cent_range, points, points_range, series
 
 SMALL_SAMPLE = 100  # pairs; below, the 95 % interval of one rate can be wider than 10 points to either side
 
@@ -44,7 +36,7 @@ class Verdict:
 def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
     """One verdict a network: the one without distillation, the distilled ones, the controls."""
     baseline = undistilled(evaluations)
-    return [_verdict(found, baseline) for found in in_order(evaluations)]
+    return [_verdict(found, baseline) for found in arranged(evaluations)]
 
 
 def attacked(found: Evaluation | None, output: str) -> AttackFindings | None:
@@ -129,7 +121,8 @@ def _of_model(found: Evaluation, baseline: Evaluation | None, plain: AttackFindi
     first = f"{_where(found)} JSMA on the probabilities succeeds on {rate(plain)}"
     if before:
         first += f" where it succeeds on {per_cent(before.success_rate)} of the undistilled network's"
-        first += ": as in the paper, distillation seems to defend" if defends else ": no clear drop"
+        seems = "as in the paper, distillation seems" if is_distilled(found) else "the defense seems"
+        first += f": {seems} to defend" if defends else ": no clear drop"
     second = f"On the probabilities of z/T the same attack succeeds on {per_cent(scaled.success_rate)}: "
     return f"{first}. {second}{_conclusion(found.masking, scaled, before, defends)}.{_few(plain, scaled)}"
 
@@ -213,4 +206,6 @@ def _few(*attacks: AttackFindings) -> str:
 def _where(found: Evaluation) -> str:
     if found.control:
         return f"In the control at T = {found.temperature:g}"
-    return f"At {label(found)}" if found.defended else "Without distillation"
+    if is_distilled(found):
+        return f"At {label(found)}"
+    return f"With {label(found)}," if found.defended else "Without distillation"

@@ -3,65 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting.findings import headline
-from defensive_distillation.reporting.markup import Html, tag
+from defensive_distillation.reporting.findings.headline import headline
+from defensive_distillation.reporting.findings.verdicts import attacked
 from defensive_distillation.reporting.measures import relative_distance
-from defensive_distillation.reporting.networks import chosen, distilled, models, undistilled
+from defensive_distillation.reporting.networks import chosen, defended, models, undistilled
 from defensive_distillation.reporting.paper import published
-from defensive_distillation.reporting.verdicts import attacked
-from defensive_distillation.reporting.words import count, label, per_cent, published_per_cent, times
+from defensive_distillation.reporting.words import MASKED, count, label, per_cent, published_per_cent, times
 
-MASKED = {"yes": "masked", "no": "not masked", "undecided": "undecided"}
+Line = tuple[str, str]  # a number and what it counts
 NAIVE, ADAPTIVE = "As in the paper", "As an adaptive attacker sees it"
 
 
-def header(ordered: Sequence[Evaluation], title: str) -> Html:
-    """Title, headline, the two sides, the verdicts."""
+def first_screen(ordered: Sequence[Evaluation]) -> dict[str, Any]:
+    """What stands below and above the title: headline, the two sides, the verdicts."""
     dataset, number = ordered[0].dataset, len(models(ordered))
     of_controls = len(ordered) - number
     about = f"{dataset.name} · {number} model{'s' if number > 1 else ''}"
     if of_controls:
         about += f", {of_controls} control{'s' if of_controls > 1 else ''}"
-    return tag(
-        "header",
-        tag("p", about, class_="eyebrow"),
-        tag("h1", title),
-        tag("p", headline(ordered), class_="lede"),
-        _sides(ordered),
-        _badges(ordered),
-    )
+    badges = [(label(found), found.masking.masked, MASKED[found.masking.masked]) for found in defended(ordered)]
+    return {"about": about, "headline": headline(ordered), "sides": _sides(ordered), "badges": badges}
 
 
-def verdict_cell(found: Evaluation) -> Html:
-    """'masked' and so on, coloured."""
-    masked = found.masking.masked
-    return tag("span", MASKED[masked], class_=f"verdict {masked}")
-
-
-def _sides(ordered: Sequence[Evaluation]) -> Html:
+def _sides(ordered: Sequence[Evaluation]) -> list[tuple[str, str, list[Line]]]:
     """The same network twice: what the paper's attack says of it, and what one says that knows the defense."""
     found, baseline = chosen(ordered), undistilled(ordered)
     if found is None:
-        return Html("")
+        return []
     left, right = _as_in_the_paper(found, baseline), _as_adaptive(found, baseline)
-    if not left and not right:
-        return Html("")
-    return tag(
-        "div",
-        _side(NAIVE, "naive", left),
-        _side(ADAPTIVE, "adaptive", right),
-        class_="sides",
-    )
+    return [(NAIVE, "naive", left), (ADAPTIVE, "adaptive", right)] if left or right else []
 
 
-def _side(title: str, kind: str, lines: Sequence[tuple[str, str]]) -> Html:
-    said = [tag("p", tag("b", number), " ", tag("span", words)) for number, words in lines]
-    return tag("section", tag("h2", title), *(said or [tag("p", "not run")]), class_=f"side {kind}")
-
-
-def _as_in_the_paper(found: Evaluation, baseline: Evaluation | None) -> list[tuple[str, str]]:
+def _as_in_the_paper(found: Evaluation, baseline: Evaluation | None) -> list[Line]:
     plain, before = attacked(found, "probabilities"), attacked(baseline, "probabilities")
     if plain is None:
         return []
@@ -76,7 +52,7 @@ def _as_in_the_paper(found: Evaluation, baseline: Evaluation | None) -> list[tup
     return lines
 
 
-def _as_adaptive(found: Evaluation, baseline: Evaluation | None) -> list[tuple[str, str]]:
+def _as_adaptive(found: Evaluation, baseline: Evaluation | None) -> list[Line]:
     scaled, nearest = attacked(found, "scaled"), found.distance("cw_l2")
     lines = []
     if scaled:
@@ -87,17 +63,3 @@ def _as_adaptive(found: Evaluation, baseline: Evaluation | None) -> list[tuple[s
         far = f", at {times(ratio)} the distance it takes without distillation" if ratio is not None else ""
         lines.append((per_cent(nearest.success_rate), f"by Carlini and Wagner's L2 attack{far}"))
     return lines
-
-
-def _badges(ordered: Sequence[Evaluation]) -> Html:
-    items = [
-        tag(
-            "li",
-            tag("span", label(found)),
-            " ",
-            tag("b", MASKED[found.masking.masked]),
-            class_=found.masking.masked,
-        )
-        for found in distilled(ordered)
-    ]
-    return tag("div", tag("p", "Gradients"), tag("ul", *items), class_="badges") if items else Html("")

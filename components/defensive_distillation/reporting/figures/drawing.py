@@ -17,9 +17,6 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting.networks import models
-
 # Narrow, so that 12 point letters are still read when a phone shrinks the figure to 350 pixels
 WIDTH = 5.2  # inches
 HEIGHT = 4.1
@@ -28,29 +25,7 @@ DPI = 190
 INK = "#1c1c1c"
 MUTED = "#5f6368"
 FAINT = "#d9d9d9"
-PAPER = "#5f6368"
 
-
-Dash = Literal["-", "--", ":"]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """How one series is drawn. Okabe and Ito's colours, and a marker, for colour is never the only sign."""
-
-    label: str
-    colour: str
-    marker: str
-    dash: Dash = "-"
-
-
-MARKS = {
-    "probabilities": Mark("JSMA on probabilities", "#d55e00", "o"),
-    "logits": Mark("JSMA on logits", "#0072b2", "s", "--"),
-    "scaled": Mark("JSMA on probabilities of z/T", "#007a5a", "^"),
-}
-PAPER_MARK = Mark("the paper", PAPER, "D", ":")
-DODGE = {"probabilities": -0.1, "logits": 0.0, "scaled": 0.1}  # so that equal values do not hide each other
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
@@ -80,6 +55,19 @@ _STYLE: Any = {
     "savefig.facecolor": "white",
     "text.parse_math": False,  # a class named '$5' is a name, not mathematics
 }
+
+
+Dash = Literal["-", "--", ":"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one series is drawn."""
+
+    label: str
+    colour: str
+    marker: str
+    dash: Dash = "-"
 
 
 @contextmanager
@@ -117,65 +105,6 @@ def png(drawn: Figure, *, dpi: float = DPI, colours: int = 96) -> bytes:
     return data.getvalue()
 
 
-class TemperatureAxis:
-    """The models along x: one place a temperature, 'none' for the network without distillation first."""
-
-    def __init__(self, evaluations: Sequence[Evaluation]) -> None:
-        self.models = models(evaluations)
-        self._places: dict[tuple[bool, float], int] = {}
-        for found in self.models:
-            self._places.setdefault(self._key(found), len(self._places))
-
-    @staticmethod
-    def _key(found: Evaluation) -> tuple[bool, float]:
-        return found.defended, found.temperature if found.defended else 1.0
-
-    def place(self, found: Evaluation) -> int:
-        """Where `found` stands."""
-        return self._places[self._key(found)]
-
-    def apply(self, axes: Axes, *, label: bool = True) -> None:
-        """Ticks, limits and label on the x axis of `axes`."""
-        names = [f"{temperature:g}" if distilled else "none" for distilled, temperature in self._places]
-        crowded = len(names) > 12
-        axes.set_xticks(range(len(names)), names, rotation=90 if crowded else 0, fontsize=9 if crowded else 11.5)
-        axes.set_xlim(-0.5, len(names) - 0.5)
-        axes.tick_params(axis="x", length=0)
-        if any(not distilled for distilled, _ in self._places) and len(names) > 1:
-            axes.axvline(0.5, color=FAINT, linewidth=0.8, zorder=0)
-        if label:
-            axes.set_xlabel("Temperature T of distillation")
-
-
-def draw_by_temperature(
-    axes: Axes,
-    where: TemperatureAxis,
-    mark: Mark,
-    values: Sequence[float],
-    *,
-    shift: float = 0.0,
-    spread: tuple[Sequence[float], Sequence[float]] | None = None,
-) -> None:
-    """One series by temperature, with the undistilled network's value as a level across the figure."""
-    places = [where.place(found) + shift for found in where.models]
-    first = sum(not found.defended for found in where.models)
-    alone, rest = (slice(0, first), f"{mark.label}, no distillation"), (slice(first, None), mark.label)
-    for part, name in (alone, rest):
-        axes.errorbar(
-            places[part],
-            values[part],
-            yerr=[side[part] for side in spread] if spread else None,
-            color=mark.colour,
-            marker=mark.marker,
-            linestyle=mark.dash,
-            capsize=3,
-            elinewidth=1.2,
-            label=name,
-        )
-    if first:
-        axes.axhline(values[0], color=mark.colour, linewidth=0.9, linestyle=(0, (1, 3)), zorder=1)
-
-
 def panel_figure(number: int, *, shared: bool) -> tuple[Figure, list[Axes]]:
     """A figure of `number` panels, two a row."""
     columns = min(2, number)
@@ -190,6 +119,11 @@ def panel_figure(number: int, *, shared: bool) -> tuple[Figure, list[Axes]]:
     return drawn, places[:number]
 
 
+def name_panel(axes: Axes, name: str) -> None:
+    """The name above a panel, smaller where it is long."""
+    axes.set_title(shorten_middle(name, 32), fontsize=12 if len(name) <= 20 else 9, loc="left")
+
+
 def legend(drawn: Figure, handles: Sequence[Line2D], *, columns: int = 2) -> None:
     """One legend above the panels, where it covers no data."""
     if handles:
@@ -198,15 +132,24 @@ def legend(drawn: Figure, handles: Sequence[Line2D], *, columns: int = 2) -> Non
 
 def handle(mark: Mark, *, hollow: bool = False, line: bool = True) -> Line2D:
     """A legend's sample of `mark`."""
-    return Line2D(
-        [],
-        [],
-        color=mark.colour,
-        marker=mark.marker,
-        linestyle=mark.dash if line else "none",
-        markerfacecolor="white" if hollow else mark.colour,
-        label=mark.label,
-    )
+    return Line2D([], [], **look(mark, hollow=hollow, line=line))
+
+
+def look(mark: Mark, *, hollow: bool = False, line: bool = True) -> dict[str, Any]:
+    """How matplotlib is told of `mark`: its points hollow or filled, with or without a line between them."""
+    return {
+        "color": mark.colour,
+        "marker": mark.marker,
+        "linestyle": mark.dash if line else "none",
+        "markerfacecolor": "white" if hollow else mark.colour,
+        "label": mark.label,
+    }
+
+
+def shorten_middle(text: str, length: int) -> str:
+    """`text` in at most `length` characters, cut in the middle: names often differ in their last letters."""
+    tail = length // 3
+    return text if len(text) <= length else f"{text[: length - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
 
 
 def message(text: str) -> Figure:

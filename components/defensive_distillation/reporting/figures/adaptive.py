@@ -1,6 +1,6 @@
 """Figures of the attacks that know the defense: success by radius, distances, the size of the logits.
 
-Like those of figures.py each is a pure function of the evaluations.
+Like those of the paper each is a pure function of the evaluations.
 """
 
 from __future__ import annotations
@@ -10,50 +10,40 @@ from math import nan
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from defensive_distillation.evaluation.results import BoundedFindings, Evaluation, WorstCase
-from defensive_distillation.reporting.drawing import (
-    DODGE,
+from defensive_distillation.reporting import attacks
+from defensive_distillation.reporting.figures.axes import NetworkAxis, draw_by_network
+from defensive_distillation.reporting.figures.drawing import (
     INK,
     MUTED,
-    PAPER,
     Mark,
-    TemperatureAxis,
-    draw_by_temperature,
     figure,
     handle,
     legend,
+    look,
     message,
+    name_panel,
     panel_figure,
     style,
 )
+from defensive_distillation.reporting.figures.marks import DODGE, PAPER, bounded_marks
 from defensive_distillation.reporting.measures import CaseName, mean_distance
-from defensive_distillation.reporting.networks import controls, distilled, models, undistilled
+from defensive_distillation.reporting.networks import controls, distilled, models, others, undistilled
 from defensive_distillation.reporting.paper import SECOND_HAND_LOGITS, SECOND_HAND_TEMPERATURE, published
-from defensive_distillation.reporting.words import attack_name, column_per_cent, label
+from defensive_distillation.reporting.words import column_per_cent, label
+from defensive_distillation.suite.registry import title
 
-BOUNDED_MARKS = {  # orange through the softmax at T = 1, green through the logits, blue and grey without gradients
-    "fgsm/cross_entropy": Mark("FGSM at T = 1", "#d55e00", "v", "--"),
-    "pgd/cross_entropy": Mark("PGD at T = 1", "#d55e00", "o"),
-    "fgsm/margin": Mark("FGSM on logits", "#007a5a", "P", "--"),
-    "pgd/margin": Mark("PGD on logits", "#007a5a", "^"),
-    "square/margin": Mark("Square, no gradient", "#0072b2", "s"),
-    "noise": Mark("noise", "#767676", "x", ":"),
-}
 WORST_MARK = Mark("any attack", "#c9c9c9", "")
 CASE_MARKS: dict[CaseName, Mark] = {
     "best": Mark("best case", "#0072b2", "s", "--"),
     "average": Mark("average case", "#007a5a", "^"),
     "worst": Mark("worst case", "#aa4499", "o", ":"),
 }
-NORMS = {
-    "cw_l2": "L2 distance",
-    "cw_l0": "L0: changed\npixels",
-    "cw_linf": "L∞ distance",
-}
+_NORMS = {"l2": "L2 distance", "l0": "L0: changed\npixels", "linf": "L∞ distance"}
 _SCALE_MARK = Mark("trained network", INK, "o")
+_OTHER_MARK = Mark("another defense", "#aa4499", "s")
 _CONTROL_MARK = Mark("control: logits × T", "#007a5a", "x")
 _LEVEL_MARK = Mark("T × no distillation", MUTED, "", ":")
 _SECOND_HAND_MARK = Mark("C&W, second-hand", PAPER, "D")
@@ -66,47 +56,50 @@ def success_by_epsilon(evaluations: Sequence[Evaluation]) -> Figure:
         return message("No attack within an L∞ radius was run.")
     with style():
         drawn, panels = panel_figure(len(networks), shared=True)
-        marks: dict[str, Mark] = {}
+        known, marks = bounded_marks(), dict[str, Mark]()
         for axes, found in zip(panels, networks, strict=True):
             if found.worst_case and found.worst_case.epsilons:
                 marks["any attack"] = WORST_MARK
                 _draw_radii(axes, found.worst_case, WORST_MARK, width=7)
             for bounded in found.bounded:
-                mark = BOUNDED_MARKS.get(bounded.name, Mark(attack_name(bounded.name), MUTED, "d", ":"))
+                mark = known.get(bounded.name, Mark(title(bounded.name), MUTED, "d", ":"))
                 marks[bounded.name] = mark
                 _draw_radii(axes, bounded, mark)
-            axes.set_title(label(found), fontsize=12, loc="left")
+            name_panel(axes, label(found))
             axes.set_ylim(-4, 104)
             _radius_axis(axes, sorted({epsilon for bounded in found.bounded for epsilon in bounded.epsilons}))
         drawn.supxlabel("L∞ radius (images are in [0, 1])", fontsize=12)
         drawn.supylabel("Samples fooled, %", fontsize=12)
-        known = [name for name in BOUNDED_MARKS if name in marks]
-        rest = [name for name in marks if name not in BOUNDED_MARKS]
-        legend(drawn, [_thick(handle(marks[name]), name == "any attack") for name in (*known, *rest)])
+        order = [*(name for name in known if name in marks), *(name for name in marks if name not in known)]
+        handles = [handle(marks[name]) for name in order]
+        for made in handles:
+            if made.get_label() == WORST_MARK.label:
+                made.set_linewidth(7)
+        legend(drawn, handles)
     return drawn
 
 
 def cw_distances(evaluations: Sequence[Evaluation]) -> Figure:
-    """Mean distance that Carlini and Wagner's attacks need against temperature, a panel a norm.
+    """Mean distance that the attacks for the nearest sample need against temperature, a panel an attack.
 
     The level across is the undistilled network's. Where an attack did not reach every target, its success is written.
     """
-    norms = [attack for attack in NORMS if any(found.distance(attack) for found in models(evaluations))]
-    if not norms:
+    ran = [name for name in attacks.by_distance() if any(found.distance(name) for found in models(evaluations))]
+    if not ran:
         return message("No attack for the nearest sample was run.")
     with style():
-        drawn = figure(1.2 + 1.75 * len(norms))
-        panels = list(drawn.subplots(len(norms), 1, sharex=True, squeeze=False).flat)
-        where = TemperatureAxis(evaluations)
-        for axes, attack in zip(panels, norms, strict=True):
+        drawn = figure(1.2 + 1.75 * len(ran))
+        panels = list(drawn.subplots(len(ran), 1, sharex=True, squeeze=False).flat)
+        where = NetworkAxis(evaluations)
+        for axes, attack in zip(panels, ran, strict=True):
             for (case, mark), shift in zip(CASE_MARKS.items(), DODGE.values(), strict=True):
                 lengths = [mean_distance(found, attack, case) for found in where.models]
                 values = [nan if length is None else length for length in lengths]
-                draw_by_temperature(axes, where, mark, values, shift=shift)
+                draw_by_network(axes, where, mark, values, shift=shift)
             axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
-            axes.set_ylabel(NORMS[attack])
+            axes.set_ylabel(_distance_label(where.models, attack))
             _missed(axes, where, attack)
-            where.apply(axes, label=axes is panels[-1])
+            where.apply(axes, named=axes is panels[-1])
             axes.tick_params(axis="x", labelbottom=axes is panels[-1])
         legend(drawn, [handle(mark) for mark in CASE_MARKS.values()], columns=3)
     return drawn
@@ -123,31 +116,20 @@ def logit_scale(evaluations: Sequence[Evaluation]) -> Figure:
         handles = [handle(_SCALE_MARK)]
         _draw_logits(axes, [baseline] if baseline else [], _SCALE_MARK, name="no distillation")
         _draw_logits(axes, distilled(evaluations), _SCALE_MARK)
+        if others(evaluations):  # trained at T = 1
+            _draw_logits(axes, others(evaluations), _OTHER_MARK, line=False)
+            handles.append(handle(_OTHER_MARK, line=False))
         if controls(evaluations):
             _draw_logits(axes, controls(evaluations), _CONTROL_MARK, line=False)
             handles.append(handle(_CONTROL_MARK, line=False))
         if baseline:
             last = max([found.temperature for found in evaluations] + [10.0])
-            axes.plot(
-                [1, last],
-                [baseline.mean_absolute_logit, last * baseline.mean_absolute_logit],
-                color=_LEVEL_MARK.colour,
-                linestyle=_LEVEL_MARK.dash,
-                zorder=1,
-                label=_LEVEL_MARK.label,
-            )
+            start = baseline.mean_absolute_logit
+            axes.plot([1, last], [start, last * start], zorder=1, **look(_LEVEL_MARK))
             handles.append(handle(_LEVEL_MARK))
         if published(evaluations[0].dataset):
-            axes.plot(
-                [1, SECOND_HAND_TEMPERATURE],
-                SECOND_HAND_LOGITS,
-                color=_SECOND_HAND_MARK.colour,
-                marker=_SECOND_HAND_MARK.marker,
-                markerfacecolor="white",
-                linestyle="none",
-                label=_SECOND_HAND_MARK.label,
-                zorder=1,
-            )
+            theirs = look(_SECOND_HAND_MARK, hollow=True, line=False)
+            axes.plot([1, SECOND_HAND_TEMPERATURE], SECOND_HAND_LOGITS, zorder=1, **theirs)
             handles.append(handle(_SECOND_HAND_MARK, hollow=True, line=False))
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -165,14 +147,11 @@ def _draw_radii(axes: Axes, found: BoundedFindings | WorstCase, mark: Mark, *, w
     axes.plot(
         found.epsilons,
         [100 * share for share in found.success_by_epsilon],
-        color=mark.colour,
-        linestyle=mark.dash,
-        marker=mark.marker or None,
         markersize=5,
         linewidth=width,
         solid_capstyle="round",
         zorder=1 if width > 2 else 2,
-        label=mark.label,
+        **look(mark),
     )
 
 
@@ -194,13 +173,13 @@ def _log_ticks(axes: Axes, values: Sequence[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _thick(made: Line2D, thick: bool) -> Line2D:
-    if thick:
-        made.set_linewidth(7)
-    return made
+def _distance_label(networks: Sequence[Evaluation], attack: str) -> str:
+    """The norm, with the attack's name where it is none of Carlini and Wagner's."""
+    norm = next(_NORMS.get(ran.norm, ran.norm) for found in networks if (ran := found.distance(attack)))
+    return norm if attack in attacks.CARLINI_WAGNER else f"{title(attack)}:\n{norm}"
 
 
-def _missed(axes: Axes, where: TemperatureAxis, attack: str) -> None:
+def _missed(axes: Axes, where: NetworkAxis, attack: str) -> None:
     """The success rate where it is not 100 %."""
     for found in where.models:
         distances = found.distance(attack)
@@ -219,13 +198,10 @@ def _missed(axes: Axes, where: TemperatureAxis, attack: str) -> None:
 
 def _draw_logits(axes: Axes, networks: Sequence[Evaluation], mark: Mark, *, name: str = "", line: bool = True) -> None:
     if networks:
+        crosses = {"markersize": 9, "markeredgewidth": 2} if mark is _CONTROL_MARK else {}
+        named = {"label": name} if name else {}
         axes.plot(
             [found.temperature for found in networks],
             [found.mean_absolute_logit for found in networks],
-            color=mark.colour,
-            marker=mark.marker,
-            markersize=9 if mark is _CONTROL_MARK else 7,
-            markeredgewidth=2 if mark is _CONTROL_MARK else 1,
-            linestyle=mark.dash if line else "none",
-            label=name or mark.label,
+            **look(mark, line=line) | crosses | named,
         )

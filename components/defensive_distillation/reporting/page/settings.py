@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from defensive_distillation.evaluation.results import AttackFindings, Evaluation
-from defensive_distillation.reporting.networks import controls, models
-from defensive_distillation.reporting.paper import (
-    EPOCHS,
-    UNVERIFIED_MAX_FEATURES,
-    UNVERIFIED_PAIRS,
-    published,
-)
-from defensive_distillation.reporting.words import DISTANCES, JSMA, attack_name, count, label, series, shorten
+from defensive_distillation.evaluation.results import AttackFindings, DistanceFindings, Evaluation
+from defensive_distillation.reporting import attacks
+from defensive_distillation.reporting.networks import controls, models, others
+from defensive_distillation.reporting.page.parts import Cell, Table
+from defensive_distillation.reporting.paper import EPOCHS, UNVERIFIED_MAX_FEATURES, UNVERIFIED_PAIRS, published
+from defensive_distillation.reporting.words import count, label, series, shorten
+from defensive_distillation.suite.registry import title
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,14 @@ def settings(ordered: Sequence[Evaluation], *, code_version: str) -> list[Settin
     ]
 
 
+def as_table(lines: Sequence[Setting]) -> Table:
+    """The page's table of them."""
+    body: list[list[str | Cell]] = [
+        [line.name, line.here, Cell(line.paper, "", differs=line.differs)] for line in lines
+    ]
+    return Table(["", "Here", "The paper"], body, "Setting", "setting")
+
+
 def _data(ordered: Sequence[Evaluation]) -> list[Setting]:
     dataset = ordered[0].dataset
     numbers = published(dataset)
@@ -60,7 +66,8 @@ def _training(ordered: Sequence[Evaluation]) -> list[Setting]:
     numbers = published(ordered[0].dataset)
     architectures = _distinct(found.architecture for found in ordered)
     epochs = _distinct(f"{len(found.training)}" for found in models(ordered) if found.training)
-    temperatures = [label(found).removeprefix("T = ") for found in models(ordered)]
+    defenses = others(ordered)
+    temperatures = [label(found).removeprefix("T = ") for found in models(ordered) if found not in defenses]
     multiplied = ", ".join(f"{found.temperature:g}" for found in controls(ordered))
     asked = [f"{t:g}" for t in numbers.success] if numbers else []
     theirs = ", ".join(["no distillation", *asked]) if numbers else "–"
@@ -72,6 +79,7 @@ def _training(ordered: Sequence[Evaluation]) -> list[Setting]:
             numbers is not None and architectures != numbers.architecture,
         ),
         Setting("Temperatures", ", ".join(temperatures), theirs, bool(numbers) and ", ".join(temperatures) != theirs),
+        *([Setting("Other defenses", series([label(found) for found in defenses]))] if defenses else []),
         *([Setting("Controls, logits times T", multiplied)] if multiplied else []),
         Setting("Epochs", epochs or "not recorded", f"{EPOCHS}", epochs != f"{EPOCHS}"),
         Setting("Seed", _distinct(f"{found.seed}" for found in ordered)),
@@ -102,54 +110,57 @@ def _jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
             f"{UNVERIFIED_MAX_FEATURES} (unverified)",
             bool(numbers) and features != f"{UNVERIFIED_MAX_FEATURES}",
         ),
-        Setting(
-            "Pairs a model",
-            pairs,
-            f"{count(UNVERIFIED_PAIRS)} (unverified)",
-            pairs != count(UNVERIFIED_PAIRS),
-        ),
+        Setting("Pairs a model", pairs, f"{count(UNVERIFIED_PAIRS)} (unverified)", pairs != count(UNVERIFIED_PAIRS)),
     ]
 
 
 def _other_jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
     lines = []
-    for kind in ("jsma_decreasing", "jsma_untargeted"):
-        attacks = [attack for found in ordered for attack in found.attacks if attack.attack == kind]
-        if attacks:
-            outputs = series(list(dict.fromkeys("z/T" if one.output == "scaled" else one.output for one in attacks)))
-            what = "sources" if kind == "jsma_untargeted" else "pairs"
+    for kind in attacks.other_by_budget():
+        ran = [attack for found in ordered for attack in found.attacks if attack.attack == kind.name]
+        if ran:
+            outputs = series(list(dict.fromkeys("z/T" if one.output == "scaled" else one.output for one in ran)))
             here = (
-                f"on {outputs}; θ = {_distinct(_theta(one) for one in attacks)}, "
-                f"{_distinct(f'{one.max_features}' for one in attacks)} features, "
-                f"{_distinct(count(one.pairs) for one in attacks)} {what}"
+                f"on {outputs}; θ = {_distinct(_theta(one) for one in ran)}, "
+                f"{_distinct(f'{one.max_features}' for one in ran)} features, "
+                f"{_distinct(count(one.pairs) for one in ran)} {'pairs' if kind.targeted else 'sources'}"
             )
-            lines.append(Setting(JSMA[kind], here))
+            lines.append(Setting(kind.title, here))
     return lines
 
 
 def _bounded(ordered: Sequence[Evaluation]) -> list[Setting]:
-    attacks = [bounded for found in ordered for bounded in found.bounded]
-    if not attacks:
+    ran = [bounded for found in ordered for bounded in found.bounded]
+    if not ran:
         return []
-    names = series(list(dict.fromkeys(attack_name(one.name) for one in attacks)))
-    radii = _distinct(", ".join(f"{epsilon:g}" for epsilon in one.epsilons) for one in attacks)
+    names = series(list(dict.fromkeys(title(one.name) for one in ran)))
+    radii = _distinct(", ".join(f"{epsilon:g}" for epsilon in one.epsilons) for one in ran)
     return [
         Setting("Bounded attacks", names),
         Setting("Their L∞ radii", radii),
-        Setting("Their samples", _distinct(count(one.samples) for one in attacks)),
-        *_spent("Most gradients a sample and radius", [(one.name, one.gradient_evaluations) for one in attacks]),
+        Setting("Their samples", _distinct(count(one.samples) for one in ran)),
+        *_spent("Most gradients a sample and radius", [(one.name, one.gradient_evaluations) for one in ran]),
     ]
 
 
 def _distances(ordered: Sequence[Evaluation]) -> list[Setting]:
-    attacks = [distances for found in ordered for distances in found.distances]
-    if not attacks:
+    """A line for Carlini and Wagner's attacks, and one for others."""
+    ran = [distances for found in ordered for distances in found.distances]
+    if not ran:
         return []
-    names = series([name for attack, name in DISTANCES.items() if any(one.attack == attack for one in attacks)])
-    numbers = _distinct(f"{count(one.sources)} sources, {count(one.pairs)} pairs" for one in attacks)
+    theirs = [one for one in ran if one.attack in attacks.CARLINI_WAGNER]
+    others = [one for one in ran if one not in theirs]
     return [
-        Setting("Carlini and Wagner", f"{names}; {numbers}"),
-        *_spent("Most gradients a pair", [(one.attack, one.gradient_evaluations) for one in attacks]),
+        *(_nearest("Carlini and Wagner", theirs) if theirs else []),
+        *(_nearest("Other attacks for the nearest sample", others) if others else []),
+        *_spent("Most gradients a pair", [(one.attack, one.gradient_evaluations) for one in ran]),
+    ]
+
+
+def _nearest(name: str, ran: Sequence[DistanceFindings]) -> list[Setting]:
+    names = series([title(attack) for attack in attacks.by_distance() if any(one.attack == attack for one in ran)])
+    return [
+        Setting(name, f"{names}; {_distinct(f'{count(one.sources)} sources, {count(one.pairs)} pairs' for one in ran)}")
     ]
 
 
@@ -158,7 +169,7 @@ def _spent(name: str, spent: Sequence[tuple[str, float]]) -> list[Setting]:
     most: dict[str, float] = {}
     for attack, number in spent:
         most[attack] = max(number, most.get(attack, 0.0))
-    here = ", ".join(f"{attack_name(attack)} {number:,.0f}" for attack, number in most.items() if number)
+    here = ", ".join(f"{title(attack)} {number:,.0f}" for attack, number in most.items() if number)
     return [Setting(name, here)] if here else []
 
 

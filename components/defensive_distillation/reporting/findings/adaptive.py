@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from defensive_distillation.evaluation.results import Evaluation, in_order
+from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting import attacks
+from defensive_distillation.reporting.findings.verdicts import attacked
 from defensive_distillation.reporting.measures import (
     best_transfer,
     failed,
@@ -13,35 +15,27 @@ from defensive_distillation.reporting.measures import (
     reported_radius,
     temperature_correlation,
 )
-from defensive_distillation.reporting.networks import chosen, controls, distilled
+from defensive_distillation.reporting.networks import arranged, chosen, controls, distilled, others
 from defensive_distillation.reporting.paper import SECOND_HAND_CORRELATION
-from defensive_distillation.reporting.verdicts import attacked
-from defensive_distillation.reporting.words import (
-    count,
-    label,
-    per_cent,
-    series,
-    span,
-    temperatures,
-    times,
-)
-
-_NORMS = {"cw_l2": "L2", "cw_l0": "L0", "cw_linf": "L∞"}
+from defensive_distillation.reporting.words import count, label, per_cent, series, span, temperatures, times
+from defensive_distillation.suite.registry import title
 
 
 def distances_paragraph(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
     """Carlini and Wagner's attacks: how often they reach their target, and from how far."""
-    shares = [found.success_rate for network in networks for found in network.distances if found.pairs]
+    norms = attacks.CARLINI_WAGNER
+    theirs = [found for network in networks for found in network.distances if found.attack in norms]
+    shares = [found.success_rate for found in theirs if found.pairs]
     if not shares:
         return ""
-    ran = [norm for attack, norm in _NORMS.items() if any(network.distance(attack) for network in networks)]
+    ran = [norm for attack, norm in norms.items() if any(network.distance(attack) for network in networks)]
     text = (
         f"Carlini and Wagner's attacks climb the logits and look for the nearest adversarial sample. In {series(ran)} "
         f"they reach their target on {span(shares)} of the pairs of the distilled networks."
     )
     ratios = {
         norm: [ratio for network in networks if (ratio := relative_distance(network, baseline, attack)) is not None]
-        for attack, norm in _NORMS.items()
+        for attack, norm in norms.items()
     }
     said = [f"{_between(found)} in {norm}" for norm, found in ratios.items() if found]
     if said:
@@ -64,10 +58,16 @@ def bounded_paragraph(evaluations: Sequence[Evaluation]) -> str:
     radius = reported_radius(found) if found else None
     if found is None or radius is None:
         return ""
-    hows = {"pgd/cross_entropy": "through the softmax at T = 1", "pgd/margin": "through the logits"}
-    shares = [(fooled_within(found.within(name), radius), how) for name, how in hows.items()]
+    strongest, hows = attacks.iterated(), {"naive": "through the softmax at T = 1", "adaptive": "through the logits"}
+    shares = [
+        (fooled_within(found.within(strongest.variant_name(variant)), radius), hows[variant.attacker])
+        for variant in strongest.variants
+        if variant.attacker in hows
+    ]
     said = [f"{per_cent(share)} of the samples {how}" for share, how in shares if share is not None]
-    text = f"At {label(found)} PGD within an L∞ radius of {radius:g} fools {series(said)}." if said else ""
+    text = (
+        f"At {label(found)} {strongest.title} within an L∞ radius of {radius:g} fools {series(said)}." if said else ""
+    )
     others = _without_gradients(found, radius)
     if others:
         text += f" Without any gradient of this network, {series(others)}."
@@ -99,7 +99,7 @@ def control_paragraph(evaluations: Sequence[Evaluation]) -> str:
 
 def conditions_paragraph(evaluations: Sequence[Evaluation]) -> str:
     """How many sanity conditions hold, and what those that fail mean."""
-    ran = [found for found in in_order(evaluations) if found.conditions]
+    ran = [found for found in arranged(evaluations) if found.conditions]
     if not ran:
         return ""
     total = sum(len(found.conditions) for found in ran)
@@ -126,16 +126,21 @@ def _labels(networks: Sequence[Evaluation]) -> str:
     named = [label(found) for found in networks if not found.control and not found.defended]
     if plain := distilled(networks):
         named.append(temperatures(plain))
+    named += [label(found) for found in others(networks)]
     if of_control := controls(networks):
         named.append(f"the control{'s' if len(of_control) > 1 else ''} of {temperatures(of_control)}")
     return series(named)
 
 
 def _without_gradients(found: Evaluation, radius: float) -> list[str]:
-    parts = []
-    square = next((fooled_within(bounded, radius) for bounded in found.bounded if bounded.attack == "square"), None)
-    if square is not None:
-        parts.append(f"Square fools {per_cent(square)} within the same radius")
+    shares = [
+        (name, fooled_within(found.within(name), radius))
+        for name in attacks.bounded()
+        if attacks.condition(name) == "black_box"
+    ]
+    parts = [
+        f"{title(name)} fools {per_cent(share)} within the same radius" for name, share in shares if share is not None
+    ]
     if transfer := best_transfer(found):
         share, confidence = transfer
         parts.append(f"samples transferred from another network with κ = {confidence:g} fool {per_cent(share)}")

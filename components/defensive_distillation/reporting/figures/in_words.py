@@ -1,0 +1,158 @@
+"""Every figure in words, for who cannot see it: a function a figure, of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from defensive_distillation.evaluation.results import AttackFindings, Evaluation
+from defensive_distillation.reporting import attacks
+from defensive_distillation.reporting.grid import Examples, Grid
+from defensive_distillation.reporting.measures import fooled_within, mean_distance, reported_radius
+from defensive_distillation.reporting.networks import arranged, defended, models, undistilled
+from defensive_distillation.reporting.words import OUTPUTS, distance, label, listed, per_cent, points
+from defensive_distillation.suite.registry import title
+
+
+def figure_7(evaluations: Sequence[Evaluation]) -> str:
+    """Success rates."""
+    return f"JSMA success by temperature, {_by_output(evaluations, lambda attack: attack.success_rate)}."
+
+
+def figure_8(evaluations: Sequence[Evaluation]) -> str:
+    """Changes of accuracy."""
+    baseline = undistilled(evaluations)
+    if baseline is None:
+        return "No change of accuracy to show: no network without distillation was evaluated."
+    start = baseline.accuracy
+    changes = listed(defended(evaluations), lambda found: points(found.accuracy - start))
+    return f"Change of accuracy against {per_cent(start)} without distillation: {changes or 'no distilled network'}."
+
+
+def figure_9(evaluations: Sequence[Evaluation]) -> str:
+    """The first and the last bin."""
+
+    def extremes(found: Evaluation) -> str:
+        counts, samples = found.gradients_at_1.amplitude_counts, max(1, found.gradients_at_1.samples)
+        return f"{per_cent(counts[0] / samples)} below 1e-40 and {per_cent(counts[-1] / samples)} above 1e-3"
+
+    return f"Share of samples by mean gradient amplitude at T = 1: {_listed(evaluations, extremes)}."
+
+
+def figure_10(evaluations: Sequence[Evaluation]) -> str:
+    """Robustness, and the share of pairs that it counts at the budget."""
+    return (
+        f"Robustness as a share of the features, {_by_output(evaluations, lambda attack: attack.robustness)}. "
+        "Share of pairs counted at the budget, "
+        f"{_by_output(evaluations, lambda attack: attack.robustness_failures)}."
+    )
+
+
+def zero_gradients(evaluations: Sequence[Evaluation]) -> str:
+    """Shares in both precisions."""
+
+    def zero(found: Evaluation) -> str:
+        at_1, at_t = found.gradients_at_1, found.gradients_at_temperature
+        return (
+            f"{per_cent(at_1.zero_share_float32)} in float32 and {per_cent(at_1.zero_share_float64)} in float64, "
+            f"{per_cent(at_t.zero_share_float32)} on z/T"
+        )
+
+    return f"Samples with a gradient of exactly zero: {_listed(evaluations, zero)}."
+
+
+def training_loss(evaluations: Sequence[Evaluation]) -> str:
+    """After the last epoch."""
+    losses = _listed(evaluations, lambda found: f"{found.training[-1].loss:.3g}" if found.training else None)
+    return f"Loss by epoch; after the last epoch: {losses or 'none recorded'}."
+
+
+def training_accuracy(evaluations: Sequence[Evaluation]) -> str:
+    """After the last epoch."""
+    ends = _listed(evaluations, lambda found: per_cent(found.training[-1].test_accuracy) if found.training else None)
+    return f"Test accuracy by epoch; after the last epoch: {ends or 'none recorded'}."
+
+
+def success_by_budget(evaluations: Sequence[Evaluation]) -> str:
+    """At half the budget and at the whole."""
+
+    def at_half(attack: AttackFindings) -> float:
+        pairs = zip(attack.budgets, attack.success_by_budget, strict=True)
+        return max((rate for budget, rate in pairs if 2 * budget <= attack.max_features), default=0.0)
+
+    return (
+        f"Success by budget. At half the budget, {_by_output(evaluations, at_half)}. "
+        f"At the full budget, {_by_output(evaluations, lambda attack: attack.success_rate)}."
+    )
+
+
+def success_by_epsilon(evaluations: Sequence[Evaluation]) -> str:
+    """Every attack at the reported radius."""
+    parts = []
+    for found in models(evaluations):
+        radius = reported_radius(found)
+        shares = [
+            f"{title(bounded.name)} {per_cent(share)}"
+            for bounded in found.bounded
+            if (share := fooled_within(bounded, radius)) is not None
+        ]
+        if shares:
+            parts.append(f"{label(found)} within {radius:g}: {', '.join(shares)}")
+    return f"Samples fooled by L∞ radius. {'; '.join(parts) or '0 attacks were run'}."
+
+
+def cw_distances(evaluations: Sequence[Evaluation]) -> str:
+    """The average case."""
+
+    def of(attack: str) -> Callable[[Evaluation], str | None]:
+        def value(found: Evaluation) -> str | None:
+            length = mean_distance(found, attack)
+            return None if length is None else distance(length)
+
+        return value
+
+    parts = [
+        f"{title(attack)}: {text}"
+        for attack in attacks.by_distance()
+        if (text := listed(models(evaluations), of(attack)))
+    ]
+    return f"Mean distance in the average case. {'; '.join(parts) or '0 attacks were run'}."
+
+
+def logit_scale(evaluations: Sequence[Evaluation]) -> str:
+    """Mean absolute logits."""
+    text = listed(arranged(evaluations), lambda found: f"{found.mean_absolute_logit:.3g}")
+    return f"Mean absolute logit: {text}."
+
+
+def sample_grid(found: Evaluation, output: str, grid: Grid) -> str:
+    """A sample grid's numbers in words."""
+    attacked = int(grid.attacked.sum())
+    reached = int((grid.success & grid.attacked).sum())
+    return (
+        f"Grid of adversarial samples against {label(found)}, JSMA on {OUTPUTS.get(output, output)}: {reached} of "
+        f"{attacked} samples shown reach their target class. Rows are source classes, columns target classes."
+    )
+
+
+def example_sheet(found: Evaluation, examples: Examples) -> str:
+    """What the sheet of examples shows, in words."""
+    reached = [
+        f"{title(attack)} {int(success.sum())}"
+        for attack, success in zip(examples.attacks, examples.success, strict=True)
+    ]
+    return (
+        f"The same {len(examples.labels)} test images under every attack on {label(found)}; how many of them fool the "
+        f"network: {', '.join(reached)}."
+    )
+
+
+def _listed(evaluations: Sequence[Evaluation], value: Callable[[Evaluation], str | None]) -> str:
+    return listed(models(evaluations), value)
+
+
+def _by_output(evaluations: Sequence[Evaluation], value: Callable[[AttackFindings], float]) -> str:
+    def of(output: str) -> Callable[[Evaluation], str | None]:
+        return lambda found: per_cent(value(attack)) if (attack := found.attack(output)) else None
+
+    parts = [f"on {name}: {text}" for output, name in OUTPUTS.items() if (text := _listed(evaluations, of(output)))]
+    return "; ".join(parts) or "no attack was run"

@@ -1,0 +1,158 @@
+"""The report as one HTML page: no script, no request to anywhere, below 5 MB; it begins with what was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting.figures.exhibits import figures_as_png
+from defensive_distillation.reporting.findings.paragraphs import paragraphs
+from defensive_distillation.reporting.grid import Examples
+from defensive_distillation.reporting.networks import checked, controls, others
+from defensive_distillation.reporting.page import adaptive, behind, conditions, sweep
+from defensive_distillation.reporting.page.first_screen import first_screen
+from defensive_distillation.reporting.page.parts import exhibits
+from defensive_distillation.reporting.page.samples import Samples, sample_sections
+from defensive_distillation.reporting.page.settings import as_table, settings
+from defensive_distillation.reporting.paper import (
+    ACCURACY_VARIATION,
+    CARLINI_WAGNER,
+    CITATION,
+    SECOND_HAND_LOGITS,
+    published,
+)
+
+MAX_BYTES = 5_000_000
+_RESERVE = 20_000  # for what stands around the samples
+
+_SECTIONS = {
+    "found": "What was found",
+    "tables": "As in the paper, as an adaptive attacker sees it",
+    "models": "Verdict, model by model",
+    "controls": "The control: multiplied, not distilled",
+    "figures": "The paper’s figures",
+    "curves": "Success against budget",
+    "distances": "The nearest adversarial sample",
+    "transfer": "Transfer and worst case",
+    "examples": "The same images under every attack",
+    "conditions": "Sanity conditions of the attacks",
+    "gradients": "Behind the success rates",
+    "confidence": "Confidence (Table III)",
+    "training": "Training",
+    "samples": "Adversarial samples by class",
+    "setting": "Setting and deviations",
+    "reproduce": "How to reproduce",
+}
+
+
+def page(
+    evaluations: Sequence[Evaluation],
+    grids: Samples,
+    title: str,
+    *,
+    code_version: str,
+    examples: Mapping[str, Examples] | None = None,
+    drawn: Mapping[str, bytes] | None = None,
+) -> str:
+    """The whole page.
+
+    Args:
+        evaluations: all models of the sweep and their controls, in any order.
+        grids: adversarial samples by model and attacked output; models without any are left out.
+        title: of the page.
+        code_version: of the code that measured.
+        examples: what every attack makes of the same sources, by model.
+        drawn: what `figures_as_png` gave, if it was called already.
+
+    Raises:
+        InputError: if the evaluations cannot stand in one report.
+    """
+    ordered = checked(evaluations)
+    pngs = figures_as_png(ordered) if drawn is None else drawn
+    template = _templates().get_template("page.html")
+    screen, facts, sections = first_screen(ordered), _facts(ordered), _sections(ordered, pngs, code_version)
+
+    def written(**samples: Any) -> str:
+        shown = {name: data for name in _SECTIONS if (data := (sections | samples).get(name))}
+        return template.render(
+            title=title,
+            facts=facts,
+            screen=screen,
+            sections=shown,
+            titles=_SECTIONS,
+            citation=CITATION,
+            why=CARLINI_WAGNER,
+        )
+
+    room = MAX_BYTES - _RESERVE - len(written().encode())
+    sheets, by_class = sample_sections(ordered, grids, examples or {}, room)
+    return written(examples=sheets, samples=by_class)
+
+
+def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_version: str) -> dict[str, Any]:
+    """What every section but those of samples takes; one without anything is left out of the page."""
+
+    def shown(*names: str) -> Any:
+        return exhibits(names, ordered, pngs)
+
+    return {
+        "found": paragraphs(ordered),
+        "tables": sweep.side_by_side(ordered),
+        "models": sweep.verdicts_on(ordered, control=False),
+        "controls": sweep.of_controls(ordered),
+        "figures": shown("figure_7", "figure_8", "figure_9", "figure_10"),
+        "curves": {
+            "by_budget": shown("success_by_budget"),
+            "by_radius": shown("success_by_epsilon"),
+            "bounded": any(found.bounded for found in ordered),
+            "radii": adaptive.of_radii(ordered),
+        },
+        "distances": adaptive.of_distances(ordered, shown("cw_distances")),
+        "transfer": adaptive.of_transfer_and_worst_case(ordered),
+        "conditions": conditions.of_conditions(ordered),
+        "gradients": {"figures": shown("logit_scale", "zero_gradients"), **behind.behind_rates(ordered)},
+        "confidence": sweep.of_confidence(ordered),
+        "training": shown("training_accuracy", "training_loss"),
+        "setting": as_table(settings(ordered, code_version=code_version)),
+        "reproduce": {"seed": ordered[0].seed, "code_version": code_version},
+    }
+
+
+def _facts(ordered: Sequence[Evaluation]) -> dict[str, Any]:
+    """What the captions of figures take."""
+    numbers = published(ordered[0].dataset)
+    return {
+        "paper": numbers,
+        "images": ordered[0].dataset.test_images,
+        "variation": ACCURACY_VARIATION,
+        "amplitudes": numbers is not None and any(numbers.amplitudes_of(found) for found in ordered),
+        "controls": bool(controls(ordered)),
+        "others": bool(others(ordered)),
+        "logits": SECOND_HAND_LOGITS,
+    }
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("defensive_distillation.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_held,
+    )
+
+
+def _held(value: object) -> str:
+    """Text with a number held together with its unit, and the T with its value; markup as it is."""
+    if isinstance(value, Markup):
+        return value
+    return re.sub(r"(?<=\d) (?=[%×])|(?<=\bT) (?== )|(?<=\bT =) (?=\d)", "\N{NO-BREAK SPACE}", str(value))

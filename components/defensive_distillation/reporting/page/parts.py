@@ -1,0 +1,103 @@
+"""What the page is made of: cells, tables, figures, verdicts, as the templates take them; text is escaped there."""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting.figures.exhibits import EXHIBITS
+from defensive_distillation.reporting.words import MASKED, label
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table's cell that is more than its text.
+
+    Attributes:
+        text: of the cell.
+        kind: class of the text, such as 'value'; '' for none.
+        below: smaller lines; empty ones are left out.
+        bar: an output of JSMA and a share in [0, 1], drawn below the text.
+        differs: whether a mark says that the paper did something else.
+    """
+
+    text: str
+    kind: str = "value"
+    below: tuple[str, ...] = ()
+    bar: tuple[str, float] | None = None
+    differs: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that scrolls in its own box where it is wider than the page; each row's first cell names it."""
+
+    head: Sequence[str]
+    body: Sequence[Sequence[str | Cell]]
+    caption: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A PNG inside the page, with its size so that nothing jumps while it loads."""
+
+    png: bytes
+    alt: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        width, height = struct.unpack(">II", self.png[16:24])
+        return width, height
+
+    @property
+    def base64(self) -> str:
+        """Its bytes as text."""
+        return b64encode(self.png).decode()
+
+    @property
+    def length(self) -> int:
+        """About how many characters it takes in the page."""
+        return 4 * -(-len(self.png) // 3) + len(self.alt) + 70
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure with its title and what is said below it.
+
+    Attributes:
+        title: '' for none.
+        image: the figure itself.
+        caption: '' where the template has it.
+        name: of the anchor, '' for none.
+    """
+
+    title: str
+    image: Image
+    caption: str = ""
+    name: str = ""
+
+
+def exhibits(names: Sequence[str], ordered: Sequence[Evaluation], pngs: Mapping[str, bytes]) -> list[Shown]:
+    """Figures of the sweep by their names."""
+    by_name = {exhibit.name: exhibit for exhibit in EXHIBITS}
+    return [
+        Shown(exhibit.title, Image(pngs[exhibit.name], exhibit.alt(ordered)), name=exhibit.name)
+        for exhibit in map(by_name.__getitem__, names)
+    ]
+
+
+def verdict_cell(found: Evaluation) -> Cell:
+    """'masked' and so on, coloured."""
+    return Cell(MASKED[found.masking.masked], f"verdict {found.masking.masked}")
+
+
+def with_label(found: Evaluation, *cells: str | Cell) -> list[str | Cell]:
+    """A row that a network's title begins."""
+    return [label(found), *cells]

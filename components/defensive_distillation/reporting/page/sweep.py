@@ -1,0 +1,128 @@
+"""The page's tables of the sweep: as in the paper, as an adaptive attacker sees it, verdicts, controls, confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting.findings.verdicts import verdicts
+from defensive_distillation.reporting.measures import relative_distance
+from defensive_distillation.reporting.networks import controls, distilled, models, undistilled
+from defensive_distillation.reporting.page.first_screen import ADAPTIVE, NAIVE
+from defensive_distillation.reporting.page.parts import DASH, Cell, Table, verdict_cell, with_label
+from defensive_distillation.reporting.paper import published
+from defensive_distillation.reporting.words import (
+    column_per_cent,
+    distance,
+    label,
+    per_cent_range,
+    published_per_cent,
+    times,
+)
+
+
+def side_by_side(ordered: Sequence[Evaluation]) -> list[Table]:
+    """Every model twice: what the paper measures, and what an attacker measures who knows the defense."""
+    networks, numbers, baseline = models(ordered), published(ordered[0].dataset), undistilled(ordered)
+    naive = [
+        with_label(
+            found,
+            column_per_cent(found.accuracy),
+            _rate(found, "probabilities"),
+            *([_of_paper(numbers.success_of(found))] if numbers else []),
+            _changed(found, "probabilities"),
+        )
+        for found in networks
+    ]
+    adaptive = [
+        with_label(
+            found, _rate(found, "logits"), _rate(found, "scaled"), _nearest(found, baseline), verdict_cell(found)
+        )
+        for found in networks
+    ]
+    theirs = ["The paper"] if numbers else []
+    return [
+        Table(["", "Accuracy", "JSMA on probabilities", *theirs, "Features changed"], naive, NAIVE, "rates naive"),
+        Table(["", "JSMA on logits", "JSMA on z/T", "C&W L2", "Gradients"], adaptive, ADAPTIVE, "rates adaptive"),
+    ]
+
+
+def verdicts_on(ordered: Sequence[Evaluation], *, control: bool) -> list[tuple[str, Cell, str]]:
+    """The verdict on every model, or on every control, in words."""
+    sentences = {verdict.model: verdict.sentence for verdict in verdicts(ordered)}
+    networks = controls(ordered) if control else models(ordered)
+    return [(label(found), verdict_cell(found), sentences[found.name]) for found in networks]
+
+
+def of_controls(ordered: Sequence[Evaluation]) -> dict[str, Any]:
+    """Each control beside the distilled network of the same temperature; nothing without controls."""
+    if not controls(ordered):
+        return {}
+    body = []
+    for control in controls(ordered):
+        pair = [found for found in distilled(ordered) if found.temperature == control.temperature]
+        body += [_control_row(found) for found in (*pair, control)]
+    head = ["", "JSMA on probabilities", "JSMA on z/T", "Zero gradients", "Mean |logit|", "Gradients"]
+    return {
+        "table": Table(head, body, "Multiplied instead of distilled", "rates pairs"),
+        "verdicts": verdicts_on(ordered, control=True),
+    }
+
+
+def of_confidence(ordered: Sequence[Evaluation]) -> Table:
+    """Table III."""
+    numbers = published(ordered[0].dataset)
+    theirs = numbers if numbers and numbers.confidence else None
+    body = [
+        with_label(
+            found,
+            column_per_cent(found.confidence),
+            *([_of_paper(theirs.confidence_of(found))] if theirs else []),
+            column_per_cent(found.accuracy),
+        )
+        for found in models(ordered)
+    ]
+    return Table(["", "Confidence", *(["The paper"] if theirs else []), "Accuracy"], body, "Confidence")
+
+
+def _rate(found: Evaluation, output: str) -> Cell | str:
+    """A success rate of JSMA with its interval and a bar; a dash where nothing was attacked."""
+    attack = found.attack(output)
+    if attack is None:
+        return DASH
+    return Cell(
+        column_per_cent(attack.success_rate),
+        below=(per_cent_range(attack.success_interval),),
+        bar=(output, attack.success_rate),
+    )
+
+
+def _of_paper(share: float | None) -> str:
+    return DASH if share is None else published_per_cent(share)
+
+
+def _changed(found: Evaluation, output: str) -> str:
+    attack = found.attack(output)
+    return DASH if attack is None or attack.mean_changed_features is None else f"{attack.mean_changed_features:.1f}"
+
+
+def _nearest(found: Evaluation, baseline: Evaluation | None) -> Cell | str:
+    nearest = found.distance("cw_l2")
+    if nearest is None:
+        return DASH
+    length, ratio = nearest.average.mean_distance, relative_distance(found, baseline, "cw_l2")
+    far = "" if length is None else f"L2 {distance(length)}"
+    relative = f"({times(ratio)})" if ratio is not None and found.defended else ""
+    return Cell(column_per_cent(nearest.success_rate), below=(far, relative))
+
+
+def _control_row(found: Evaluation) -> list[str | Cell]:
+    return [
+        label(found) if found.control else f"distilled, {label(found)}",
+        _rate(found, "probabilities"),
+        _rate(found, "scaled"),
+        column_per_cent(found.gradients_at_1.zero_share_float32),
+        f"{found.mean_absolute_logit:.3g}",
+        verdict_cell(found),
+    ]
