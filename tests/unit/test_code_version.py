@@ -80,6 +80,8 @@ def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others
             "datasets/sources/mnist.py",
             "reporting/figures/as_in_paper.py",
             "reporting/words.py",
+            "reporting/templates/page.css",
+            "reporting/templates/page.html",
         ],
         *[
             "attacks/jsma.py",
@@ -94,16 +96,15 @@ def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others
     assert changed["networks/training.py"] == TRAININGS
     assert changed["evaluation/gradients.py"] == {"evaluate"}
     assert changed["datasets/sources/mnist.py"] == {"prepare_data"}
-    for name in ("reporting/figures/as_in_paper.py", "reporting/words.py"):
+    for name in [name for name in changed if name.startswith("reporting/")]:
         assert changed[name] == {"report"}
     for name in ("attacks/jsma.py", "attacks/pair_search.py"):
         assert "attack" in changed[name]
-        assert not changed[name] & {*TRAININGS, "prepare_data", "generate_soft_labels", "report"}
+        assert changed[name] <= {"attack", "evaluate", "report"}  # a report names the attacks, with what they call
     assert changed["networks/architectures.py"] >= {*TRAININGS, "generate_soft_labels", "attack", "evaluate"}
     assert changed["datasets/dataset.py"] >= {*TRAININGS, "prepare_data", "generate_soft_labels", "attack", "evaluate"}
     assert changed["networks/softmax.py"] >= {*TRAININGS, "generate_soft_labels", "attack", "evaluate"}
-    for name in ("networks/architectures.py", "datasets/dataset.py", "networks/softmax.py"):
-        assert "report" not in changed[name]
+    assert "report" not in changed["networks/architectures.py"]
 
 
 def test_what_only_calls_reports_or_stores_a_stage_makes_nothing_stale(package: Path) -> None:

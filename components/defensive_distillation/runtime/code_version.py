@@ -2,9 +2,9 @@
 
 A change in a figure makes a report stale, not a training. Where a file lies decides whether it counts: the folders of
 `SURROUNDING` hold how a stage is called, watched, stored and recorded, all others what it computes. A module that finds
-others by itself (it imports pkgutil) counts with all that lie beside and below it, a function that is named in a text
-such as 'defensive_distillation.attacks.square:square' counts, and so do the modules that DEFDISTILL_PLUGINS names. The
-digest is read off the sources without importing them.
+others by itself (it imports pkgutil) counts with all that lie beside and below it, one that fills templates (it imports
+jinja2) with those of its room; a function that is named in a text such as 'defensive_distillation.attacks.square:square'
+counts, and so do the modules that DEFDISTILL_PLUGINS names. The digest is read off the sources without importing them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from defensive_distillation import plugins
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT.name
 SURROUNDING = ("runtime", "tracking", "config", "artifacts/storage")  # their values stand in a stage's configuration
-_DATA = ("*.css", "*.html", "*.j2")  # beside a module, part of it
+_TEMPLATES = {".css", ".html"}
 _NAMED = re.compile(rf"{PACKAGE}(\.\w+)+:\w+")
 
 
@@ -29,11 +29,10 @@ _NAMED = re.compile(rf"{PACKAGE}(\.\w+)+:\w+")
 def code_digest(stage: str) -> str:
     """Twelve hexadecimal digits for the code that decides the results of `stage`."""
     digest = hashlib.sha256()
-    modules = _closure(ROOT / "stages" / f"{stage}.py")
-    data = {path for folder in {module.parent for module in modules} for kind in _DATA for path in folder.rglob(kind)}
-    for path in sorted(modules | data):
+    files = _closure(ROOT / "stages" / f"{stage}.py")
+    for path in sorted(files):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    if ROOT / "plugins.py" in modules:
+    if ROOT / "plugins.py" in files:
         for path in plugins.sources():
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
@@ -42,9 +41,9 @@ def code_digest(stage: str) -> str:
 def _closure(start: Path) -> set[Path]:
     found, waiting = {start}, [start]
     while waiting:
-        for path in _needed(waiting.pop()) - found:
-            found.add(path)
-            waiting.append(path)
+        needed = _needed(waiting.pop()) - found
+        found |= needed
+        waiting += [path for path in needed if path.suffix == ".py"]
     return found
 
 
@@ -55,6 +54,9 @@ def _needed(path: Path) -> set[Path]:
     files = {file for module in modules for file in _files(module)}
     if "pkgutil" in modules:
         files |= set(path.parent.rglob("*.py"))
+    if "jinja2" in modules:
+        room = ROOT / path.relative_to(ROOT).parts[0]
+        files |= {file for file in room.rglob("*") if file.suffix in _TEMPLATES}
     return files
 
 
