@@ -2,9 +2,10 @@
 
 A change in a figure makes a report stale, not a training. Where a file lies decides whether it counts: the folders of
 `SURROUNDING` hold how a stage is called, watched, stored and recorded, all others what it computes. A module that finds
-others by itself (it imports pkgutil) counts with all that lie beside and below it, one that fills templates (it imports
-jinja2) with those of its room; a function that is named in a text such as 'defensive_distillation.attacks.square:square'
-counts, and so do the modules that DEFDISTILL_PLUGINS names. The digest is read off the sources without importing them.
+others by itself (it imports pkgutil) counts with all that lie beside and below it, and one that fills templates (it
+imports jinja2) with those of its room. A function that is named in a text such as
+'defensive_distillation.attacks.square:square' counts, and so do the modules that DEFDISTILL_PLUGINS names. The digest is
+read off the sources without importing them.
 """
 
 from __future__ import annotations
