@@ -15,13 +15,13 @@ COMPARABLE = 0.95  # success rate from which on a mean distance stands for all s
 FEWEST = 3  # networks of which a correlation is worth a word
 
 
-def reported_radius(found: Evaluation) -> float | None:
+def reported_radius(network: Evaluation) -> float | None:
     """The L∞ radius that a single number is given for: the largest that bounds an attack.
 
     From 0.5 on every image can be made the same grey, which fools any network; without a smaller radius, the largest
     below 1.
     """
-    radii = {epsilon for bounded in found.bounded for epsilon in bounded.epsilons if epsilon < 1}
+    radii = {epsilon for bounded in network.bounded for epsilon in bounded.epsilons if epsilon < 1}
     return max({epsilon for epsilon in radii if epsilon < GREY} or radii, default=None)
 
 
@@ -32,30 +32,30 @@ def fooled_within(bounded: BoundedFindings | WorstCase | None, radius: float | N
     return bounded.success_by_epsilon[bounded.epsilons.index(radius)]
 
 
-def best_transfer(found: Evaluation) -> tuple[float, float] | None:
+def best_transfer(network: Evaluation) -> tuple[float, float] | None:
     """The largest share of transferred samples that fool the network, and the κ they were crafted with."""
-    transfer = found.transfer
+    transfer = network.transfer
     if transfer is None or not transfer.samples or not transfer.confidences:
         return None
     hits, confidence = max(zip(transfer.successes, transfer.confidences, strict=True), key=lambda pair: pair[0])
     return hits / transfer.samples, confidence
 
 
-def mean_distance(found: Evaluation | None, attack: str, case: CaseName = "average") -> float | None:
+def mean_distance(network: Evaluation | None, attack: str, case: CaseName = "average") -> float | None:
     """The mean distance that a C&W attack needs, None where it was not run or fooled nobody."""
-    chosen = _case(found, attack, case)
+    chosen = _case(network, attack, case)
     return chosen.mean_distance if chosen else None
 
 
 def relative_distance(
-    found: Evaluation, baseline: Evaluation | None, attack: str, case: CaseName = "average"
+    network: Evaluation, baseline: Evaluation | None, attack: str, case: CaseName = "average"
 ) -> float | None:
     """The same as a multiple of the undistilled network's.
 
     None unless the attack all but always succeeds on both: means over different sources cannot be compared, for an
     attack that reaches the near ones alone has the smaller mean.
     """
-    ours, theirs = _case(found, attack, case), _case(baseline, attack, case)
+    ours, theirs = _case(network, attack, case), _case(baseline, attack, case)
     if ours is None or theirs is None or min(ours.success_rate, theirs.success_rate) < COMPARABLE:
         return None
     return (
@@ -63,14 +63,16 @@ def relative_distance(
     )
 
 
-def _case(found: Evaluation | None, attack: str, case: CaseName) -> Case | None:
-    distances = found.distance(attack) if found else None
+def _case(network: Evaluation | None, attack: str, case: CaseName) -> Case | None:
+    distances = network.distance(attack) if network else None
     return {"best": distances.best, "average": distances.average, "worst": distances.worst}[case] if distances else None
 
 
 def temperature_correlation(networks: Sequence[Evaluation], attack: str = "cw_l2") -> float | None:
     """Pearson's correlation of T with the mean distance; None of fewer than three networks, or of equal ones."""
-    points = [(found.temperature, length) for found in networks if (length := mean_distance(found, attack)) is not None]
+    points = [
+        (network.temperature, length) for network in networks if (length := mean_distance(network, attack)) is not None
+    ]
     if len(points) < FEWEST:
         return None
     try:
@@ -79,6 +81,6 @@ def temperature_correlation(networks: Sequence[Evaluation], attack: str = "cw_l2
         return None
 
 
-def failed(found: Evaluation, attacker: Literal["naive", "adaptive"]) -> list[Condition]:
+def failed(network: Evaluation, attacker: Literal["naive", "adaptive"]) -> list[Condition]:
     """The sanity conditions of one attacker that do not hold."""
-    return [condition for condition in found.conditions if condition.attacker == attacker and not condition.passed]
+    return [condition for condition in network.conditions if condition.attacker == attacker and not condition.passed]

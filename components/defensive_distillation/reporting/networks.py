@@ -16,15 +16,15 @@ def checked(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """
     if not evaluations:
         raise InputError("evaluations: expected at least one, got none")
-    names = [found.name for found in evaluations]
+    names = [network.name for network in evaluations]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"evaluations: expected one for each model, got more of {', '.join(map(repr, repeated))}")
     if not models(evaluations):
         raise InputError("evaluations: expected a model, got controls only")
-    if sum(not found.defended for found in models(evaluations)) > 1:
+    if sum(not network.defended for network in models(evaluations)) > 1:
         raise InputError("evaluations: expected one model without distillation, got more")
-    digests = {found.dataset.digest: found.dataset.name for found in evaluations}
+    digests = {network.dataset.digest: network.dataset.name for network in evaluations}
     if len(digests) > 1:
         raise InputError(f"evaluations: expected one dataset, got {len(digests)}: {', '.join(digests.values())}")
     return arranged(evaluations)
@@ -37,37 +37,37 @@ def arranged(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 def models(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The sweep's models, the one without distillation first, other defenses last; the controls are none of them."""
-    return sorted((found for found in in_order(evaluations) if not found.control), key=is_other)
+    return sorted((network for network in in_order(evaluations) if not network.control), key=is_other)
 
 
 def controls(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The undistilled network with its logits multiplied by T, by T."""
-    return [found for found in in_order(evaluations) if found.control]
+    return [network for network in in_order(evaluations) if network.control]
 
 
 def defended(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The distilled networks, then those of other defenses."""
-    return [found for found in models(evaluations) if found.defended]
+    return [network for network in models(evaluations) if network.defended]
 
 
 def distilled(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The distilled networks, by temperature."""
-    return [found for found in models(evaluations) if is_distilled(found)]
+    return [network for network in models(evaluations) if is_distilled(network)]
 
 
 def others(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The networks of other defenses than distillation, which have no temperature."""
-    return [found for found in models(evaluations) if is_other(found)]
+    return [network for network in models(evaluations) if is_other(network)]
 
 
 def undistilled(evaluations: Sequence[Evaluation]) -> Evaluation | None:
     """The network without distillation, as it was trained."""
-    return next((found for found in models(evaluations) if not found.defended), None)
+    return next((network for network in models(evaluations) if not network.defended), None)
 
 
-def is_distilled(found: Evaluation) -> bool:
+def is_distilled(network: Evaluation) -> bool:
     """Whether the defense is distillation, of which the paper and most sentences tell."""
-    return found.defended and found.model.defense == "distillation"
+    return network.defended and network.model.defense == "distillation"
 
 
 def chosen(evaluations: Sequence[Evaluation]) -> Evaluation | None:
@@ -77,14 +77,14 @@ def chosen(evaluations: Sequence[Evaluation]) -> Evaluation | None:
         return None
     return max(
         candidates,
-        key=lambda found: (
-            found.masking.difference is not None,
-            found.masking.difference or 0.0,
-            found.masking.masked == "yes",
+        key=lambda network: (
+            network.masking.difference is not None,
+            network.masking.difference or 0.0,
+            network.masking.masked == "yes",
         ),
     )
 
 
-def is_other(found: Evaluation) -> bool:
+def is_other(network: Evaluation) -> bool:
     """Whether the defense is another one than distillation."""
-    return found.defended and not is_distilled(found)
+    return network.defended and not is_distilled(network)

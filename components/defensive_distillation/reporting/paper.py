@@ -73,36 +73,36 @@ class Published:
     amplitudes: Mapping[float, PublishedAmplitudes] = field(default_factory=dict)
     second_hand: Mapping[str, SecondHandDistance] = field(default_factory=dict)  # by attack; L∞: 'about equal'
 
-    def success_of(self, found: Evaluation) -> float | None:
+    def success_of(self, network: Evaluation) -> float | None:
         """Figure 7's success rate for the same temperature, None where the paper has none."""
-        return _of(found, self.success, self.baseline_success)
+        return _of(network, self.success, self.baseline_success)
 
-    def robustness_of(self, found: Evaluation) -> float | None:
+    def robustness_of(self, network: Evaluation) -> float | None:
         """Eq. 10 for the same temperature, None where the paper has none."""
-        return _of(found, self.robustness, self.baseline_robustness)
+        return _of(network, self.robustness, self.baseline_robustness)
 
-    def confidence_of(self, found: Evaluation) -> float | None:
+    def confidence_of(self, network: Evaluation) -> float | None:
         """Table III's confidence for the same temperature, None where the paper has none."""
-        return _of(found, self.confidence, None)
+        return _of(network, self.confidence, None)
 
-    def amplitudes_of(self, found: Evaluation) -> PublishedAmplitudes | None:
+    def amplitudes_of(self, network: Evaluation) -> PublishedAmplitudes | None:
         """Figure 9's counts for the same temperature, None where the paper has none."""
-        return _of(found, self.amplitudes, self.baseline_amplitudes)
+        return _of(network, self.amplitudes, self.baseline_amplitudes)
 
-    def second_hand_distance_of(self, found: Evaluation, attack: str) -> float | None:
+    def second_hand_distance_of(self, network: Evaluation, attack: str) -> float | None:
         """Carlini and Wagner's mean distance for the same network, second-hand; None where there is none."""
         numbers = self.second_hand.get(attack)
-        return _of(found, {SECOND_HAND_TEMPERATURE: numbers.distilled}, numbers.undistilled) if numbers else None
+        return _of(network, {SECOND_HAND_TEMPERATURE: numbers.distilled}, numbers.undistilled) if numbers else None
 
 
 Number = TypeVar("Number")
 
 
-def _of(found: Evaluation, by_temperature: Mapping[float, Number], baseline: Number | None) -> Number | None:
+def _of(network: Evaluation, by_temperature: Mapping[float, Number], baseline: Number | None) -> Number | None:
     """The value for the same network; controls and other defenses are none of the paper's."""
-    if is_distilled(found):
-        return by_temperature.get(found.temperature)
-    return None if found.control or found.defended else baseline
+    if is_distilled(network):
+        return by_temperature.get(network.temperature)
+    return None if network.control or network.defended else baseline
 
 
 MNIST = Published(

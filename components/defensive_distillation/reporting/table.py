@@ -38,25 +38,25 @@ def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
     """
     return [
         {
-            "model": found.name,
-            "distilled": is_distilled(found),
-            "control": found.control,
-            "temperature": found.temperature,
-            "dataset": found.dataset.name,
-            "architecture": found.architecture,
-            "seed": found.seed,
-            "accuracy": found.accuracy,
-            "confidence": found.confidence,
-            "mean_absolute_logit": found.mean_absolute_logit,
-            "zero_gradient_share_float32": found.gradients_at_1.zero_share_float32,
-            "zero_gradient_share_float64": found.gradients_at_1.zero_share_float64,
-            **_jsma_columns(found),
-            **_masking_columns(found),
-            **_distance_columns(found),
-            **_bounded_columns(found),
-            **_condition_columns(found),
+            "model": network.name,
+            "distilled": is_distilled(network),
+            "control": network.control,
+            "temperature": network.temperature,
+            "dataset": network.dataset.name,
+            "architecture": network.architecture,
+            "seed": network.seed,
+            "accuracy": network.accuracy,
+            "confidence": network.confidence,
+            "mean_absolute_logit": network.mean_absolute_logit,
+            "zero_gradient_share_float32": network.gradients_at_1.zero_share_float32,
+            "zero_gradient_share_float64": network.gradients_at_1.zero_share_float64,
+            **_jsma_columns(network),
+            **_masking_columns(network),
+            **_distance_columns(network),
+            **_bounded_columns(network),
+            **_condition_columns(network),
         }
-        for found in arranged(evaluations)
+        for network in arranged(evaluations)
     ]
 
 
@@ -128,43 +128,43 @@ def _controls_text(controls: Sequence[Row]) -> list[str]:
     ]
 
 
-def _jsma_columns(found: Evaluation) -> Row:
+def _jsma_columns(network: Evaluation) -> Row:
     columns: Row = {}
     for output in OUTPUTS:
-        columns |= _attack_columns(output, found.attack(output))
+        columns |= _attack_columns(output, network.attack(output))
     for attack in attacks.other_by_budget():
-        rates = {one.output: one.success_rate for one in found.attacks if one.attack == attack.name}
+        rates = {one.output: one.success_rate for one in network.attacks if one.attack == attack.name}
         columns |= {f"{attack.name}_{one.key}_success": rates.get(one.key) for one in attack.variants}
     return columns
 
 
-def _masking_columns(found: Evaluation) -> Row:
-    numbers, judged = published(found.dataset), found.masking
+def _masking_columns(network: Evaluation) -> Row:
+    numbers, judged = published(network.dataset), network.masking
     low, high = judged.interval or (None, None)
     return {
         "masked": judged.masked,
         "masked_difference": judged.difference,
         "masked_difference_low": low,
         "masked_difference_high": high,
-        "paper_success": numbers.success_of(found) if numbers else None,
+        "paper_success": numbers.success_of(network) if numbers else None,
     }
 
 
-def _distance_columns(found: Evaluation) -> Row:
+def _distance_columns(network: Evaluation) -> Row:
     columns: Row = {}
     for attack in attacks.by_distance():
-        distances = found.distance(attack)
+        distances = network.distance(attack)
         columns[f"{attack}_success"] = distances.success_rate if distances else None
-        columns |= {f"{attack}_{case}": mean_distance(found, attack, case) for case in CASES}
+        columns |= {f"{attack}_{case}": mean_distance(network, attack, case) for case in CASES}
     return columns
 
 
-def _bounded_columns(found: Evaluation) -> Row:
+def _bounded_columns(network: Evaluation) -> Row:
     """Shares fooled within one radius, by transfer, and by any attack."""
-    radius, transfer, worst = reported_radius(found), best_transfer(found), found.worst_case
+    radius, transfer, worst = reported_radius(network), best_transfer(network), network.worst_case
     columns: Row = {"linf_radius": radius}
     for name in attacks.bounded():
-        columns[f"{name.replace('/', '_')}_success"] = fooled_within(found.within(name), radius)
+        columns[f"{name.replace('/', '_')}_success"] = fooled_within(network.within(name), radius)
     return columns | {
         "transfer_success": transfer[0] if transfer else None,
         "transfer_confidence": transfer[1] if transfer else None,
@@ -176,11 +176,11 @@ def _bounded_columns(found: Evaluation) -> Row:
     }
 
 
-def _condition_columns(found: Evaluation) -> Row:
-    naive, adaptive = len(failed(found, "naive")), len(failed(found, "adaptive"))
-    ran = bool(found.conditions)
+def _condition_columns(network: Evaluation) -> Row:
+    naive, adaptive = len(failed(network, "naive")), len(failed(network, "adaptive"))
+    ran = bool(network.conditions)
     return {
-        "conditions": len(found.conditions),
+        "conditions": len(network.conditions),
         "conditions_failed": naive + adaptive if ran else None,
         "conditions_failed_naive": naive if ran else None,
         "conditions_failed_adaptive": adaptive if ran else None,

@@ -70,19 +70,19 @@ def times(ratio: float) -> str:
     return f"{ratio:.1f} ×" if ratio < 10 else f"{ratio:,.0f} ×"
 
 
-def label(found: Evaluation) -> str:
+def label(network: Evaluation) -> str:
     """A network's name for a reader: 'no distillation', 'T = 20', or 'control, T = 20'."""
-    return found.model.title
+    return network.model.title
 
 
 def listed(networks: Sequence[Evaluation], value: Callable[[Evaluation], str | None]) -> str:
     """A value of each network that has it: 'no distillation 85 %, T = 20 1.7 %'."""
-    return ", ".join(f"{label(found)} {text}" for found in networks if (text := value(found)) is not None)
+    return ", ".join(f"{label(network)} {text}" for network in networks if (text := value(network)) is not None)
 
 
 def temperatures(models: Sequence[Evaluation]) -> str:
     """Distilled models by their temperatures: 'T = 20 and 100'."""
-    return "T = " + series([f"{found.temperature:g}" for found in models])
+    return "T = " + series([f"{network.temperature:g}" for network in models])
 
 
 def span(shares: Sequence[float]) -> str:

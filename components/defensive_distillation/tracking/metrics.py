@@ -26,22 +26,22 @@ def metrics(evaluation: Evaluation) -> dict[str, float | None]:
         "zero_gradient_share_float64": evaluation.gradients_at_1.zero_share_float64,
         "median_log10_gradient": evaluation.gradients_at_1.median_log10_amplitude,
     }
-    for found in evaluation.attacks:
+    for network in evaluation.attacks:
         # MLflow draws what stands before a slash as one section: the outputs side by side
         values |= {
-            f"{found.attack}_success/{found.output}": found.success_rate,
-            f"{found.attack}_changed/{found.output}": found.mean_changed_features,
-            f"{found.attack}_distortion/{found.output}": found.mean_distortion,
-            f"{found.attack}_robustness/{found.output}": found.robustness,
+            f"{network.attack}_success/{network.output}": network.success_rate,
+            f"{network.attack}_changed/{network.output}": network.mean_changed_features,
+            f"{network.attack}_distortion/{network.output}": network.mean_distortion,
+            f"{network.attack}_robustness/{network.output}": network.robustness,
         }
     return values | _distances(evaluation) | _bounded(evaluation) | _judged(evaluation)
 
 
 def _distances(evaluation: Evaluation) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
-    for found in evaluation.distances:
-        values[f"cw_success/{found.norm}"] = found.success_rate
-        values |= {f"cw_mean/{found.norm}_{case}": mean_distance(evaluation, found.attack, case) for case in CASES}
+    for network in evaluation.distances:
+        values[f"cw_success/{network.norm}"] = network.success_rate
+        values |= {f"cw_mean/{network.norm}_{case}": mean_distance(evaluation, network.attack, case) for case in CASES}
     return values
 
 
@@ -49,7 +49,8 @@ def _bounded(evaluation: Evaluation) -> dict[str, float | None]:
     """Shares fooled within one radius (measures.reported_radius), by transfer, and by any attack."""
     radius, transfer, worst = reported_radius(evaluation), best_transfer(evaluation), evaluation.worst_case
     values = {
-        f"linf_success/{found.name.replace('/', '_')}": fooled_within(found, radius) for found in evaluation.bounded
+        f"linf_success/{network.name.replace('/', '_')}": fooled_within(network, radius)
+        for network in evaluation.bounded
     }
     values |= {"linf_radius": radius, "transfer_success": transfer[0] if transfer else None}
     if worst and worst.sources:

@@ -51,23 +51,23 @@ _SECOND_HAND_MARK = Mark("C&W, second-hand", PAPER, "D")
 
 def success_by_epsilon(evaluations: Sequence[Evaluation]) -> Figure:
     """Share of samples fooled within an L∞ radius, by attack and by any attack, one panel a model."""
-    networks = [found for found in models(evaluations) if found.bounded]
+    networks = [network for network in models(evaluations) if network.bounded]
     if not networks:
         return message("No attack within an L∞ radius was run.")
     with style():
         drawn, panels = panel_figure(len(networks), shared=True)
         known, marks = bounded_marks(), dict[str, Mark]()
-        for axes, found in zip(panels, networks, strict=True):
-            if found.worst_case and found.worst_case.epsilons:
+        for axes, network in zip(panels, networks, strict=True):
+            if network.worst_case and network.worst_case.epsilons:
                 marks["any attack"] = WORST_MARK
-                _draw_radii(axes, found.worst_case, WORST_MARK, width=7)
-            for bounded in found.bounded:
+                _draw_radii(axes, network.worst_case, WORST_MARK, width=7)
+            for bounded in network.bounded:
                 mark = known.get(bounded.name, Mark(title(bounded.name), MUTED, "d", ":"))
                 marks[bounded.name] = mark
                 _draw_radii(axes, bounded, mark)
-            name_panel(axes, label(found))
+            name_panel(axes, label(network))
             axes.set_ylim(-4, 104)
-            _radius_axis(axes, sorted({epsilon for bounded in found.bounded for epsilon in bounded.epsilons}))
+            _radius_axis(axes, sorted({epsilon for bounded in network.bounded for epsilon in bounded.epsilons}))
         drawn.supxlabel("L∞ radius (images are in [0, 1])", fontsize=12)
         drawn.supylabel("Samples fooled, %", fontsize=12)
         order = [*(name for name in known if name in marks), *(name for name in marks if name not in known)]
@@ -84,7 +84,7 @@ def cw_distances(evaluations: Sequence[Evaluation]) -> Figure:
 
     The level across is the undistilled network's. Where an attack did not reach every target, its success is written.
     """
-    ran = [name for name in attacks.by_distance() if any(found.distance(name) for found in models(evaluations))]
+    ran = [name for name in attacks.by_distance() if any(network.distance(name) for network in models(evaluations))]
     if not ran:
         return message("No attack for the nearest sample was run.")
     with style():
@@ -93,7 +93,7 @@ def cw_distances(evaluations: Sequence[Evaluation]) -> Figure:
         where = NetworkAxis(evaluations)
         for axes, attack in zip(panels, ran, strict=True):
             for (case, mark), shift in zip(CASE_MARKS.items(), DODGE.values(), strict=True):
-                lengths = [mean_distance(found, attack, case) for found in where.models]
+                lengths = [mean_distance(network, attack, case) for network in where.models]
                 values = [nan if length is None else length for length in lengths]
                 draw_by_network(axes, where, mark, values, shift=shift)
             axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
@@ -123,7 +123,7 @@ def logit_scale(evaluations: Sequence[Evaluation]) -> Figure:
             _draw_logits(axes, controls(evaluations), _CONTROL_MARK, line=False)
             handles.append(handle(_CONTROL_MARK, line=False))
         if baseline:
-            last = max([found.temperature for found in evaluations] + [10.0])
+            last = max([network.temperature for network in evaluations] + [10.0])
             start = baseline.mean_absolute_logit
             axes.plot([1, last], [start, last * start], zorder=1, **look(_LEVEL_MARK))
             handles.append(handle(_LEVEL_MARK))
@@ -133,7 +133,7 @@ def logit_scale(evaluations: Sequence[Evaluation]) -> Figure:
             handles.append(handle(_SECOND_HAND_MARK, hollow=True, line=False))
         axes.set_xscale("log")
         axes.set_yscale("log")
-        temperatures = sorted({1.0, *(found.temperature for found in evaluations)})
+        temperatures = sorted({1.0, *(network.temperature for network in evaluations)})
         _log_ticks(axes, temperatures)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -143,10 +143,10 @@ def logit_scale(evaluations: Sequence[Evaluation]) -> Figure:
     return drawn
 
 
-def _draw_radii(axes: Axes, found: BoundedFindings | WorstCase, mark: Mark, *, width: float = 1.8) -> None:
+def _draw_radii(axes: Axes, network: BoundedFindings | WorstCase, mark: Mark, *, width: float = 1.8) -> None:
     axes.plot(
-        found.epsilons,
-        [100 * share for share in found.success_by_epsilon],
+        network.epsilons,
+        [100 * share for share in network.success_by_epsilon],
         markersize=5,
         linewidth=width,
         solid_capstyle="round",
@@ -175,17 +175,17 @@ def _log_ticks(axes: Axes, values: Sequence[float]) -> None:
 
 def _distance_label(networks: Sequence[Evaluation], attack: str) -> str:
     """The norm, with the attack's name where it is none of Carlini and Wagner's."""
-    norm = next(_NORMS.get(ran.norm, ran.norm) for found in networks if (ran := found.distance(attack)))
+    norm = next(_NORMS.get(ran.norm, ran.norm) for network in networks if (ran := network.distance(attack)))
     return norm if attack in attacks.CARLINI_WAGNER else f"{title(attack)}:\n{norm}"
 
 
 def _missed(axes: Axes, where: NetworkAxis, attack: str) -> None:
     """The success rate where it is not 100 %."""
-    for found in where.models:
-        distances = found.distance(attack)
+    for network in where.models:
+        distances = network.distance(attack)
         if distances and distances.successes < distances.pairs:
             axes.text(
-                where.place(found),
+                where.place(network),
                 0.02,
                 column_per_cent(distances.success_rate).replace(".0 %", " %"),
                 transform=axes.get_xaxis_transform(),
@@ -201,7 +201,7 @@ def _draw_logits(axes: Axes, networks: Sequence[Evaluation], mark: Mark, *, name
         crosses = {"markersize": 9, "markeredgewidth": 2} if mark is _CONTROL_MARK else {}
         named = {"label": name} if name else {}
         axes.plot(
-            [found.temperature for found in networks],
-            [found.mean_absolute_logit for found in networks],
+            [network.temperature for network in networks],
+            [network.mean_absolute_logit for network in networks],
             **look(mark, line=line) | crosses | named,
         )

@@ -36,7 +36,7 @@ from defensive_distillation.reporting.words import label
 
 def figure_7(evaluations: Sequence[Evaluation]) -> Figure:
     """Success rate of JSMA against temperature on the three outputs, with Wilson intervals (Figure 7)."""
-    if not any(found.jsma for found in models(evaluations)):
+    if not any(network.jsma for network in models(evaluations)):
         return message("No attack was run.")
     with style():
         drawn = figure()
@@ -65,12 +65,12 @@ def figure_8(evaluations: Sequence[Evaluation]) -> Figure:
         axes = drawn.subplots()
         where = NetworkAxis(networks)
         bound = 100 * ACCURACY_VARIATION
-        values = [100 * (found.accuracy - baseline.accuracy) for found in networks]
+        values = [100 * (network.accuracy - baseline.accuracy) for network in networks]
         axes.axhspan(-bound, bound, color="#e9eef2", zorder=0)
         axes.axhline(0, color=MUTED, linewidth=0.8)
         number = len(distilled(networks))
         for part, dash in ((slice(number), "-"), (slice(number, None), "none")):
-            places = [where.place(found) for found in networks[part]]
+            places = [where.place(network) for network in networks[part]]
             axes.plot(places, values[part], color=INK, marker="o", linestyle=dash, label="accuracy less the baseline's")
         where.apply(axes)
         reach = max(bound, *(abs(value) for value in values)) * 1.15
@@ -100,16 +100,16 @@ def figure_9(evaluations: Sequence[Evaluation]) -> Figure:
         drawn = figure(1.5 + 0.45 * len(networks))
         axes = drawn.subplots()
         axes.grid(visible=False)
-        shares = np.array([_amplitude_shares(found) for found in networks])  # (models, bins)
+        shares = np.array([_amplitude_shares(network) for network in networks])  # (models, bins)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25, aspect="auto", interpolation="nearest")
-        for row, found in enumerate(networks):
+        for row, network in enumerate(networks):
             for column, share in enumerate(shares[row]):
-                _amplitude_cell(axes, column, row, share, _paper_share(found, column))
+                _amplitude_cell(axes, column, row, share, _paper_share(network, column))
         edges = [_power(edge) for edge in AMPLITUDE_EDGES]
         axes.set_xticks(
             np.arange(len(edges)) - 0.5, edges, rotation=60, ha="right", rotation_mode="anchor", fontsize=11
         )
-        axes.set_yticks(range(len(networks)), [_short_label(found) for found in networks])
+        axes.set_yticks(range(len(networks)), [_short_label(network) for network in networks])
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("Mean |∂F/∂x| of a sample, at T = 1")
         for side in ("left", "bottom"):
@@ -119,7 +119,7 @@ def figure_9(evaluations: Sequence[Evaluation]) -> Figure:
 
 def figure_10(evaluations: Sequence[Evaluation]) -> Figure:
     """Robustness, Eq. 10, against temperature; below it the share of pairs that only counted the budget (Figure 10)."""
-    if not any(found.jsma for found in models(evaluations)):
+    if not any(network.jsma for network in models(evaluations)):
         return message("No attack was run.")
     with style():
         drawn = figure(5.4)
@@ -148,7 +148,7 @@ def _draw_attack(
     axes: Axes, where: NetworkAxis, output: str, value: Callable[[AttackFindings], float], *, interval: bool = False
 ) -> bool:
     """One output's series in per cent; False if no model was attacked there."""
-    attacks = [found.attack(output) for found in where.models]
+    attacks = [network.attack(output) for network in where.models]
     if not any(attacks):
         return False
     values = [100 * value(attack) if attack else nan for attack in attacks]
@@ -167,27 +167,29 @@ def _draw_paper(
 ) -> None:
     """The paper's values in per cent at our temperatures, and their handle; nothing where it has none."""
     numbers = published(where.models[0].dataset)
-    shares = [(found, value(numbers, found)) for found in where.models] if numbers else []
+    shares = [(network, value(numbers, network)) for network in where.models] if numbers else []
     for after in (False, True):  # two lines, as in `draw_by_network`
-        points = [(where.place(found), 100 * it) for found, it in shares if it is not None and found.defended is after]
+        points = [
+            (where.place(network), 100 * it) for network, it in shares if it is not None and network.defended is after
+        ]
         if points:
             axes.plot(*zip(*points, strict=True), linewidth=1.2, zorder=2, **look(PAPER_MARK, hollow=True))
     if any(share is not None for _, share in shares):
         handles.append(handle(PAPER_MARK, hollow=True))
 
 
-def _short_label(found: Evaluation) -> str:
-    return label(found).replace("no distillation", "none")
+def _short_label(network: Evaluation) -> str:
+    return label(network).replace("no distillation", "none")
 
 
-def _amplitude_shares(found: Evaluation) -> list[float]:
-    gradients = found.gradients_at_1
+def _amplitude_shares(network: Evaluation) -> list[float]:
+    gradients = network.gradients_at_1
     return [amount / max(1, gradients.samples) for amount in gradients.amplitude_counts]
 
 
-def _paper_share(found: Evaluation, column: int) -> float | None:
-    numbers = published(found.dataset)
-    counts = numbers.amplitudes_of(found) if numbers else None
+def _paper_share(network: Evaluation, column: int) -> float | None:
+    numbers = published(network.dataset)
+    counts = numbers.amplitudes_of(network) if numbers else None
     if counts is None or 0 < column < len(AMPLITUDE_EDGES) - 2:
         return None
     return (counts.above_1e_3 if column else counts.below_1e_40) / counts.samples

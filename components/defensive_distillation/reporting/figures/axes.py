@@ -18,12 +18,12 @@ class NetworkAxis:
 
     def __init__(self, evaluations: Sequence[Evaluation]) -> None:
         self.models = models(evaluations)
-        self._names = dict.fromkeys(_tick(found) for found in self.models)
+        self._names = dict.fromkeys(_tick(network) for network in self.models)
         self._places = {name: place for place, name in enumerate(self._names)}
 
-    def place(self, found: Evaluation) -> int:
-        """Where `found` stands."""
-        return self._places[_tick(found)]
+    def place(self, network: Evaluation) -> int:
+        """Where `network` stands."""
+        return self._places[_tick(network)]
 
     def apply(self, axes: Axes, *, named: bool = True) -> None:
         """Ticks, limits and label on the x axis of `axes`."""
@@ -51,8 +51,8 @@ def draw_by_network(
     spread: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> None:
     """One series, with the undistilled network's value as a level across the figure; other defenses have no line."""
-    places = [where.place(found) + shift for found in where.models]
-    first = sum(not found.defended for found in where.models)
+    places = [where.place(network) + shift for network in where.models]
+    first = sum(not network.defended for network in where.models)
     last = first + sum(map(is_distilled, where.models))
     parts: list[tuple[slice, str, str]] = [
         (slice(0, first), f"{mark.label}, no distillation", mark.dash),
@@ -76,7 +76,7 @@ def draw_by_network(
         axes.axhline(values[0], color=mark.colour, linewidth=0.9, linestyle=(0, (1, 3)), zorder=1)
 
 
-def _tick(found: Evaluation) -> str:
-    if is_distilled(found):
-        return f"{found.temperature:g}"
-    return shorten_middle(label(found), 30) if found.defended else "none"
+def _tick(network: Evaluation) -> str:
+    if is_distilled(network):
+        return f"{network.temperature:g}"
+    return shorten_middle(label(network), 30) if network.defended else "none"

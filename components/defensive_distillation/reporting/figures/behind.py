@@ -39,15 +39,15 @@ def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
         axes = drawn.subplots()
         where = NetworkAxis(evaluations)
         marks: tuple[tuple[Mark, Callable[[Evaluation], float]], ...] = (
-            (Mark("float32, T = 1", "#d55e00", "o"), lambda found: found.gradients_at_1.zero_share_float32),
-            (Mark("float64, T = 1", "#0072b2", "s", "--"), lambda found: found.gradients_at_1.zero_share_float64),
+            (Mark("float32, T = 1", "#d55e00", "o"), lambda network: network.gradients_at_1.zero_share_float32),
+            (Mark("float64, T = 1", "#0072b2", "s", "--"), lambda network: network.gradients_at_1.zero_share_float64),
             (
                 Mark("float32, softmax of z/T", "#007a5a", "^"),
-                lambda found: found.gradients_at_temperature.zero_share_float32,
+                lambda network: network.gradients_at_temperature.zero_share_float32,
             ),
         )
         for (mark, value), shift in zip(marks, DODGE.values(), strict=True):
-            draw_by_network(axes, where, mark, [100 * value(found) for found in where.models], shift=shift)
+            draw_by_network(axes, where, mark, [100 * value(network) for network in where.models], shift=shift)
         axes.set_ylim(-4, 104)
         axes.set_ylabel("Samples with a\nzero gradient, %")
         where.apply(axes)
@@ -66,7 +66,7 @@ def training_accuracy(evaluations: Sequence[Evaluation]) -> Figure:
 
 
 def _training(evaluations: Sequence[Evaluation], measure: Literal["loss", "accuracy"]) -> Figure:
-    networks = [found for found in models(evaluations) if found.training]
+    networks = [network for network in models(evaluations) if network.training]
     if not networks:
         return message("No training was recorded.")
 
@@ -75,11 +75,11 @@ def _training(evaluations: Sequence[Evaluation], measure: Literal["loss", "accur
 
     with style():
         drawn, panels = panel_figure(len(networks), shared=measure == "accuracy")
-        for axes, found in zip(panels, networks, strict=True):
-            for mark, epochs in _curves(found):
+        for axes, network in zip(panels, networks, strict=True):
+            for mark, epochs in _curves(network):
                 dot = {"marker": "o"} if len(epochs) == 1 else {}
                 axes.plot([epoch.epoch for epoch in epochs], [value(epoch) for epoch in epochs], **look(mark) | dot)
-            name_panel(axes, label(found))
+            name_panel(axes, label(network))
             axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
             if measure == "loss":
                 axes.set_ylim(bottom=0)
@@ -92,20 +92,20 @@ def _training(evaluations: Sequence[Evaluation], measure: Literal["loss", "accur
 
 def success_by_budget(evaluations: Sequence[Evaluation]) -> Figure:
     """Success rate against the number of features that may change, one panel a model."""
-    networks = [found for found in models(evaluations) if any(attack.budgets for attack in found.jsma)]
+    networks = [network for network in models(evaluations) if any(attack.budgets for attack in network.jsma)]
     if not networks:
         return message("No attack was run.")
     with style():
         drawn, panels = panel_figure(len(networks), shared=True)
-        shown = [output for output in MARKS if any(found.attack(output) for found in networks)]
-        for axes, found in zip(panels, networks, strict=True):
+        shown = [output for output in MARKS if any(network.attack(output) for network in networks)]
+        for axes, network in zip(panels, networks, strict=True):
             for output in shown:
-                attack = found.attack(output)
+                attack = network.attack(output)
                 if attack:
                     every = (1 + 2 * list(MARKS).index(output), 6) if len(attack.budgets) > 12 else None
                     rates = [100 * share for share in attack.success_by_budget]
                     axes.plot(attack.budgets, rates, markersize=5, markevery=every, **look(MARKS[output]))
-            name_panel(axes, label(found))
+            name_panel(axes, label(network))
             axes.set_ylim(-4, 104)
         drawn.supxlabel("Budget: features that may change", fontsize=12)
         drawn.supylabel("JSMA success, %", fontsize=12)
@@ -113,9 +113,9 @@ def success_by_budget(evaluations: Sequence[Evaluation]) -> Figure:
     return drawn
 
 
-def _curves(found: Evaluation) -> Iterator[tuple[Mark, Sequence[Epoch]]]:
-    if is_distilled(found):
-        yield _STUDENT, found.training
-        yield _TEACHER, found.teacher_training
+def _curves(network: Evaluation) -> Iterator[tuple[Mark, Sequence[Epoch]]]:
+    if is_distilled(network):
+        yield _STUDENT, network.training
+        yield _TEACHER, network.teacher_training
     else:
-        yield _OTHER if found.defended else _TEACHER, found.training
+        yield _OTHER if network.defended else _TEACHER, network.training

@@ -24,15 +24,15 @@ def figure_8(evaluations: Sequence[Evaluation]) -> str:
     if baseline is None:
         return "No change of accuracy to show: no network without distillation was evaluated."
     start = baseline.accuracy
-    changes = listed(defended(evaluations), lambda found: points(found.accuracy - start))
+    changes = listed(defended(evaluations), lambda network: points(network.accuracy - start))
     return f"Change of accuracy against {per_cent(start)} without distillation: {changes or 'no distilled network'}."
 
 
 def figure_9(evaluations: Sequence[Evaluation]) -> str:
     """The first and the last bin."""
 
-    def extremes(found: Evaluation) -> str:
-        counts, samples = found.gradients_at_1.amplitude_counts, max(1, found.gradients_at_1.samples)
+    def extremes(network: Evaluation) -> str:
+        counts, samples = network.gradients_at_1.amplitude_counts, max(1, network.gradients_at_1.samples)
         return f"{per_cent(counts[0] / samples)} below 1e-40 and {per_cent(counts[-1] / samples)} above 1e-3"
 
     return f"Share of samples by mean gradient amplitude at T = 1: {_listed(evaluations, extremes)}."
@@ -50,8 +50,8 @@ def figure_10(evaluations: Sequence[Evaluation]) -> str:
 def zero_gradients(evaluations: Sequence[Evaluation]) -> str:
     """Shares in both precisions."""
 
-    def zero(found: Evaluation) -> str:
-        at_1, at_t = found.gradients_at_1, found.gradients_at_temperature
+    def zero(network: Evaluation) -> str:
+        at_1, at_t = network.gradients_at_1, network.gradients_at_temperature
         return (
             f"{per_cent(at_1.zero_share_float32)} in float32 and {per_cent(at_1.zero_share_float64)} in float64, "
             f"{per_cent(at_t.zero_share_float32)} on z/T"
@@ -62,13 +62,15 @@ def zero_gradients(evaluations: Sequence[Evaluation]) -> str:
 
 def training_loss(evaluations: Sequence[Evaluation]) -> str:
     """After the last epoch."""
-    losses = _listed(evaluations, lambda found: f"{found.training[-1].loss:.3g}" if found.training else None)
+    losses = _listed(evaluations, lambda network: f"{network.training[-1].loss:.3g}" if network.training else None)
     return f"Loss by epoch; after the last epoch: {losses or 'none recorded'}."
 
 
 def training_accuracy(evaluations: Sequence[Evaluation]) -> str:
     """After the last epoch."""
-    ends = _listed(evaluations, lambda found: per_cent(found.training[-1].test_accuracy) if found.training else None)
+    ends = _listed(
+        evaluations, lambda network: per_cent(network.training[-1].test_accuracy) if network.training else None
+    )
     return f"Test accuracy by epoch; after the last epoch: {ends or 'none recorded'}."
 
 
@@ -88,15 +90,15 @@ def success_by_budget(evaluations: Sequence[Evaluation]) -> str:
 def success_by_epsilon(evaluations: Sequence[Evaluation]) -> str:
     """Every attack at the reported radius."""
     parts = []
-    for found in models(evaluations):
-        radius = reported_radius(found)
+    for network in models(evaluations):
+        radius = reported_radius(network)
         shares = [
             f"{title(bounded.name)} {per_cent(share)}"
-            for bounded in found.bounded
+            for bounded in network.bounded
             if (share := fooled_within(bounded, radius)) is not None
         ]
         if shares:
-            parts.append(f"{label(found)} within {radius:g}: {', '.join(shares)}")
+            parts.append(f"{label(network)} within {radius:g}: {', '.join(shares)}")
     return f"Samples fooled by L∞ radius. {'; '.join(parts) or '0 attacks were run'}."
 
 
@@ -104,8 +106,8 @@ def cw_distances(evaluations: Sequence[Evaluation]) -> str:
     """The average case."""
 
     def of(attack: str) -> Callable[[Evaluation], str | None]:
-        def value(found: Evaluation) -> str | None:
-            length = mean_distance(found, attack)
+        def value(network: Evaluation) -> str | None:
+            length = mean_distance(network, attack)
             return None if length is None else distance(length)
 
         return value
@@ -120,29 +122,29 @@ def cw_distances(evaluations: Sequence[Evaluation]) -> str:
 
 def logit_scale(evaluations: Sequence[Evaluation]) -> str:
     """Mean absolute logits."""
-    text = listed(arranged(evaluations), lambda found: f"{found.mean_absolute_logit:.3g}")
+    text = listed(arranged(evaluations), lambda network: f"{network.mean_absolute_logit:.3g}")
     return f"Mean absolute logit: {text}."
 
 
-def sample_grid(found: Evaluation, output: str, grid: Grid) -> str:
+def sample_grid(network: Evaluation, output: str, grid: Grid) -> str:
     """A sample grid's numbers in words."""
     attacked = int(grid.attacked.sum())
     reached = int((grid.success & grid.attacked).sum())
     return (
-        f"Grid of adversarial samples against {label(found)}, JSMA on {OUTPUTS.get(output, output)}: {reached} of "
+        f"Grid of adversarial samples against {label(network)}, JSMA on {OUTPUTS.get(output, output)}: {reached} of "
         f"{attacked} samples shown reach their target class. Rows are source classes, columns target classes."
     )
 
 
-def example_sheet(found: Evaluation, examples: Examples) -> str:
+def example_sheet(network: Evaluation, examples: Examples) -> str:
     """What the sheet of examples shows, in words."""
     reached = [
         f"{title(attack)} {int(success.sum())}"
         for attack, success in zip(examples.attacks, examples.success, strict=True)
     ]
     return (
-        f"The same {len(examples.labels)} test images under every attack on {label(found)}; how many of them fool the "
-        f"network: {', '.join(reached)}."
+        f"The same {len(examples.labels)} test images under every attack on {label(network)}; how many of them fool "
+        f"the network: {', '.join(reached)}."
     )
 
 
@@ -152,7 +154,7 @@ def _listed(evaluations: Sequence[Evaluation], value: Callable[[Evaluation], str
 
 def _by_output(evaluations: Sequence[Evaluation], value: Callable[[AttackFindings], float]) -> str:
     def of(output: str) -> Callable[[Evaluation], str | None]:
-        return lambda found: per_cent(value(attack)) if (attack := found.attack(output)) else None
+        return lambda network: per_cent(value(attack)) if (attack := network.attack(output)) else None
 
     parts = [f"on {name}: {text}" for output, name in OUTPUTS.items() if (text := _listed(evaluations, of(output)))]
     return "; ".join(parts) or "no attack was run"

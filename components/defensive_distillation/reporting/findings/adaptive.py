@@ -24,8 +24,8 @@ from defensive_distillation.suite.registry import title
 def distances_paragraph(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
     """Carlini and Wagner's attacks: how often they reach their target, and from how far."""
     norms = attacks.CARLINI_WAGNER
-    theirs = [found for network in networks for found in network.distances if found.attack in norms]
-    shares = [found.success_rate for found in theirs if found.pairs]
+    theirs = [one for network in networks for one in network.distances if one.attack in norms]
+    shares = [one.success_rate for one in theirs if one.pairs]
     if not shares:
         return ""
     ran = [norm for attack, norm in norms.items() if any(network.distance(attack) for network in networks)]
@@ -37,7 +37,7 @@ def distances_paragraph(networks: Sequence[Evaluation], baseline: Evaluation | N
         norm: [ratio for network in networks if (ratio := relative_distance(network, baseline, attack)) is not None]
         for attack, norm in norms.items()
     }
-    said = [f"{_between(found)} in {norm}" for norm, found in ratios.items() if found]
+    said = [f"{_between(several)} in {norm}" for norm, several in ratios.items() if several]
     if said:
         text += (
             " Measured against the undistilled network, the mean distance to a target class chosen at random is "
@@ -54,24 +54,24 @@ def distances_paragraph(networks: Sequence[Evaluation], baseline: Evaluation | N
 
 def bounded_paragraph(evaluations: Sequence[Evaluation]) -> str:
     """The bounded attacks on the chosen network, naive and adaptive, and what finds it without its gradients."""
-    found = chosen(evaluations)
-    radius = reported_radius(found) if found else None
-    if found is None or radius is None:
+    network = chosen(evaluations)
+    radius = reported_radius(network) if network else None
+    if network is None or radius is None:
         return ""
     strongest, hows = attacks.iterated(), {"naive": "through the softmax at T = 1", "adaptive": "through the logits"}
     shares = [
-        (fooled_within(found.within(strongest.variant_name(variant)), radius), hows[variant.attacker])
+        (fooled_within(network.within(strongest.variant_name(variant)), radius), hows[variant.attacker])
         for variant in strongest.variants
         if variant.attacker in hows
     ]
     said = [f"{per_cent(share)} of the samples {how}" for share, how in shares if share is not None]
     text = (
-        f"At {label(found)} {strongest.title} within an L∞ radius of {radius:g} fools {series(said)}." if said else ""
+        f"At {label(network)} {strongest.title} within an L∞ radius of {radius:g} fools {series(said)}." if said else ""
     )
-    others = _without_gradients(found, radius)
+    others = _without_gradients(network, radius)
     if others:
         text += f" Without any gradient of this network, {series(others)}."
-    worst = found.worst_case
+    worst = network.worst_case
     if worst and worst.sources:
         text += f" Taken together, the attacks fool it on {count(worst.fooled)} of {count(worst.sources)} sources."
     return text.strip()
@@ -79,12 +79,12 @@ def bounded_paragraph(evaluations: Sequence[Evaluation]) -> str:
 
 def control_paragraph(evaluations: Sequence[Evaluation]) -> str:
     """The same 'defense' without distillation."""
-    shown = [found for found in controls(evaluations) if attacked(found, "probabilities")]
+    shown = [network for network in controls(evaluations) if attacked(network, "probabilities")]
     if not shown:
         return ""
-    masked = [found for found in shown if found.masking.masked == "yes"]
-    rates = [attack.success_rate for found in shown if (attack := attacked(found, "probabilities"))]
-    scaled = [attack.success_rate for found in shown if (attack := attacked(found, "scaled"))]
+    masked = [network for network in shown if network.masking.masked == "yes"]
+    rates = [attack.success_rate for network in shown if (attack := attacked(network, "probabilities"))]
+    scaled = [attack.success_rate for network in shown if (attack := attacked(network, "scaled"))]
     back = f", and on {span(scaled)} once they are divided by T again" if scaled else ""
     text = (
         f"The control: the undistilled network with its logits multiplied by {temperatures(shown)}. Nothing was "
@@ -99,13 +99,13 @@ def control_paragraph(evaluations: Sequence[Evaluation]) -> str:
 
 def conditions_paragraph(evaluations: Sequence[Evaluation]) -> str:
     """How many sanity conditions hold, and what those that fail mean."""
-    ran = [found for found in arranged(evaluations) if found.conditions]
+    ran = [network for network in arranged(evaluations) if network.conditions]
     if not ran:
         return ""
-    total = sum(len(found.conditions) for found in ran)
-    naive = [found for found in ran if failed(found, "naive")]
-    broken = [found for found in ran if failed(found, "adaptive")]
-    number = sum(len(failed(found, "naive")) + len(failed(found, "adaptive")) for found in ran)
+    total = sum(len(network.conditions) for network in ran)
+    naive = [network for network in ran if failed(network, "naive")]
+    broken = [network for network in ran if failed(network, "adaptive")]
+    number = sum(len(failed(network, "naive")) + len(failed(network, "adaptive")) for network in ran)
     if not number:
         return f"All {count(total)} sanity conditions of the attacks hold."
     text = f"Of {count(total)} sanity conditions of the attacks {count(number)} fail."
@@ -116,32 +116,32 @@ def conditions_paragraph(evaluations: Sequence[Evaluation]) -> str:
             f" Those of the adaptive attacker fail on {_labels(broken)}: there an attack is broken, and its numbers "
             "say less than they should."
         )
-    elif any(condition.attacker == "adaptive" for found in ran for condition in found.conditions):
+    elif any(condition.attacker == "adaptive" for network in ran for condition in network.conditions):
         text += " Those of the adaptive attacker hold everywhere."
     return text
 
 
 def _labels(networks: Sequence[Evaluation]) -> str:
     """'T = 20 and 100 and the control at T = 20'."""
-    named = [label(found) for found in networks if not found.control and not found.defended]
+    named = [label(network) for network in networks if not network.control and not network.defended]
     if plain := distilled(networks):
         named.append(temperatures(plain))
-    named += [label(found) for found in others(networks)]
+    named += [label(network) for network in others(networks)]
     if of_control := controls(networks):
         named.append(f"the control{'s' if len(of_control) > 1 else ''} of {temperatures(of_control)}")
     return series(named)
 
 
-def _without_gradients(found: Evaluation, radius: float) -> list[str]:
+def _without_gradients(network: Evaluation, radius: float) -> list[str]:
     shares = [
-        (name, fooled_within(found.within(name), radius))
+        (name, fooled_within(network.within(name), radius))
         for name in attacks.bounded()
         if attacks.condition(name) == "black_box"
     ]
     parts = [
         f"{title(name)} fools {per_cent(share)} within the same radius" for name, share in shares if share is not None
     ]
-    if transfer := best_transfer(found):
+    if transfer := best_transfer(network):
         share, confidence = transfer
         parts.append(f"samples transferred from another network with κ = {confidence:g} fool {per_cent(share)}")
     return parts

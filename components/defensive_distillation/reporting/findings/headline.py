@@ -19,22 +19,22 @@ def headline(evaluations: Sequence[Evaluation]) -> str:
     Raises:
         InputError: without any model.
     """
-    baseline, found = undistilled(evaluations), chosen(evaluations)
+    baseline, network = undistilled(evaluations), chosen(evaluations)
     if not models(evaluations):
         raise InputError("evaluations: expected at least one model, got none")
-    if others(evaluations) and found is None:
+    if others(evaluations) and network is None:
         return _without_distillation(others(evaluations), baseline)
-    if found is None or all(model.temperature == 1 for model in distilled(evaluations)):
-        return _nothing_to_judge(found, baseline)
-    plain, scaled = attacked(found, "probabilities"), attacked(found, "scaled")
+    if network is None or all(model.temperature == 1 for model in distilled(evaluations)):
+        return _nothing_to_judge(network, baseline)
+    plain, scaled = attacked(network, "probabilities"), attacked(network, "scaled")
     if plain is None or scaled is None:
         return _by_conditions_alone(evaluations)
-    return _headline(found, baseline, plain, scaled)
+    return _headline(network, baseline, plain, scaled)
 
 
-def _nothing_to_judge(found: Evaluation | None, baseline: Evaluation | None) -> str:
-    plain = attacked(found or baseline, "probabilities")
-    if found is None:
+def _nothing_to_judge(network: Evaluation | None, baseline: Evaluation | None) -> str:
+    plain = attacked(network or baseline, "probabilities")
+    if network is None:
         seen = f"JSMA succeeds on {rate(plain)} of it" if plain else "JSMA on its probabilities was not run"
         return f"Only the undistilled network was evaluated ({seen}): nothing can be said of distillation yet."
     seen = f"JSMA succeeds on {rate(plain)}" if plain else "JSMA on the probabilities was not run"
@@ -46,12 +46,12 @@ def _without_distillation(networks: Sequence[Evaluation], baseline: Evaluation |
     seen = f" (JSMA succeeds on {rate(plain)} of the undistilled one)" if plain else ""
     return (
         f"No distilled network was evaluated{seen}: nothing can be said of distillation, and the verdicts tell of "
-        f"{series([label(found) for found in networks])}."
+        f"{series([label(network) for network in networks])}."
     )
 
 
 def _by_conditions_alone(evaluations: Sequence[Evaluation]) -> str:
-    masked = [found for found in distilled(evaluations) if found.masking.masked == "yes"]
+    masked = [network for network in distilled(evaluations) if network.masking.masked == "yes"]
     if not masked:
         return "Whether distillation masks the gradients cannot be told: JSMA was not run on both outputs it takes."
     return (
@@ -61,32 +61,32 @@ def _by_conditions_alone(evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def _headline(found: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
+def _headline(network: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
     before = attacked(baseline, "probabilities")
     defends = before is not None and clearly_more(before, plain)
     beside = f" ({per_cent(before.success_rate)} without distillation)" if before else ""
     seen = (
-        f"at {label(found)} JSMA on the probabilities succeeds on {per_cent(plain.success_rate)} of "
+        f"at {label(network)} JSMA on the probabilities succeeds on {per_cent(plain.success_rate)} of "
         f"{count(plain.pairs)} pairs{beside}"
     )
     truth = f"on {per_cent(scaled.success_rate)} once the logits z are divided by T"
-    if found.masking.masked == "yes":
+    if network.masking.masked == "yes":
         partly = before is not None and clearly_more(before, scaled)
-        return f"{_masked(found, plain, defends=defends, partly=partly)}. {seen[0].upper()}{seen[1:]}, but {truth}."
-    if found.masking.masked == "undecided":
+        return f"{_masked(network, plain, defends=defends, partly=partly)}. {seen[0].upper()}{seen[1:]}, but {truth}."
+    if network.masking.masked == "undecided":
         return f"Whether distillation masks the gradients is undecided: {seen}, and {truth}."
     start = "No masked gradients were found"
     if defends and before is not None and clearly_more(before, scaled):
         start = "Distillation holds against JSMA, and no masked gradients were found"
-    return f"{start}: {seen}, and {truth}; no other T differs more.{_despite(found, baseline)}"
+    return f"{start}: {seen}, and {truth}; no other T differs more.{_despite(network, baseline)}"
 
 
-def _masked(found: Evaluation, plain: AttackFindings, *, defends: bool, partly: bool) -> str:
+def _masked(network: Evaluation, plain: AttackFindings, *, defends: bool, partly: bool) -> str:
     """The first sentence where gradients are masked."""
     if not defends:
         return "Distillation masks the gradients, it does not stop the attack"
-    numbers = published(found.dataset)
-    theirs = numbers.success_of(found) if numbers else None
+    numbers = published(network.dataset)
+    theirs = numbers.success_of(network) if numbers else None
     low, high = plain.success_interval
     what = "number" if theirs is not None and low <= theirs <= high else "effect"
     if partly:
@@ -100,9 +100,9 @@ def _masked(found: Evaluation, plain: AttackFindings, *, defends: bool, partly: 
     )
 
 
-def _despite(found: Evaluation, baseline: Evaluation | None) -> str:
+def _despite(network: Evaluation, baseline: Evaluation | None) -> str:
     """What an attack for the nearest sample says of a network that JSMA finds nothing masked in."""
-    nearest, ratio = found.distance("cw_l2"), relative_distance(found, baseline, "cw_l2")
+    nearest, ratio = network.distance("cw_l2"), relative_distance(network, baseline, "cw_l2")
     if nearest is None or ratio is None:
         return ""
     return (

@@ -44,19 +44,19 @@ def paragraphs(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def _as_in_the_paper(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
-    rates = [(found, attack) for found in networks if (attack := attacked(found, "probabilities"))]
+    rates = [(network, attack) for network in networks if (attack := attacked(network, "probabilities"))]
     if not rates:
         return ""
-    found, lowest = min(rates, key=lambda pair: pair[1].success_rate)
+    network, lowest = min(rates, key=lambda pair: pair[1].success_rate)
     before = attacked(baseline, "probabilities")
     start = f" from {per_cent(before.success_rate)} without distillation" if before else ""
     verb = "goes" if before and lowest.success_rate < before.success_rate else "comes"
     text = (
         f"As the paper measures it, on the probabilities at temperature 1, JSMA's success {verb}{start} "
-        f"to {per_cent(lowest.success_rate)} at {label(found)}."
+        f"to {per_cent(lowest.success_rate)} at {label(network)}."
     )
-    numbers = published(found.dataset)
-    theirs = numbers.success_of(found) if numbers else None
+    numbers = published(network.dataset)
+    theirs = numbers.success_of(network) if numbers else None
     if numbers and theirs is not None:
         text += (
             f" The paper gives {published_per_cent(numbers.baseline_success)} and {published_per_cent(theirs)} for the "
@@ -68,20 +68,20 @@ def _as_in_the_paper(networks: Sequence[Evaluation], baseline: Evaluation | None
 
 
 def _as_an_attacker(networks: Sequence[Evaluation]) -> str:
-    scaled = [attack for found in networks if (attack := attacked(found, "scaled"))]
+    scaled = [attack for network in networks if (attack := attacked(network, "scaled"))]
     if not scaled:
         return ""
     text = (
         "An attacker who knows T divides the logits by it, which changes no decision of the network and gives the "
         f"gradient back. JSMA then succeeds on {span([attack.success_rate for attack in scaled])} of the pairs"
     )
-    logits = [attack for found in networks if (attack := attacked(found, "logits"))]
+    logits = [attack for network in networks if (attack := attacked(network, "logits"))]
     text += (
         f", and on {span([attack.success_rate for attack in logits])} if it climbs the logits themselves."
         if logits
         else "."
     )
-    if masked := [found for found in networks if found.masking.masked == "yes"]:
+    if masked := [network for network in networks if network.masking.masked == "yes"]:
         text += (
             " A low success rate on the probabilities with a high one on z/T means masked gradients; so it is at "
             f"{temperatures(masked)}."
@@ -92,10 +92,10 @@ def _as_an_attacker(networks: Sequence[Evaluation]) -> str:
 def _why(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
     if not networks:
         return ""
-    found = max(networks, key=lambda model: model.mean_absolute_logit)
-    logit = f"{found.mean_absolute_logit:.3g} at {label(found)}"
+    network = max(networks, key=lambda model: model.mean_absolute_logit)
+    logit = f"{network.mean_absolute_logit:.3g} at {label(network)}"
     text = f"The mean absolute logit is {logit}."
-    if baseline and baseline.mean_absolute_logit < found.mean_absolute_logit:
+    if baseline and baseline.mean_absolute_logit < network.mean_absolute_logit:
         text = (
             "The reason is in the logits: their mean absolute value grows from "
             f"{baseline.mean_absolute_logit:.3g} without distillation to {logit}."
@@ -119,20 +119,20 @@ def _why(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
 def _accuracy(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
     if not networks or baseline is None:
         return ""
-    found = max(networks, key=lambda model: abs(model.accuracy - baseline.accuracy))
-    difference = found.accuracy - baseline.accuracy
+    network = max(networks, key=lambda model: abs(model.accuracy - baseline.accuracy))
+    difference = network.accuracy - baseline.accuracy
     within = "within" if abs(difference) < ACCURACY_VARIATION else "outside"
     return (
         f"Accuracy on clean images changes by at most {points(difference)} "
-        f"({per_cent(baseline.accuracy)} without distillation, {per_cent(found.accuracy)} at {label(found)}), "
+        f"({per_cent(baseline.accuracy)} without distillation, {per_cent(network.accuracy)} at {label(network)}), "
         f"{within} the {100 * ACCURACY_VARIATION:.2f} points that the paper reports."
     )
 
 
 def _caution(networks: Sequence[Evaluation]) -> str:
-    ran = [attack for found in networks for attack in found.attacks if attack.pairs]
+    ran = [attack for network in networks for attack in network.attacks if attack.pairs]
     if not ran:
-        others = any(found.bounded or found.distances for found in networks)
+        others = any(network.bounded or network.distances for network in networks)
         return "JSMA was not run." if others else "No attack was run: the report tells of accuracy and gradients only."
     text = (
         "Intervals are at 95 %: Wilson's of a rate, Newcombe's of the difference of two rates on the same pairs. They "

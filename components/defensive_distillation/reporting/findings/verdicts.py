@@ -36,12 +36,12 @@ class Verdict:
 def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
     """One verdict a network: the one without distillation, the distilled ones, the controls."""
     baseline = undistilled(evaluations)
-    return [_verdict(found, baseline) for found in arranged(evaluations)]
+    return [_verdict(network, baseline) for network in arranged(evaluations)]
 
 
-def attacked(found: Evaluation | None, output: str) -> AttackFindings | None:
+def attacked(network: Evaluation | None, output: str) -> AttackFindings | None:
     """JSMA on `output`, or None if it was not run or had no pair to attack."""
-    attack = found.attack(output) if found else None
+    attack = network.attack(output) if network else None
     return attack if attack and attack.pairs else None
 
 
@@ -68,36 +68,36 @@ def conditions_fail(names: Sequence[str]) -> str:
     return f"condition{'s' if several else ''} {series(distinct)} fail{'' if several else 's'}"
 
 
-def _verdict(found: Evaluation, baseline: Evaluation | None) -> Verdict:
-    judged = found.masking
+def _verdict(network: Evaluation, baseline: Evaluation | None) -> Verdict:
+    judged = network.masking
     return Verdict(
-        found.name,
-        found.control,
+        network.name,
+        network.control,
         judged.masked,
         judged.difference,
         judged.interval,
         judged.signs,
         judged.broken,
-        " ".join(part for part in (_by_jsma(found, baseline), _by_conditions(found)) if part),
+        " ".join(part for part in (_by_jsma(network, baseline), _by_conditions(network)) if part),
     )
 
 
-def _by_jsma(found: Evaluation, baseline: Evaluation | None) -> str:
-    plain, scaled = attacked(found, "probabilities"), attacked(found, "scaled")
-    if found.temperature == 1 and plain and not found.control:
+def _by_jsma(network: Evaluation, baseline: Evaluation | None) -> str:
+    plain, scaled = attacked(network, "probabilities"), attacked(network, "scaled")
+    if network.temperature == 1 and plain and not network.control:
         return (
-            f"{_where(found)} JSMA on the probabilities succeeds on {rate(plain)}. "
+            f"{_where(network)} JSMA on the probabilities succeeds on {rate(plain)}. "
             "At T = 1, z/T is z: there is no larger logit to divide, and nothing is masked by the temperature."
         )
     if plain is None or scaled is None:
-        return _missing(found, plain, scaled)
-    if found.control:
-        return _of_control(found, baseline, plain, scaled)
-    return _of_model(found, baseline, plain, scaled)
+        return _missing(network, plain, scaled)
+    if network.control:
+        return _of_control(network, baseline, plain, scaled)
+    return _of_model(network, baseline, plain, scaled)
 
 
-def _missing(found: Evaluation, plain: AttackFindings | None, scaled: AttackFindings | None) -> str:
-    logits = attacked(found, "logits")
+def _missing(network: Evaluation, plain: AttackFindings | None, scaled: AttackFindings | None) -> str:
+    logits = attacked(network, "logits")
     ran = [
         f"on the {output} it succeeds on {rate(attack)}"
         for output, attack in (("probabilities", plain), ("logits", logits), ("probabilities of z/T", scaled))
@@ -110,21 +110,21 @@ def _missing(found: Evaluation, plain: AttackFindings | None, scaled: AttackFind
     if plain and logits and clearly_more(logits, plain):
         hint = " What JSMA gains on the logits points to masked gradients."
     return (
-        f"{_where(found)} JSMA was not run on {series(missing)}, so it cannot judge masking"
+        f"{_where(network)} JSMA was not run on {series(missing)}, so it cannot judge masking"
         f"{': ' + series(ran) if ran else ''}.{hint}"
     )
 
 
-def _of_model(found: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
-    before = attacked(baseline, "probabilities") if found.defended else None
+def _of_model(network: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
+    before = attacked(baseline, "probabilities") if network.defended else None
     defends = before is not None and clearly_more(before, plain)
-    first = f"{_where(found)} JSMA on the probabilities succeeds on {rate(plain)}"
+    first = f"{_where(network)} JSMA on the probabilities succeeds on {rate(plain)}"
     if before:
         first += f" where it succeeds on {per_cent(before.success_rate)} of the undistilled network's"
-        seems = "as in the paper, distillation seems" if is_distilled(found) else "the defense seems"
+        seems = "as in the paper, distillation seems" if is_distilled(network) else "the defense seems"
         first += f": {seems} to defend" if defends else ": no clear drop"
     second = f"On the probabilities of z/T the same attack succeeds on {per_cent(scaled.success_rate)}: "
-    return f"{first}. {second}{_conclusion(found.masking, scaled, before, defends)}.{_few(plain, scaled)}"
+    return f"{first}. {second}{_conclusion(network.masking, scaled, before, defends)}.{_few(plain, scaled)}"
 
 
 def _conclusion(judged: Masking, scaled: AttackFindings, before: AttackFindings | None, defends: bool) -> str:
@@ -147,24 +147,25 @@ def _conclusion(judged: Masking, scaled: AttackFindings, before: AttackFindings 
     return "the defense masks the gradients; it does not remove the adversarial samples"
 
 
-def _of_control(found: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
+def _of_control(network: Evaluation, baseline: Evaluation | None, plain: AttackFindings, scaled: AttackFindings) -> str:
     before = attacked(baseline, "probabilities")
     beside = f", and {per_cent(before.success_rate)} before the logits were multiplied" if before else ""
     conclusion = {
         "yes": "the same 'defense', though nothing was distilled",
         "no": "the size of the logits alone masks no gradient here",
-        "undecided": f"the difference ({_spread(found.masking)}) is too uncertain to say whether gradients are masked",
-    }[_by_difference(found.masking)]
+        "undecided": f"the difference ({_spread(network.masking)}) is too uncertain to say whether gradients "
+        "are masked",
+    }[_by_difference(network.masking)]
     return (
-        f"The undistilled network with its logits multiplied by {found.temperature:g}: JSMA on the probabilities "
+        f"The undistilled network with its logits multiplied by {network.temperature:g}: JSMA on the probabilities "
         f"succeeds on {rate(plain)}{beside}; on those of z/T it succeeds on {per_cent(scaled.success_rate)}: "
         f"{conclusion}.{_few(plain, scaled)}"
     )
 
 
-def _by_conditions(found: Evaluation) -> str:
+def _by_conditions(network: Evaluation) -> str:
     """What the sanity conditions add to what JSMA says."""
-    judged, text = found.masking, ""
+    judged, text = network.masking, ""
     if judged.signs:
         fail = conditions_fail(judged.signs)
         if judged.masked == "undecided":
@@ -178,8 +179,8 @@ def _by_conditions(found: Evaluation) -> str:
             f" The adaptive attacker's sanity {conditions_fail(judged.broken)}: the attack is broken, "
             "take the verdict with care."
         )
-    elif found.conditions and not judged.signs:
-        text = f"All {len(found.conditions)} sanity conditions hold."
+    elif network.conditions and not judged.signs:
+        text = f"All {len(network.conditions)} sanity conditions hold."
     return text.strip()
 
 
@@ -203,9 +204,9 @@ def _few(*attacks: AttackFindings) -> str:
     return f" Only {count(pairs)} pairs were attacked: take this as an indication." if pairs < SMALL_SAMPLE else ""
 
 
-def _where(found: Evaluation) -> str:
-    if found.control:
-        return f"In the control at T = {found.temperature:g}"
-    if is_distilled(found):
-        return f"At {label(found)}"
-    return f"With {label(found)}," if found.defended else "Without distillation"
+def _where(network: Evaluation) -> str:
+    if network.control:
+        return f"In the control at T = {network.temperature:g}"
+    if is_distilled(network):
+        return f"At {label(network)}"
+    return f"With {label(network)}," if network.defended else "Without distillation"

@@ -34,9 +34,9 @@ _UNITS = {"l2": "L2 distance", "l0": "L0, changed pixels", "linf": "L∞ distanc
 
 def of_distances(ordered: Sequence[Evaluation], figures: Sequence[Shown]) -> dict[str, Any]:
     """The attacks for the nearest sample: success and mean distance, beside C&W's own numbers, second-hand."""
-    if not any(found.distances for found in ordered):
+    if not any(network.distances for network in ordered):
         return {}
-    ran = [name for name in attacks.by_distance() if any(found.distance(name) for found in models(ordered))]
+    ran = [name for name in attacks.by_distance() if any(network.distance(name) for network in models(ordered))]
     return {
         "figures": figures,
         "tables": [_distance_table(ordered, name) for name in ran],
@@ -49,15 +49,15 @@ def of_distances(ordered: Sequence[Evaluation], figures: Sequence[Shown]) -> dic
 
 def of_radii(ordered: Sequence[Evaluation]) -> Table | None:
     """What each bounded attack, and any attack at all, reaches within one radius."""
-    shown = [found for found in models(ordered) if found.bounded]
+    shown = [network for network in models(ordered) if network.bounded]
     if not shown:
         return None
-    names = [name for name in attacks.bounded() if any(found.within(name) for found in shown)]
+    names = [name for name in attacks.bounded() if any(network.within(name) for network in shown)]
     body = []
-    for found in shown:
-        radius = reported_radius(found)
-        shares = [fooled_within(found.within(name), radius) for name in names]
-        body.append(with_label(found, *map(_share, (*shares, fooled_within(found.worst_case, radius)))))
+    for network in shown:
+        radius = reported_radius(network)
+        shares = [fooled_within(network.within(name), radius) for name in names]
+        body.append(with_label(network, *map(_share, (*shares, fooled_within(network.worst_case, radius)))))
     radii = series([f"{radius:g}" for radius in dict.fromkeys(map(reported_radius, shown)) if radius is not None])
     head = ["", *map(title, names), "Any attack"]
     return Table(head, body, f"Samples fooled within an L∞ radius of {radii}", "wide")
@@ -71,7 +71,7 @@ def of_transfer_and_worst_case(ordered: Sequence[Evaluation]) -> dict[str, Any]:
 
 def _of_transfer(ordered: Sequence[Evaluation]) -> dict[str, Any]:
     """Samples crafted on another network with rising κ, shown to each network."""
-    shown = [(found, found.transfer) for found in ordered if found.transfer and found.transfer.samples]
+    shown = [(network, network.transfer) for network in ordered if network.transfer and network.transfer.samples]
     if not shown:
         return {}
     kappas = sorted({confidence for _, transfer in shown for confidence in transfer.confidences})
@@ -83,29 +83,29 @@ def _of_transfer(ordered: Sequence[Evaluation]) -> dict[str, Any]:
         [f"{_network(surrogate)}, itself", *_by_confidence(kappas, dict(zip(own, hits, strict=True)), samples)]
         for surrogate, samples, own, hits in on_itself
     ]
-    body += [with_label(found, *_transfer_cells(kappas, transfer)) for found, transfer in shown]
-    best = [(label(found), best) for found, _ in shown if (best := best_transfer(found))]
-    network, (share, confidence) = max(best, key=lambda pair: pair[1][0])
+    body += [with_label(network, *_transfer_cells(kappas, transfer)) for network, transfer in shown]
+    best = [(label(network), best) for network, _ in shown if (best := best_transfer(network))]
+    easiest, (share, confidence) = max(best, key=lambda pair: pair[1][0])
     return {
         "table": Table(["", *(f"κ = {kappa:g}" for kappa in kappas)], body, "Fooled by transferred samples", "wide"),
-        "greatest": f"{column_per_cent(share)} at {network} with κ = {confidence:g}",
+        "greatest": f"{column_per_cent(share)} at {easiest} with κ = {confidence:g}",
     }
 
 
 def _of_worst_case(ordered: Sequence[Evaluation]) -> dict[str, Any]:
     """Per source the nearest sample that any attack found."""
     baseline = undistilled(ordered)
-    shown = [(found, found.worst_case) for found in ordered if found.worst_case and found.worst_case.sources]
+    shown = [(network, network.worst_case) for network in ordered if network.worst_case and network.worst_case.sources]
     if not shown:
         return {}
     start = baseline.worst_case.mean_l2 if baseline and baseline.worst_case else None
     body = []
-    for found, worst in shown:
-        ratio = f"({times(worst.mean_l2 / start)})" if start and worst.mean_l2 is not None and found.defended else ""
+    for network, worst in shown:
+        ratio = f"({times(worst.mean_l2 / start)})" if start and worst.mean_l2 is not None and network.defended else ""
         nearest = sorted(worst.nearest.items(), key=lambda pair: (-pair[1], pair[0]))
         body.append(
             with_label(
-                found,
+                network,
                 Cell(column_per_cent(worst.fooled / worst.sources), below=(f"of {count(worst.sources)}",)),
                 _length(worst.mean_l0),
                 Cell(_length(worst.mean_l2), below=(ratio,)),
@@ -135,29 +135,29 @@ def _second_hand() -> str:
 def _distance_table(ordered: Sequence[Evaluation], attack: str) -> Table:
     baseline, numbers = undistilled(ordered), published(ordered[0].dataset)
     theirs = numbers if numbers and attack in numbers.second_hand else None
-    ran = [(found, distances) for found in models(ordered) if (distances := found.distance(attack))]
+    ran = [(network, distances) for network in models(ordered) if (distances := network.distance(attack))]
     body = []
-    for found, distances in ran:
+    for network, distances in ran:
         success = column_per_cent(distances.success_rate)
         row = [
             Cell(success, "missed") if distances.successes < distances.pairs else success,
-            *(_distance_cell(found, baseline, attack, case) for case in CASES),
+            *(_distance_cell(network, baseline, attack, case) for case in CASES),
         ]
         if theirs:
-            number = theirs.second_hand_distance_of(found, attack)
+            number = theirs.second_hand_distance_of(network, attack)
             row.append(DASH if number is None else f"{number:g}")
-        body.append(with_label(found, *row))
+        body.append(with_label(network, *row))
     head = ["", "Success", *(f"{case.capitalize()} case" for case in CASES)]
     head += ["C&W, best, second-hand"] if theirs else []
     norm = ran[0][1].norm
     return Table(head, body, f"{title(attack)}: mean {_UNITS.get(norm, norm)}")
 
 
-def _distance_cell(found: Evaluation, baseline: Evaluation | None, attack: str, case: CaseName) -> Cell | str:
-    length, ratio = mean_distance(found, attack, case), relative_distance(found, baseline, attack, case)
+def _distance_cell(network: Evaluation, baseline: Evaluation | None, attack: str, case: CaseName) -> Cell | str:
+    length, ratio = mean_distance(network, attack, case), relative_distance(network, baseline, attack, case)
     if length is None:
         return DASH
-    return Cell(distance(length), below=(f"({times(ratio)})" if ratio is not None and found.defended else "",))
+    return Cell(distance(length), below=(f"({times(ratio)})" if ratio is not None and network.defended else "",))
 
 
 def _transfer_cells(kappas: Sequence[float], transfer: TransferFindings) -> list[str | Cell]:

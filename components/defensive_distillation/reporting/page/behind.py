@@ -22,7 +22,7 @@ def behind_rates(ordered: Sequence[Evaluation]) -> dict[str, Any]:
     """The three tables, or lists of tables; empty where nothing was counted."""
     return {
         "zero": _zero_gradients(ordered),
-        "stops": [_stops(list(ran), label(found)) for found in ordered if (ran := tuple(_ran(found)))],
+        "stops": [_stops(list(ran), label(network)) for network in ordered if (ran := tuple(_ran(network)))],
         "costs": _costs(ordered),
     }
 
@@ -31,25 +31,25 @@ def _zero_gradients(ordered: Sequence[Evaluation]) -> Table:
     """Zero gradients at both temperatures and precisions."""
     body = [
         with_label(
-            found,
-            f"{found.mean_absolute_logit:.3g}",
+            network,
+            f"{network.mean_absolute_logit:.3g}",
             *(
                 column_per_cent(share)
-                for gradients in (found.gradients_at_1, found.gradients_at_temperature)
+                for gradients in (network.gradients_at_1, network.gradients_at_temperature)
                 for share in (gradients.zero_share_float32, gradients.zero_share_float64)
             ),
         )
-        for found in ordered
+        for network in ordered
     ]
     head = ["", "Mean |logit|", "T = 1, float32", "T = 1, float64", "z/T, float32", "z/T, float64"]
     return Table(head, body, "Samples whose gradient is exactly zero")
 
 
-def _ran(found: Evaluation) -> Iterator[tuple[str, int, Mapping[str, int]]]:
+def _ran(network: Evaluation) -> Iterator[tuple[str, int, Mapping[str, int]]]:
     """Each attack with how many it attacked and why it stopped."""
-    yield from ((f"{one.attack}/{one.output}", one.pairs, one.stop_reasons) for one in found.attacks)
-    yield from ((one.name, one.samples, one.stop_reasons) for one in found.bounded)
-    yield from ((one.attack, one.pairs, one.stop_reasons) for one in found.distances)
+    yield from ((f"{one.attack}/{one.output}", one.pairs, one.stop_reasons) for one in network.attacks)
+    yield from ((one.name, one.samples, one.stop_reasons) for one in network.bounded)
+    yield from ((one.attack, one.pairs, one.stop_reasons) for one in network.distances)
 
 
 def _stops(ran: Sequence[tuple[str, int, Mapping[str, int]]], name: str) -> Table:
@@ -69,17 +69,19 @@ def _costs(ordered: Sequence[Evaluation]) -> Table | None:
     """Gradient evaluations, as far as they were counted."""
     spent: list[tuple[Evaluation, dict[str, float]]] = [
         (
-            found,
-            {one.name: one.gradient_evaluations for one in found.bounded}
-            | {one.attack: one.gradient_evaluations for one in found.distances},
+            network,
+            {one.name: one.gradient_evaluations for one in network.bounded}
+            | {one.attack: one.gradient_evaluations for one in network.distances},
         )
-        for found in ordered
+        for network in ordered
     ]
     names = list(dict.fromkeys(name for _, numbers in spent for name, number in numbers.items() if number))
     if not names:
         return None
     body = [
-        with_label(found, *(_evaluations(numbers.get(name)) for name in names)) for found, numbers in spent if numbers
+        with_label(network, *(_evaluations(numbers.get(name)) for name in names))
+        for network, numbers in spent
+        if numbers
     ]
     return Table(["", *map(title, names)], body, "Gradient evaluations, mean a sample and radius or a pair")
 

@@ -15,13 +15,13 @@ _ATTACKERS = {"naive": "through the softmax at T = 1", "adaptive": "through the 
 
 def of_conditions(ordered: Sequence[Evaluation]) -> dict[str, Any]:
     """A table or a line an attacker, what failed, and what holds; nothing without conditions."""
-    ran = [found for found in ordered if found.conditions]
+    ran = [network for network in ordered if network.conditions]
     if not ran:
         return {}
     passes = [
-        f"{label(found)}, {_ATTACKERS[one.attacker]}, {_name(one.name)}: {_sentence(one)}"
-        for found in ran
-        for one in found.conditions
+        f"{label(network)}, {_ATTACKERS[one.attacker]}, {_name(one.name)}: {_sentence(one)}"
+        for network in ran
+        for one in network.conditions
         if one.passed
     ]
     return {
@@ -34,7 +34,7 @@ def of_conditions(ordered: Sequence[Evaluation]) -> dict[str, Any]:
 
 def _by_attacker(ran: Sequence[Evaluation], attacker: str) -> Table | str:
     """What holds for one attacker: a line where everything does, else a table."""
-    made = [one for found in ran for one in found.conditions if one.attacker == attacker]
+    made = [one for network in ran for one in network.conditions if one.attacker == attacker]
     if not made:
         return ""
     if all(one.passed for one in made):
@@ -43,15 +43,15 @@ def _by_attacker(ran: Sequence[Evaluation], attacker: str) -> Table | str:
     names = [*(name for name in CONDITIONS if name in named), *(name for name in named if name not in CONDITIONS)]
     return Table(
         ["", *map(_name, names)],
-        [with_label(found, *(_mark(found, attacker, name) for name in names)) for found in ran],
+        [with_label(network, *(_mark(network, attacker, name) for name in names)) for network in ran],
         f"An attacker {_ATTACKERS[attacker]}",
         "marks",
     )
 
 
-def _mark(found: Evaluation, attacker: str, name: str) -> Cell | str:
+def _mark(network: Evaluation, attacker: str, name: str) -> Cell | str:
     """Whether one condition holds, of every attack that it was checked on."""
-    passed = [one.passed for one in found.conditions if (one.attacker, one.name) == (attacker, name)]
+    passed = [one.passed for one in network.conditions if (one.attacker, one.name) == (attacker, name)]
     if not passed:
         return DASH
     return "holds" if all(passed) else Cell("fails", "fails")
@@ -60,13 +60,13 @@ def _mark(found: Evaluation, attacker: str, name: str) -> Cell | str:
 def _failures(ran: Sequence[Evaluation]) -> list[tuple[str, str, list[str]]]:
     """What failed by network and attacker, with what it means."""
     items = []
-    for found in ran:
+    for network in ran:
         for attacker, how in _ATTACKERS.items():
-            failures = [one for one in found.conditions if one.attacker == attacker and not one.passed]
+            failures = [one for one in network.conditions if one.attacker == attacker and not one.passed]
             if failures:
                 means = series(list(dict.fromkeys(one.meaning for one in failures)))
                 sentences = [f"{_name(one.name)}: {_sentence(one)}" for one in failures]
-                items.append((f"{label(found)}, {how}", means, sentences))
+                items.append((f"{label(network)}, {how}", means, sentences))
     return items
 
 

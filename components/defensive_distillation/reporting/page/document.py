@@ -110,7 +110,7 @@ def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_ver
         "curves": {
             "by_budget": shown("success_by_budget"),
             "by_radius": shown("success_by_epsilon"),
-            "bounded": any(found.bounded for found in ordered),
+            "bounded": any(network.bounded for network in ordered),
             "radii": adaptive.of_radii(ordered),
         },
         "distances": adaptive.of_distances(ordered, shown("cw_distances")),
@@ -131,7 +131,7 @@ def _facts(ordered: Sequence[Evaluation]) -> dict[str, Any]:
         "paper": numbers,
         "images": ordered[0].dataset.test_images,
         "variation": ACCURACY_VARIATION,
-        "amplitudes": numbers is not None and any(numbers.amplitudes_of(found) for found in ordered),
+        "amplitudes": numbers is not None and any(numbers.amplitudes_of(network) for network in ordered),
         "controls": bool(controls(ordered)),
         "others": bool(others(ordered)),
         "logits": SECOND_HAND_LOGITS,

@@ -24,27 +24,27 @@ def first_screen(ordered: Sequence[Evaluation]) -> dict[str, Any]:
     about = f"{dataset.name} · {number} model{'s' if number > 1 else ''}"
     if of_controls:
         about += f", {of_controls} control{'s' if of_controls > 1 else ''}"
-    badges = [(label(found), found.masking.masked, MASKED[found.masking.masked]) for found in defended(ordered)]
+    badges = [(label(network), network.masking.masked, MASKED[network.masking.masked]) for network in defended(ordered)]
     return {"about": about, "headline": headline(ordered), "sides": _sides(ordered), "badges": badges}
 
 
 def _sides(ordered: Sequence[Evaluation]) -> list[tuple[str, str, list[Line]]]:
     """The same network twice: what the paper's attack says of it, and what one says that knows the defense."""
-    found, baseline = chosen(ordered), undistilled(ordered)
-    if found is None:
+    network, baseline = chosen(ordered), undistilled(ordered)
+    if network is None:
         return []
-    left, right = _as_in_the_paper(found, baseline), _as_adaptive(found, baseline)
+    left, right = _as_in_the_paper(network, baseline), _as_adaptive(network, baseline)
     return [(NAIVE, "naive", left), (ADAPTIVE, "adaptive", right)] if left or right else []
 
 
-def _as_in_the_paper(found: Evaluation, baseline: Evaluation | None) -> list[Line]:
-    plain, before = attacked(found, "probabilities"), attacked(baseline, "probabilities")
+def _as_in_the_paper(network: Evaluation, baseline: Evaluation | None) -> list[Line]:
+    plain, before = attacked(network, "probabilities"), attacked(baseline, "probabilities")
     if plain is None:
         return []
-    numbers = published(found.dataset)
-    theirs = numbers.success_of(found) if numbers else None
+    numbers = published(network.dataset)
+    theirs = numbers.success_of(network) if numbers else None
     of_paper = f" – the paper: {published_per_cent(theirs)}" if theirs is not None else ""
-    fooled = f"of {count(plain.pairs)} pairs fooled at {label(found)} by JSMA on probabilities{of_paper}"
+    fooled = f"of {count(plain.pairs)} pairs fooled at {label(network)} by JSMA on probabilities{of_paper}"
     lines = [(per_cent(plain.success_rate), fooled)]
     if before:
         of_paper = f" – the paper: {published_per_cent(numbers.baseline_success)}" if numbers else ""
@@ -52,14 +52,14 @@ def _as_in_the_paper(found: Evaluation, baseline: Evaluation | None) -> list[Lin
     return lines
 
 
-def _as_adaptive(found: Evaluation, baseline: Evaluation | None) -> list[Line]:
-    scaled, nearest = attacked(found, "scaled"), found.distance("cw_l2")
+def _as_adaptive(network: Evaluation, baseline: Evaluation | None) -> list[Line]:
+    scaled, nearest = attacked(network, "scaled"), network.distance("cw_l2")
     lines = []
     if scaled:
-        fooled = f"of {count(scaled.pairs)} pairs fooled at {label(found)} by JSMA on z/T"
+        fooled = f"of {count(scaled.pairs)} pairs fooled at {label(network)} by JSMA on z/T"
         lines.append((per_cent(scaled.success_rate), fooled))
     if nearest and nearest.pairs:
-        ratio = relative_distance(found, baseline, "cw_l2")
+        ratio = relative_distance(network, baseline, "cw_l2")
         far = f", at {times(ratio)} the distance it takes without distillation" if ratio is not None else ""
         lines.append((per_cent(nearest.success_rate), f"by Carlini and Wagner's L2 attack{far}"))
     return lines

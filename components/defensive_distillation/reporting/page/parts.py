@@ -93,11 +93,11 @@ def exhibits(names: Sequence[str], ordered: Sequence[Evaluation], pngs: Mapping[
     ]
 
 
-def verdict_cell(found: Evaluation) -> Cell:
+def verdict_cell(network: Evaluation) -> Cell:
     """'masked' and so on, coloured."""
-    return Cell(MASKED[found.masking.masked], f"verdict {found.masking.masked}")
+    return Cell(MASKED[network.masking.masked], f"verdict {network.masking.masked}")
 
 
-def with_label(found: Evaluation, *cells: str | Cell) -> list[str | Cell]:
+def with_label(network: Evaluation, *cells: str | Cell) -> list[str | Cell]:
     """A row that a network's title begins."""
-    return [label(found), *cells]
+    return [label(network), *cells]

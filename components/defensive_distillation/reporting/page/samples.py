@@ -28,7 +28,7 @@ Samples = Mapping[str, Mapping[str, Grid]]
 class _Picture:
     """One sheet of samples before it is drawn: the examples, or the grid of one output of JSMA."""
 
-    found: Evaluation
+    network: Evaluation
     samples: Grid | Examples
     output: str = ""
 
@@ -49,9 +49,9 @@ class _Picture:
     def drawn(self, dpi: float) -> Image:
         """The sheet as an image of the page."""
         if isinstance(self.samples, Examples):
-            figure, alt, colours = example_sheet(self.samples), in_words.example_sheet(self.found, self.samples), 256
+            figure, alt, colours = example_sheet(self.samples), in_words.example_sheet(self.network, self.samples), 256
         else:
-            figure, alt = sample_grid(self.samples), in_words.sample_grid(self.found, self.output, self.samples)
+            figure, alt = sample_grid(self.samples), in_words.sample_grid(self.network, self.output, self.samples)
             colours = 256 if self.samples.images.shape[2] == 3 else 32
         return Image(png(figure, dpi=dpi, colours=colours), alt)
 
@@ -64,15 +64,15 @@ def sample_sections(
     Controls have none of their own: their decisions are the undistilled network's.
     """
     networks = models(ordered)
-    sheets = [_Picture(found, examples[found.name]) for found in networks if found.name in examples]
+    sheets = [_Picture(network, examples[network.name]) for network in networks if network.name in examples]
     by_class = [
-        _Picture(found, grids[found.name][output], output)
-        for found in networks
+        _Picture(network, grids[network.name][output], output)
+        for network in networks
         for output in OUTPUTS
-        if output in grids.get(found.name, {})
+        if output in grids.get(network.name, {})
     ]
     images = _fitting([*sheets, *by_class], room)
-    first, here = chosen(ordered) or networks[0], [picture.found for picture, _ in zip(sheets, images, strict=False)]
+    first, here = chosen(ordered) or networks[0], [picture.network for picture, _ in zip(sheets, images, strict=False)]
     return (
         _section(sheets, images[: len(sheets)], first if first in here or not here else here[-1]),
         _section(by_class, images[len(sheets) :], first),
@@ -97,7 +97,7 @@ def _section(wanted: Sequence[_Picture], images: Sequence[Image], opened: Evalua
         return {}
     folds: dict[str, list[Shown]] = {}
     for picture, image in zip(wanted, images, strict=False):
-        folds.setdefault(label(picture.found), []).append(Shown(picture.title, image, picture.caption))
+        folds.setdefault(label(picture.network), []).append(Shown(picture.title, image, picture.caption))
     total = len(wanted[0].samples.classes) if isinstance(wanted[0].samples, Grid) else 0
     return {
         "networks": [(name, name == label(opened), shown) for name, shown in folds.items()],

@@ -64,11 +64,11 @@ def _data(ordered: Sequence[Evaluation]) -> list[Setting]:
 
 def _training(ordered: Sequence[Evaluation]) -> list[Setting]:
     numbers = published(ordered[0].dataset)
-    architectures = _distinct(found.architecture for found in ordered)
-    epochs = _distinct(f"{len(found.training)}" for found in models(ordered) if found.training)
+    architectures = _distinct(network.architecture for network in ordered)
+    epochs = _distinct(f"{len(network.training)}" for network in models(ordered) if network.training)
     defenses = others(ordered)
-    temperatures = [label(found).removeprefix("T = ") for found in models(ordered) if found not in defenses]
-    multiplied = ", ".join(f"{found.temperature:g}" for found in controls(ordered))
+    temperatures = [label(network).removeprefix("T = ") for network in models(ordered) if network not in defenses]
+    multiplied = ", ".join(f"{network.temperature:g}" for network in controls(ordered))
     asked = [f"{t:g}" for t in numbers.success] if numbers else []
     theirs = ", ".join(["no distillation", *asked]) if numbers else "–"
     return [
@@ -79,15 +79,15 @@ def _training(ordered: Sequence[Evaluation]) -> list[Setting]:
             numbers is not None and architectures != numbers.architecture,
         ),
         Setting("Temperatures", ", ".join(temperatures), theirs, bool(numbers) and ", ".join(temperatures) != theirs),
-        *([Setting("Other defenses", series([label(found) for found in defenses]))] if defenses else []),
+        *([Setting("Other defenses", series([label(network) for network in defenses]))] if defenses else []),
         *([Setting("Controls, logits times T", multiplied)] if multiplied else []),
         Setting("Epochs", epochs or "not recorded", f"{EPOCHS}", epochs != f"{EPOCHS}"),
-        Setting("Seed", _distinct(f"{found.seed}" for found in ordered)),
+        Setting("Seed", _distinct(f"{network.seed}" for network in ordered)),
     ]
 
 
 def _jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
-    attacks = [attack for found in ordered for attack in found.jsma]
+    attacks = [attack for network in ordered for attack in network.jsma]
     if not attacks:
         return [Setting("JSMA", "not run", "on probabilities", differs=True)]
     numbers = published(ordered[0].dataset)
@@ -117,7 +117,7 @@ def _jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
 def _other_jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
     lines = []
     for kind in attacks.other_by_budget():
-        ran = [attack for found in ordered for attack in found.attacks if attack.attack == kind.name]
+        ran = [attack for network in ordered for attack in network.attacks if attack.attack == kind.name]
         if ran:
             outputs = series(list(dict.fromkeys("z/T" if one.output == "scaled" else one.output for one in ran)))
             here = (
@@ -130,7 +130,7 @@ def _other_jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
 
 
 def _bounded(ordered: Sequence[Evaluation]) -> list[Setting]:
-    ran = [bounded for found in ordered for bounded in found.bounded]
+    ran = [bounded for network in ordered for bounded in network.bounded]
     if not ran:
         return []
     names = series(list(dict.fromkeys(title(one.name) for one in ran)))
@@ -145,7 +145,7 @@ def _bounded(ordered: Sequence[Evaluation]) -> list[Setting]:
 
 def _distances(ordered: Sequence[Evaluation]) -> list[Setting]:
     """A line for Carlini and Wagner's attacks, and one for others."""
-    ran = [distances for found in ordered for distances in found.distances]
+    ran = [distances for network in ordered for distances in network.distances]
     if not ran:
         return []
     theirs = [one for one in ran if one.attack in attacks.CARLINI_WAGNER]
@@ -174,7 +174,7 @@ def _spent(name: str, spent: Sequence[tuple[str, float]]) -> list[Setting]:
 
 
 def _transfer(ordered: Sequence[Evaluation]) -> list[Setting]:
-    transfers = [found.transfer for found in ordered if found.transfer]
+    transfers = [network.transfer for network in ordered if network.transfer]
     if not transfers:
         return []
     samples = _distinct(count(one.samples) for one in transfers)
@@ -183,7 +183,7 @@ def _transfer(ordered: Sequence[Evaluation]) -> list[Setting]:
 
 
 def _origin(ordered: Sequence[Evaluation], code_version: str) -> list[Setting]:
-    samples = _distinct(count(found.gradients_at_1.samples) for found in ordered)
+    samples = _distinct(count(network.gradients_at_1.samples) for network in ordered)
     return [
         Setting("Samples for gradients", samples, "10,000", samples != "10,000"),
         Setting("Code version", code_version),

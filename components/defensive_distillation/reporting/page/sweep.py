@@ -27,19 +27,23 @@ def side_by_side(ordered: Sequence[Evaluation]) -> list[Table]:
     networks, numbers, baseline = models(ordered), published(ordered[0].dataset), undistilled(ordered)
     naive = [
         with_label(
-            found,
-            column_per_cent(found.accuracy),
-            _rate(found, "probabilities"),
-            *([_of_paper(numbers.success_of(found))] if numbers else []),
-            _changed(found, "probabilities"),
+            network,
+            column_per_cent(network.accuracy),
+            _rate(network, "probabilities"),
+            *([_of_paper(numbers.success_of(network))] if numbers else []),
+            _changed(network, "probabilities"),
         )
-        for found in networks
+        for network in networks
     ]
     adaptive = [
         with_label(
-            found, _rate(found, "logits"), _rate(found, "scaled"), _nearest(found, baseline), verdict_cell(found)
+            network,
+            _rate(network, "logits"),
+            _rate(network, "scaled"),
+            _nearest(network, baseline),
+            verdict_cell(network),
         )
-        for found in networks
+        for network in networks
     ]
     theirs = ["The paper"] if numbers else []
     return [
@@ -52,7 +56,7 @@ def verdicts_on(ordered: Sequence[Evaluation], *, control: bool) -> list[tuple[s
     """The verdict on every model, or on every control, in words."""
     sentences = {verdict.model: verdict.sentence for verdict in verdicts(ordered)}
     networks = controls(ordered) if control else models(ordered)
-    return [(label(found), verdict_cell(found), sentences[found.name]) for found in networks]
+    return [(label(network), verdict_cell(network), sentences[network.name]) for network in networks]
 
 
 def of_controls(ordered: Sequence[Evaluation]) -> dict[str, Any]:
@@ -61,8 +65,8 @@ def of_controls(ordered: Sequence[Evaluation]) -> dict[str, Any]:
         return {}
     body = []
     for control in controls(ordered):
-        pair = [found for found in distilled(ordered) if found.temperature == control.temperature]
-        body += [_control_row(found) for found in (*pair, control)]
+        pair = [network for network in distilled(ordered) if network.temperature == control.temperature]
+        body += [_control_row(network) for network in (*pair, control)]
     head = ["", "JSMA on probabilities", "JSMA on z/T", "Zero gradients", "Mean |logit|", "Gradients"]
     return {
         "table": Table(head, body, "Multiplied instead of distilled", "rates pairs"),
@@ -76,19 +80,19 @@ def of_confidence(ordered: Sequence[Evaluation]) -> Table:
     theirs = numbers if numbers and numbers.confidence else None
     body = [
         with_label(
-            found,
-            column_per_cent(found.confidence),
-            *([_of_paper(theirs.confidence_of(found))] if theirs else []),
-            column_per_cent(found.accuracy),
+            network,
+            column_per_cent(network.confidence),
+            *([_of_paper(theirs.confidence_of(network))] if theirs else []),
+            column_per_cent(network.accuracy),
         )
-        for found in models(ordered)
+        for network in models(ordered)
     ]
     return Table(["", "Confidence", *(["The paper"] if theirs else []), "Accuracy"], body, "Confidence")
 
 
-def _rate(found: Evaluation, output: str) -> Cell | str:
+def _rate(network: Evaluation, output: str) -> Cell | str:
     """A success rate of JSMA with its interval and a bar; a dash where nothing was attacked."""
-    attack = found.attack(output)
+    attack = network.attack(output)
     if attack is None:
         return DASH
     return Cell(
@@ -102,27 +106,27 @@ def _of_paper(share: float | None) -> str:
     return DASH if share is None else published_per_cent(share)
 
 
-def _changed(found: Evaluation, output: str) -> str:
-    attack = found.attack(output)
+def _changed(network: Evaluation, output: str) -> str:
+    attack = network.attack(output)
     return DASH if attack is None or attack.mean_changed_features is None else f"{attack.mean_changed_features:.1f}"
 
 
-def _nearest(found: Evaluation, baseline: Evaluation | None) -> Cell | str:
-    nearest = found.distance("cw_l2")
+def _nearest(network: Evaluation, baseline: Evaluation | None) -> Cell | str:
+    nearest = network.distance("cw_l2")
     if nearest is None:
         return DASH
-    length, ratio = nearest.average.mean_distance, relative_distance(found, baseline, "cw_l2")
+    length, ratio = nearest.average.mean_distance, relative_distance(network, baseline, "cw_l2")
     far = "" if length is None else f"L2 {distance(length)}"
-    relative = f"({times(ratio)})" if ratio is not None and found.defended else ""
+    relative = f"({times(ratio)})" if ratio is not None and network.defended else ""
     return Cell(column_per_cent(nearest.success_rate), below=(far, relative))
 
 
-def _control_row(found: Evaluation) -> list[str | Cell]:
+def _control_row(network: Evaluation) -> list[str | Cell]:
     return [
-        label(found) if found.control else f"distilled, {label(found)}",
-        _rate(found, "probabilities"),
-        _rate(found, "scaled"),
-        column_per_cent(found.gradients_at_1.zero_share_float32),
-        f"{found.mean_absolute_logit:.3g}",
-        verdict_cell(found),
+        label(network) if network.control else f"distilled, {label(network)}",
+        _rate(network, "probabilities"),
+        _rate(network, "scaled"),
+        column_per_cent(network.gradients_at_1.zero_share_float32),
+        f"{network.mean_absolute_logit:.3g}",
+        verdict_cell(network),
     ]
