@@ -29,8 +29,8 @@ def modules() -> Iterator[ModuleType]:
 
 def sources() -> list[Path]:
     """The files of these modules; none is imported for it."""
-    found = (find_spec(name) for name in _names())
-    return [Path(spec.origin) for spec in found if spec and spec.origin]
+    specs = (find_spec(name) for name in _names())
+    return [Path(spec.origin) for spec in specs if spec and spec.origin]
 
 
 def _names() -> list[str]:

@@ -78,19 +78,19 @@ def jsma(
         towards = torch.arange(classes, device=batch.device).expand(len(batch), -1)
         others = towards[towards != labels[:, None]]  # (len(batch) * (K - 1),)
         batch, labels = (of_each.repeat_interleave(classes - 1, dim=0) for of_each in (batch, labels))
-        found = way(attempts(batch, others, labels), size=size, on_finished=None)
-        return _fewest(found, classes - 1)
+        tried = way(attempts(batch, others, labels), size=size, on_finished=None)
+        return _fewest(tried, classes - 1)
 
     at_once = max(1, size // (classes - 1))
     return attacked_in_batches(away, images, target_classes, batch_size=at_once, on_finished=on_finished)
 
 
-def _fewest(found: AttackResult, attempts: int) -> AttackResult:
+def _fewest(tried: AttackResult, attempts: int) -> AttackResult:
     """Of the attempts on each sample the successful one with the fewest changes; every attempt's gradients count."""
-    cost = torch.where(found.success, found.changed_features, torch.iinfo(torch.int64).max).view(-1, attempts)
+    cost = torch.where(tried.success, tried.changed_features, torch.iinfo(torch.int64).max).view(-1, attempts)
     chosen = cost.argmin(dim=1) + attempts * torch.arange(len(cost), device=cost.device)
-    best = {field.name: getattr(found, field.name)[chosen] for field in fields(AttackResult)}
-    return AttackResult(**{**best, "gradient_evaluations": found.gradient_evaluations.view(-1, attempts).sum(1)})
+    best = {field.name: getattr(tried, field.name)[chosen] for field in fields(AttackResult)}
+    return AttackResult(**{**best, "gradient_evaluations": tried.gradient_evaluations.view(-1, attempts).sum(1)})
 
 
 def _require(theta: float, max_features: int, output: str, temperature: float) -> None:

@@ -38,12 +38,12 @@ def load(preset: str, file: str | None = None, assignments: Sequence[str] = ()) 
 
 def values(preset: str, file: str | None = None, assignments: Sequence[str] = ()) -> dict[str, Any]:
     """The same before it is checked, as plain values."""
-    found = preset_values(preset)
+    settings = preset_values(preset)
     if file is not None:
-        found = merged(found, read_file(Path(file)))
+        settings = merged(settings, read_file(Path(file)))
     for assignment in assignments:
-        found = merged(found, _assigned(assignment))
-    return found
+        settings = merged(settings, _assigned(assignment))
+    return settings
 
 
 def preset_values(name: str) -> dict[str, Any]:
@@ -95,8 +95,8 @@ def nested(path: Sequence[str], value: Any) -> dict[str, Any]:
     """{'a': {'b': value}} for the path a, b."""
     for key in reversed(path):
         value = {key: value}
-    found: dict[str, Any] = value
-    return found
+    settings: dict[str, Any] = value
+    return settings
 
 
 def field_at(model: type[BaseModel] | None, path: Sequence[str]) -> FieldInfo | None:

@@ -1,4 +1,4 @@
-"""Every defense: the files beside this one that hold a `DEFENSE`, which are found by lying here.
+"""Every defense: the files beside this one that hold a `DEFENSE`, which are built_in by lying here.
 
 Others join by DEFDISTILL_PLUGINS, the names of modules that are separated by commas; each
 module holds its `DEFENSE`.
@@ -18,8 +18,8 @@ def _specifications() -> list[Defense]:
     names = [
         name for _, name, _ in pkgutil.iter_modules(defenses.__path__) if name not in ("registry", "specification")
     ]
-    found: list[Defense] = [import_module(f"{defenses.__name__}.{name}").DEFENSE for name in sorted(names)]
-    return found + [module.DEFENSE for module in modules() if hasattr(module, "DEFENSE")]
+    built_in: list[Defense] = [import_module(f"{defenses.__name__}.{name}").DEFENSE for name in sorted(names)]
+    return built_in + [module.DEFENSE for module in modules() if hasattr(module, "DEFENSE")]
 
 
 DEFENSES: dict[str, Defense] = {defense.name: defense for defense in _specifications()}

@@ -25,14 +25,14 @@ _WITHIN = 1 + 1e-6  # x + ε rounds
 
 def by_budget(outcome: Outcome, features: int) -> AttackFindings:
     """JSMA on images of `features` features."""
-    facts, found, arguments = outcome.facts, outcome.samples, outcome.facts["arguments"]
+    facts, samples, arguments = outcome.facts, outcome.samples, outcome.facts["arguments"]
     budget, count, successes = arguments["max_features"], facts["pairs"], facts["successes"]
-    changed = found.changed_features.long()
-    mean_changed = float(changed[found.success].double().mean()) if successes else None
+    changed = samples.changed_features.long()
+    mean_changed = float(changed[samples.success].double().mean()) if successes else None
     robustness, failures = metrics.robustness(
-        found.source_index, found.success, changed, max_features=budget, features=features
+        samples.source_index, samples.success, changed, max_features=budget, features=features
     )
-    budgets, curve = metrics.success_by_budget(found.success, changed, budget)
+    budgets, curve = metrics.success_by_budget(samples.success, changed, budget)
     return AttackFindings(
         attack=outcome.attack.name,
         output=outcome.variant,
@@ -72,10 +72,10 @@ def within_balls(outcome: Outcome) -> BoundedFindings:
 
 def by_distance(outcome: Outcome) -> DistanceFindings:
     """C&W's attack in one norm, with the best, the average and the worst target class (Section IV)."""
-    found, facts = outcome.samples, outcome.facts
-    sources = int(found.source_index.unique().numel())
+    samples, facts = outcome.samples, outcome.facts
+    sources = int(samples.source_index.unique().numel())
     distance = outcome.distance.view(sources, -1)  # (S, K - 1), inf where it failed
-    reached = found.success.view(sources, -1)
+    reached = samples.success.view(sources, -1)
     farthest = torch.where(reached.all(1), distance.amax(1), torch.inf)
     return DistanceFindings(
         attack=outcome.attack.name,
@@ -89,7 +89,7 @@ def by_distance(outcome: Outcome) -> DistanceFindings:
         average=_case(distance.flatten()),
         worst=_case(farthest),
         stop_reasons=facts["stop_reasons"],
-        gradient_evaluations=float(found.gradient_evaluations.double().mean()),
+        gradient_evaluations=float(samples.gradient_evaluations.double().mean()),
     )
 
 

@@ -221,22 +221,22 @@ class Evaluation(Finding):
 
     def attack(self, output: str) -> AttackFindings | None:
         """The findings of JSMA on `output`, or None if it was not attacked."""
-        return next((found for found in self.jsma if found.output == output), None)
+        return next((one for one in self.jsma if one.output == output), None)
 
     @property
     def jsma(self) -> tuple[AttackFindings, ...]:
         """JSMA as in the paper, towards every other class with θ as configured, on each output."""
-        return tuple(found for found in self.attacks if found.attack == "jsma")
+        return tuple(one for one in self.attacks if one.attack == "jsma")
 
     def within(self, name: str) -> BoundedFindings | None:
         """The findings of the bounded attack called 'pgd/margin' and so on, or None."""
-        return next((found for found in self.bounded if found.name == name), None)
+        return next((one for one in self.bounded if one.name == name), None)
 
     def distance(self, attack: str) -> DistanceFindings | None:
         """The findings of 'cw_l2', 'cw_l0' or 'cw_linf', or None."""
-        return next((found for found in self.distances if found.attack == attack), None)
+        return next((one for one in self.distances if one.attack == attack), None)
 
 
 def in_order(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """The baseline, then defended networks, then controls, by parameters: the order of arrival means nothing."""
-    return sorted(evaluations, key=lambda found: found.model.order)
+    return sorted(evaluations, key=lambda one: one.model.order)

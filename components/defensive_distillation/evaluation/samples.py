@@ -16,7 +16,7 @@ MOST_CLASSES = 10
 MOST_EXAMPLES = 6
 
 
-def sample_grid(dataset: Dataset, found: StoredAttack) -> dict[str, Tensor]:
+def sample_grid(dataset: Dataset, stored: StoredAttack) -> dict[str, Tensor]:
     """For each source class and target class the first pair of the attack; the source itself on the diagonal.
 
     Returns:
@@ -27,18 +27,18 @@ def sample_grid(dataset: Dataset, found: StoredAttack) -> dict[str, Tensor]:
     images = torch.zeros(classes, classes, *dataset.image_shape, dtype=torch.uint8)
     success = torch.zeros(classes, classes, dtype=torch.bool)
     present = torch.zeros(classes, classes, dtype=torch.bool)
-    source_class = dataset.test_labels[found.source_index]
+    source_class = dataset.test_labels[stored.source_index]
     for i in range(classes):
         of_class = (source_class == i).nonzero()
         if not len(of_class):
             continue
-        source = found.source_index[of_class[0, 0]]
+        source = stored.source_index[of_class[0, 0]]
         images[i, i], success[i, i], present[i, i] = dataset.test_images[source], True, True
-        pairs = (found.source_index == source) & (found.target_class < classes)
+        pairs = (stored.source_index == source) & (stored.target_class < classes)
         chosen = pairs.nonzero().squeeze(1)
-        targets = found.target_class[chosen]
-        adversarial = found.adversarial(dataset.test_images, chosen)
-        images[i, targets], success[i, targets], present[i, targets] = _bytes(adversarial), found.success[chosen], True
+        targets = stored.target_class[chosen]
+        adversarial = stored.adversarial(dataset.test_images, chosen)
+        images[i, targets], success[i, targets], present[i, targets] = _bytes(adversarial), stored.success[chosen], True
     return {"images": images, "success": success, "present": present}
 
 

@@ -11,8 +11,8 @@ def environment(libraries: Sequence[str], device: str | None) -> dict[str, str]:
 
     A GPU is named by its model, since other models sum in another order. Without a setting nothing is said of it.
     """
-    found = {library: version(library) for library in libraries}
-    return found if device is None else {**found, "device": _kind(device)}
+    versions = {library: version(library) for library in libraries}
+    return versions if device is None else {**versions, "device": _kind(device)}
 
 
 def _kind(device: str) -> str:

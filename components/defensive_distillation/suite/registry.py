@@ -1,4 +1,4 @@
-"""Every attack that the pipeline has: the specifications in attacks/, which are found by lying there.
+"""Every attack that the pipeline has: the specifications in attacks/, which are built_in by lying there.
 
 Others join by DEFDISTILL_PLUGINS, the names of modules that are separated by commas; each
 module holds its `ATTACK`.
@@ -16,8 +16,8 @@ from defensive_distillation.suite.specification import Attack, Attacker, Section
 
 def _specifications() -> list[Attack]:
     names = [f"{attacks.__name__}.{module.name}" for module in pkgutil.iter_modules(attacks.__path__)]
-    found: list[Attack] = [import_module(name).ATTACK for name in names]
-    return found + [module.ATTACK for module in modules() if hasattr(module, "ATTACK")]
+    built_in: list[Attack] = [import_module(name).ATTACK for name in names]
+    return built_in + [module.ATTACK for module in modules() if hasattr(module, "ATTACK")]
 
 
 ATTACKS: dict[str, Attack] = {attack.name: attack for attack in sorted(_specifications(), key=lambda one: one.order)}

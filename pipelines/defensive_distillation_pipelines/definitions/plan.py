@@ -56,8 +56,8 @@ class _Walk:
             read = {key: _artifact(given, artifacts, made) for key, given in _inputs(task, "artifacts")}
             made[name] = {}
             for each in _iterations(task, own):
-                for key, found in self._task(task["componentRef"]["name"], each, read).items():
-                    made[name].setdefault(key, []).extend(found)
+                for key, places in self._task(task["componentRef"]["name"], each, read).items():
+                    made[name].setdefault(key, []).extend(places)
         selectors = dag.get("outputs", {}).get("artifacts", {})
         return {
             key: [
@@ -89,14 +89,14 @@ class _Walk:
 
 def ancestors(steps: Sequence[PlannedStep], places: Iterator[int]) -> set[int]:
     """All steps that the steps at `places` need, directly or not."""
-    found: set[int] = set()
+    needed: set[int] = set()
     waiting = list(places)
     while waiting:
         for place in steps[waiting.pop()].needs:
-            if place not in found:
-                found.add(place)
+            if place not in needed:
+                needed.add(place)
                 waiting.append(place)
-    return found
+    return needed
 
 
 def _in_order(tasks: Mapping[str, Any]) -> Iterator[str]:

@@ -131,12 +131,12 @@ class RunFolder:
         evaluations = {model_of(stored).label: stored for stored in self.evaluations()}
         if label not in evaluations:
             raise InputError(f"--model: expected one of {', '.join(evaluations)}, got {label!r}")
-        found: dict[str, list[Stored]] = {}
+        by_stage: dict[str, list[Stored]] = {}
         for stored in self._behind(evaluations[label], without="surrogate"):
-            found.setdefault(stored.manifest.stage, []).append(stored)
+            by_stage.setdefault(stored.manifest.stage, []).append(stored)
         return {
             stage: sorted(several, key=lambda stored: str(stored.manifest.config.get("attacks")))
-            for stage, several in found.items()
+            for stage, several in by_stage.items()
         }
 
     def made(self, report: str) -> list[Stored]:
@@ -146,18 +146,18 @@ class RunFolder:
 
     def _behind(self, last: Stored, *, without: str = "") -> list[Stored]:
         store = self.workspace.stored()
-        found: dict[str, Stored] = {}
+        by_digest: dict[str, Stored] = {}
 
         def visit(stored: Stored) -> None:
             for name, digests in stored.manifest.inputs.items():
                 if name != without:
                     for one in self._resolved(digests, store):
-                        if one.digest not in found:
+                        if one.digest not in by_digest:
                             visit(one)
-            found[stored.digest] = stored
+            by_digest[stored.digest] = stored
 
         visit(last)
-        return list(found.values())
+        return list(by_digest.values())
 
     def _resolved(self, digests: list[str], store: Mapping[str, Stored]) -> list[Stored]:
         missing = [digest for digest in digests if digest not in store]

@@ -143,12 +143,12 @@ def _publish(report: Path, place: Path) -> None:
 def _summary(run: RunFolder, program: str) -> str:
     from defensive_distillation.reporting.table import rows, to_text
 
-    found = [Evaluation.model_validate(stored.manifest.facts["evaluation"]) for stored in run.evaluations()]
+    evaluations = [Evaluation.model_validate(stored.manifest.facts["evaluation"]) for stored in run.evaluations()]
     workspace = run.workspace.root
     option = "" if str(workspace) == "workspace" else f" --workspace {workspace}"
     lines = [
         "",
-        to_text(rows(found)),
+        to_text(rows(evaluations)),
         "",
         f"run:     {run.name}",
         f"report:  {_near(run.report)}/report.html",

@@ -60,11 +60,11 @@ class Workspace:
 
     def stored(self) -> dict[str, Stored]:
         """All artifacts of the store by digest."""
-        found = {}
+        by_digest = {}
         for path in sorted(self.store.rglob(artifacts.MANIFEST)):
             digest = artifacts.file_digest(path)
-            found[digest] = Stored(str(path.parent), artifacts.read_manifest(str(path.parent)), digest)
-        return found
+            by_digest[digest] = Stored(str(path.parent), artifacts.read_manifest(str(path.parent)), digest)
+        return by_digest
 
     def create(self) -> None:
         """Makes the folders.

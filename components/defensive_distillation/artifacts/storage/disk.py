@@ -44,14 +44,14 @@ def list_names(folder: Path) -> list[str]:
     def refuse(error: OSError) -> None:
         raise error
 
-    found = []
+    names = []
     if folder.is_dir():
         for name, _, files in os.walk(folder, onerror=refuse, followlinks=True):
             above = Path(name)
             if any(above.samefile(parent) for parent in above.parents):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
-            found += [(above / file).relative_to(folder).as_posix() for file in files if not file.startswith(_PARTIAL)]
-    return sorted(found)
+            names += [(above / file).relative_to(folder).as_posix() for file in files if not file.startswith(_PARTIAL)]
+    return sorted(names)
 
 
 @contextmanager

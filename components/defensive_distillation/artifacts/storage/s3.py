@@ -55,14 +55,14 @@ def list_names(location: str) -> list[str]:
     """The names of all objects below a prefix, relative to it, sorted."""
     with _server(location) as (client, bucket, key):
         start = len(key) + 1 if key else 0
-        return sorted(found[start:] for found in _keys_below(client, bucket, key) if not found.endswith("/"))
+        return sorted(name[start:] for name in _keys_below(client, bucket, key) if not name.endswith("/"))
 
 
 def remove(location: str) -> None:
     """Removes an object and everything below the prefix of its name."""
     with _server(location, key_needed=True) as (client, bucket, key):
-        for found in [key, *_keys_below(client, bucket, key)]:
-            client.delete_object(Bucket=bucket, Key=found)
+        for name in [key, *_keys_below(client, bucket, key)]:
+            client.delete_object(Bucket=bucket, Key=name)
 
 
 def download(location: str, folder: Path) -> None:
@@ -117,7 +117,7 @@ def upload(folder: Path, location: str, *, last: str) -> None:
 
 def _keys_below(client: S3Client, bucket: str, key: str) -> list[str]:
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/" if key else "")
-    return [found["Key"] for page in pages for found in page.get("Contents", [])]
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
 
 def _client() -> S3Client:
