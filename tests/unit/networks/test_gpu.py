@@ -1,4 +1,4 @@
-"""What a GPU does beside what a CPU does; run where there is one: `pytest tests/pipeline/test_gpu.py`."""
+"""What a GPU does beside what a CPU does; run where there is one: `pytest tests/unit/networks/test_gpu.py`."""
 
 from __future__ import annotations
 
