@@ -104,7 +104,7 @@ def test_the_processor_time_of_every_step_is_told_by_phase(finished: Finished) -
     said = defdistill("times", "latest", "--workspace", str(finished.workspace)).stdout
     head, rule, *rows, other_rule, total, empty, words = said.splitlines()
     assert head.split() == ["step", *PHASES, "all"]
-    assert (set(rule), other_rule, empty) == ({"-", " "}, rule, "")
+    assert (set(rule), other_rule, empty) == ({"─"}, rule, "")
     assert len(rows) == 15
     cells = [[float(cell) for cell in row.split()[-6:]] for row in [*rows, total]]
     for *phases, whole in cells:

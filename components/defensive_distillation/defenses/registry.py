@@ -1,7 +1,6 @@
-"""Every defense: the files beside this one that hold a `DEFENSE`, which are built_in by lying here.
+"""Every defense: the files beside this one, each of which holds a `DEFENSE`, and those of plugins.
 
-Others join by DEFDISTILL_PLUGINS, the names of modules that are separated by commas; each
-module holds its `DEFENSE`.
+DEFDISTILL_PLUGINS names the modules of others, separated by commas; each holds its `DEFENSE`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sweep's table: one row a model, as CSV, JSON and terminal text."""
+"""The sweep's table: one row a model, as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation
-from defensive_distillation.model_id import BASELINE
 from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.measures import (
     CASES,
@@ -20,12 +19,9 @@ from defensive_distillation.reporting.measures import (
 )
 from defensive_distillation.reporting.networks import arranged, is_distilled
 from defensive_distillation.reporting.paper import published
-from defensive_distillation.reporting.words import MASKED
 
 SCHEMA_VERSION = 2
 OUTPUTS = ("probabilities", "logits", "scaled")
-
-_GROUPS = ((0, 0), (1, 1), (2, 4), (5, 6), (7, 8), (9, 9))  # first and last column of what stands under one name
 
 Value = str | int | float | bool | None
 Row = dict[str, Value]
@@ -75,57 +71,6 @@ def to_json(table: Sequence[Row], findings: Mapping[str, object] | None = None) 
     if findings is not None:
         document["findings"] = findings
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def to_text(table: Sequence[Row]) -> str:
-    """The rows as an aligned table for the terminal, rates in per cent."""
-    models, controls = [row for row in table if not row["control"]], [row for row in table if row["control"]]
-    groups = ("", "", "JSMA success, %", "", "", "features changed", "", "C&W L2", "", "")
-    head = (
-        *("T", "accuracy, %", "probabilities", "logits", "z/T", "probabilities", "z/T"),
-        *("success, %", "mean", "gradients"),
-    )
-    body = [
-        (
-            _network(row),
-            _per_cent(row["accuracy"]),
-            *(_per_cent(row[f"{output}_success"]) for output in OUTPUTS),
-            _number(row["probabilities_changed_features"]),
-            _number(row["scaled_changed_features"]),
-            _per_cent(row["cw_l2_success"]),
-            _number(row["cw_l2_average"], 2),
-            MASKED[str(row["masked"])],
-        )
-        for row in models
-    ]
-    widths = [max(len(line[column]) for line in [head, *body]) for column in range(len(head))]
-    for first, last in _GROUPS:  # a group's name may be wider than its columns
-        widths[first] += max(0, len(groups[first]) - _width(widths, first, last))
-    top = "  ".join(f"{groups[first]:>{_width(widths, first, last)}}" for first, last in _GROUPS)
-    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True)) for line in [head, *body]]
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([top.rstrip(), lines[0], rule, *lines[1:], *_controls_text(controls)]) + "\n"
-
-
-def _network(row: Row) -> str:
-    """T, or the label of a network that has none."""
-    if row["distilled"]:
-        return f"{row['temperature']:g}"
-    return "none" if row["model"] == BASELINE.label else str(row["model"])
-
-
-def _width(widths: Sequence[int], first: int, last: int) -> int:
-    return sum(widths[first : last + 1]) + 2 * (last - first)
-
-
-def _controls_text(controls: Sequence[Row]) -> list[str]:
-    """One line a control: it is no model of the sweep, and has no line in its table."""
-    return [
-        f"control at T = {row['temperature']:g} (undistilled, logits times T): JSMA "
-        f"{_per_cent(row['probabilities_success'])} % on probabilities, {_per_cent(row['scaled_success'])} % on z/T; "
-        f"{MASKED[str(row['masked'])]}"
-        for row in controls
-    ]
 
 
 def _jsma_columns(network: Evaluation) -> Row:
@@ -201,11 +146,3 @@ def _attack_columns(output: str, attack: AttackFindings | None) -> Row:
         "robustness_failures": attack.robustness_failures if attack else None,
     }
     return {f"{output}_{name}": value for name, value in columns.items()}
-
-
-def _per_cent(value: Value) -> str:
-    return f"{100 * value:.1f}" if isinstance(value, int | float) else "-"
-
-
-def _number(value: Value, decimals: int = 1) -> str:
-    return f"{value:.{decimals}f}" if isinstance(value, int | float) else "-"

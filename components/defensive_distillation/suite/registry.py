@@ -1,4 +1,4 @@
-"""Every attack that the pipeline has: the specifications in attacks/, which are built_in by lying there.
+"""Every attack that the pipeline has: the specifications in attacks/, and those of plugins.
 
 Others join by DEFDISTILL_PLUGINS, the names of modules that are separated by commas; each
 module holds its `ATTACK`.

@@ -25,6 +25,7 @@ def add(commands: Any) -> None:
 
 def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.local.runs import show_report
+    from defensive_distillation_pipelines.local.tables import show
     from defensive_distillation_pipelines.local.workspace import Workspace
 
-    print(show_report(Workspace(Path(arguments.workspace)), arguments.run, arguments.output))
+    show(*show_report(Workspace(Path(arguments.workspace)), arguments.run, arguments.output))

@@ -24,7 +24,8 @@ def add(commands: Any) -> None:
 
 def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.local.run_folder import existing_run
+    from defensive_distillation_pipelines.local.tables import show
     from defensive_distillation_pipelines.local.times import times
     from defensive_distillation_pipelines.local.workspace import Workspace
 
-    print(times(existing_run(Workspace(Path(arguments.workspace)), arguments.run)))
+    show(*times(existing_run(Workspace(Path(arguments.workspace)), arguments.run)))

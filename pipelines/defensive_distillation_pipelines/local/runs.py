@@ -5,21 +5,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.config import STAGES, ExperimentConfig, loading, stage_config
 from defensive_distillation.errors import ConfigurationError, InputError
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting.table import rows
+from defensive_distillation_pipelines.local import tables
 from defensive_distillation_pipelines.local.execution import execute
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.run_folder import RunFolder, default_name, existing_run, plain
 from defensive_distillation_pipelines.local.workspace import Workspace
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 MAX_NAME = 100  # of a run, in characters
 _REPORT = ("report", "", "")
 
 
-def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, program: str) -> str:
+def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, program: str) -> list[RenderableType]:
     """Runs the sweep, or what of it is not finished, and returns the table and where to look next.
 
     Raises:
@@ -66,7 +71,7 @@ def rerun_stage(workspace: Workspace, stage: str, run_name: str, label: str | No
     return f"{title}: {status.artifact}\nrecorded in MLflow beside {run.name}, which is as it was"
 
 
-def show_report(workspace: Workspace, run_name: str, output: str | None) -> str:
+def show_report(workspace: Workspace, run_name: str, output: str | None) -> list[RenderableType]:
     """The table of a finished run; its report is written again by the code of today."""
     from defensive_distillation.stages import report
 
@@ -140,21 +145,16 @@ def _publish(report: Path, place: Path) -> None:
     beside.rename(place)
 
 
-def _summary(run: RunFolder, program: str) -> str:
-    from defensive_distillation.reporting.table import rows, to_text
-
-    evaluations = [Evaluation.model_validate(stored.manifest.facts["evaluation"]) for stored in run.evaluations()]
+def _summary(run: RunFolder, program: str) -> list[RenderableType]:
+    table = rows([Evaluation.model_validate(stored.manifest.facts["evaluation"]) for stored in run.evaluations()])
     workspace = run.workspace.root
     option = "" if str(workspace) == "workspace" else f" --workspace {workspace}"
-    lines = [
-        "",
-        to_text(rows(evaluations)),
-        "",
+    where = [
         f"run:     {run.name}",
         f"report:  {_near(run.report)}/report.html",
         f"MLflow:  {program} ui{option}",
     ]
-    return "\n".join(lines)
+    return ["", tables.of_networks(table), *tables.of_controls(table), "", *where]
 
 
 def _near(path: Path) -> Path:
