@@ -177,9 +177,10 @@ def test_a_killed_run_is_finished_by_the_same_command_and_a_changed_setting_repe
     before = stored(finished.workspace)
     changes = ("--set", "train_student.epochs=9", "--set", "attack.square.queries=6")
     arguments = ("run", "--workspace", str(finished.workspace), *SMALL, *changes)
+    checkpoints = set((finished.workspace / "work").rglob("checkpoint.safetensors"))
     process = subprocess.Popen([*CLI, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
-    while not list((finished.workspace / "work").rglob("checkpoint.safetensors")):
+    while checkpoints == set((finished.workspace / "work").rglob("checkpoint.safetensors")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
