@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from benchmarks import grid, jsma, training
 from benchmarks.machine import commit, operations, seconds
-from benchmarks.work import MAX_FEATURES, STEPS, network, pairs, plain_network
+from benchmarks.work import MAX_FEATURES, network, pairs, plain_network
 from defensive_distillation.attacks import AttackResult
 from defensive_distillation.attacks import jsma as attack
 from defensive_distillation.attacks.saliency.step import saliency
@@ -36,7 +36,6 @@ from defensive_distillation.networks.architectures import accuracy, as_input, bu
 from defensive_distillation.networks.kernels import cuda_graph
 from defensive_distillation.networks.training import train
 
-SLOTS = (128, 1024, 4096)
 EVALUATED = 500  # images in a forward pass
 TRAINING: dict[str, Any] = {"temperature": 1.0, "batch_size": 128, "learning_rate": 0.1, "momentum": 0.5}  # Table II
 OUTPUTS = {"papernot_mnist": {"probabilities": 2, "logits": 3}, "papernot_cifar10": {"logits": 3}}  # and their passes
@@ -52,6 +51,8 @@ class Sizes:
     """How much of it."""
 
     pairs: int
+    max_features: int  # of a pair, two a step
+    slots: tuple[int, ...]  # pairs that JSMA works on at once
     epochs: int
     train_images: int
     test_images: int
@@ -64,6 +65,8 @@ class Sizes:
 
 FULL = Sizes(
     pairs=90_000,
+    max_features=MAX_FEATURES,
+    slots=(128, 1024, 4096),
     epochs=50,
     train_images=60_000,
     test_images=10_000,
@@ -75,6 +78,8 @@ FULL = Sizes(
 )
 SMALL = Sizes(
     pairs=36,
+    max_features=MAX_FEATURES,
+    slots=(128, 1024, 4096),
     epochs=3,
     train_images=2_000,
     test_images=500,
@@ -195,9 +200,10 @@ def _worst_case(architecture: str) -> Callable[[Plan, Mnist], dict[str, Any]]:
         found: dict[str, Any] = {}
         model = compute.on(plan.device, network(architecture)).requires_grad_(False)
         images, targets = (each.to(plan.device) for each in pairs(architecture, plan.sizes.pairs))
+        steps = plan.sizes.max_features // 2
         for output, passes in OUTPUTS[architecture].items():
             one = _jsma(plan, model, images, targets, output, jsma.FLAT if output == "probabilities" else 1.0)
-            rate = passes * operations(architecture) * (STEPS + 1) * plan.sizes.pairs / one["seconds"]
+            rate = passes * operations(architecture) * (steps + 1) * plan.sizes.pairs / one["seconds"]
             found[output] = {**_figures(one), "operations": rate}
         return found
 
@@ -246,7 +252,7 @@ def _jsma(
     def run(count: int) -> AttackResult:
         shown, wanted = images[:count], targets[:count]
         options: dict[str, Any] = {"output": output, "temperature": t, "batch_size": slots}
-        return attack(model, shown, wanted, max_features=MAX_FEATURES, **options)
+        return attack(model, shown, wanted, max_features=plan.sizes.max_features, **options)
 
     run(64)
     _wait(plan.device)
@@ -282,7 +288,7 @@ def _changes(plan: Plan, data: Mnist) -> dict[str, Any]:
     for name, way in (("recorded", contextlib.nullcontext), ("told step by step", cuda_graph.told_step_by_step)):
         with way():
             found[f"papernot_mnist, epoch of a training, {name}"] = 1e3 * _epoch(plan, data)
-            for slots in SLOTS:
+            for slots in plan.sizes.slots:
                 images, targets = (each.to(plan.device) for each in pairs("papernot_mnist", 2 * slots))
                 one = _jsma(plan, model, images[: plan.sizes.pairs], targets[: plan.sizes.pairs], "logits", 1.0, slots)
                 each = 1e3 * one["seconds"] / len(one["result"].success)
@@ -340,6 +346,11 @@ def paper_grid(plan: Plan) -> ExperimentConfig:
         "minimum_progress": 0.0 if plan.sizes.epochs < 10 else 0.1,
         **on,
     }
+    jsma_settings = {
+        "sources": plan.sizes.sources,
+        "max_features": plan.sizes.max_features,
+        "outputs": ["probabilities", "scaled"],
+    }
     limits = {"train_limit": plan.sizes.train_images, "test_limit": plan.sizes.test_images}
     return experiment(
         {
@@ -350,7 +361,7 @@ def paper_grid(plan: Plan) -> ExperimentConfig:
             "train_teacher": epochs,
             "generate_soft_labels": on,
             "train_student": epochs,
-            "attack": {"jsma": {"sources": plan.sizes.sources, "outputs": ["probabilities", "scaled"]}, **on},
+            "attack": {"jsma": jsma_settings, **on},
             "evaluate": {"gradient_samples": plan.sizes.sources, **on},
             "report": {"title": "Defensive distillation on MNIST: the paper's grid"},
         }
@@ -438,7 +449,7 @@ def _limits_page(found: dict[str, Any]) -> list[str]:
 
 def _worst_case_page(found: dict[str, Any]) -> list[str]:
     lines = [
-        "## JSMA, all 56 steps of every pair",
+        f"## JSMA, all {found['sizes']['max_features'] // 2} steps of every pair",
         "",
         "| architecture, output | pairs | seconds | pairs / s | features changed | of the convolution's rate |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 
 from benchmarks.race import Entry, Runner
 
-PAIRS = 64
+PAIRS = 64  # of each process
 
 
-def prepare(name: str) -> Callable[[], dict[str, float]]:
-    """JSMA on logits by `name` processes at once, `PAIRS` pairs each."""
-    settings = {"architecture": "papernot_mnist", "count": PAIRS, "batch": PAIRS}
+def prepare(name: str, *, pairs: int = PAIRS) -> Callable[[], dict[str, float]]:
+    """JSMA on logits by `name` processes at once, `pairs` each."""
+    settings = {"architecture": "papernot_mnist", "count": pairs, "batch": pairs}
     stack = ExitStack()
     workers = [stack.enter_context(Runner(Entry(f"process {n}", "jsma", "ours", settings))) for n in range(int(name))]
 

@@ -67,6 +67,10 @@ def teacher(name: str, options: str, message: str) -> Row:
     return Row(f"train_teacher {name}", command, message)
 
 
+def defended(name: str, options: str, message: str) -> Row:
+    return Row(f"train_defended {name}", f"stage train_defended --dataset {{chain}}/dataset {OUT} {options}", message)
+
+
 def attack(name: str, options: str, message: str) -> Row:
     command = f"stage attack --dataset {{chain}}/dataset --model {{chain}}/student {OUT} {options}"
     return Row(f"attack {name}", command, message)
@@ -251,6 +255,11 @@ ROWS = [
     ),
     teacher("on no device", "--device gpu", r"train_teacher\.device: .*cuda.*, got 'gpu'"),
     teacher("on no thread", "--threads 0", r"train_teacher\.threads: .*greater than or equal to 1, got '0'"),
+    defended(
+        "by no such defense", "--defense hope", "train_defended: defense: expected one of distillation, got 'hope'$"
+    ),
+    defended("at T = 0", "--parameters temperature=0", r"train_defended\.temperature: .*greater than 0, got '0'"),
+    defended("with no such parameter", "--parameters hope=1", rf"train_defended\.hope: .*{NO_KEY}"),
     # places that cannot be written
     Row(
         "output below a file",

@@ -2,71 +2,72 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from defensive_distillation.config import AttackConfig, TrainTeacherConfig
+from defensive_distillation.stages import attack, train_teacher
 from support.chain import Chain
 from support.files import bytes_of
 
-
-def killed_until_done(command: list[str], first_delay: float, moments: random.Random) -> int:
-    """Starts the command again and again, kills it at random moments later and later; how often it was killed."""
-    kills, delay = 0, first_delay
-    while True:
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        try:
-            code = process.wait(timeout=delay * moments.uniform(0.7, 1.3))
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-            delay *= 1.15  # a slow machine gets further each time
-            assert kills < 40
-            continue
-        assert code == 0
-        return kills
+# a process for each try, copied from one that has imported the stages: a kill costs no imports
+STAGES = multiprocessing.get_context("forkserver")
+STAGES.set_forkserver_preload([attack.__name__, train_teacher.__name__])
 
 
-def stage(name: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"defensive_distillation.stages.{name}", *arguments]
+def killed_until_done(stage: Any, config: Any, given: dict[str, str], work: Path, moments: Iterator[float]) -> int:
+    """Starts a stage again and again and kills it, first once it has saved something; how often it was killed."""
+    for kills, delay in enumerate(moments):
+        process = STAGES.Process(target=stage.run, args=(config,), kwargs=given)
+        process.start()
+        while not kills and process.is_alive() and not list(work.rglob("*.safetensors")):
+            time.sleep(0.005)
+        process.join(delay)
+        if process.exitcode is None:
+            # without a word, or as Ctrl-C does
+            os.kill(process.pid or 0, (signal.SIGKILL, signal.SIGINT)[kills % 2])
+            process.join(10)
+        if process.exitcode == 0:
+            return kills
+    raise AssertionError("it was never done")
 
 
-def seconds(command: list[str]) -> float:
-    started = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - started
+def delays(seconds: float, seed: int) -> Iterator[float]:
+    """Random moments of what a stage takes; a machine that has got slower gets further each time."""
+    moments = random.Random(seed)
+    for number in range(40):
+        yield seconds * moments.uniform(0.05, 0.6) * 1.15**number
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", ["beside the output", "in a common folder"])
-def test_a_training_killed_at_random_moments_ends_in_the_same_bytes(chain: Chain, tmp_path: Path, place: str) -> None:
-    arguments = ["--dataset", chain.place("dataset"), "--temperature", "20", "--epochs", "20", "--batch-size", "8"]
-    arguments += ["--learning-rate", "0.05", "--momentum", "0.9", "--decay", "0.5", "--decay-epochs", "4"]
-    arguments += ["--minimum-progress", "0"]
-    alone = seconds(stage("train_teacher", *arguments, "--output", str(tmp_path / "alone")))
-    work = [] if place == "beside the output" else ["--work", str(tmp_path / "work")]
-    command = stage("train_teacher", *arguments, *work, "--output", str(tmp_path / "killed"))
-    # a third of the way: after the imports, before the end
-    kills = killed_until_done(command, alone * 0.55, random.Random(place))
+@pytest.mark.parametrize("name", ["train_teacher", "attack"])
+def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(
+    chain: Chain, tmp_path: Path, name: str, place: str
+) -> None:
+    given = {"dataset": chain.place("dataset")}
+    if name == "attack":
+        stage: Any = attack
+        config: Any = AttackConfig(jsma={"sources": 6, "max_features": 30}, part_size=6, threads=1)
+        given["model"] = chain.place("teacher-1")
+    else:
+        stage = train_teacher
+        learning = {"learning_rate": 0.05, "momentum": 0.9, "decay": 0.5, "decay_epochs": 4, "minimum_progress": 0}
+        config = TrainTeacherConfig(temperature=20, epochs=12, batch_size=32, threads=1, **learning)
+    started = time.monotonic()
+    stage.run(config, output=str(tmp_path / "alone"), **given)
+    moments = delays(time.monotonic() - started, len(name + place))
+    work = tmp_path / ("killed.work" if place == "beside the output" else "work")
+    if place == "in a common folder":
+        given["work"] = str(work)
+    kills = killed_until_done(stage, config, {**given, "output": str(tmp_path / "killed")}, work, moments)
     assert kills >= 1
     assert bytes_of(tmp_path / "alone") == bytes_of(tmp_path / "killed")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "work") == ["alone", "killed"]
-
-
-@pytest.mark.slow
-def test_an_attack_killed_at_random_moments_ends_in_the_same_bytes(chain: Chain, tmp_path: Path) -> None:
-    arguments = ["--dataset", chain.place("dataset"), "--model", chain.place("teacher-1"), "--jsma.sources", "30"]
-    arguments += ["--part-size", "10", "--jsma.max-features", "60"]
-    alone = seconds(stage("attack", *arguments, "--output", str(tmp_path / "alone")))
-    command = stage("attack", *arguments, "--output", str(tmp_path / "killed"))
-    kills = killed_until_done(command, alone * 0.55, random.Random(1))
-    assert kills >= 1
-    assert bytes_of(tmp_path / "alone") == bytes_of(tmp_path / "killed")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "killed"]

@@ -95,4 +95,5 @@ def explain(error: ValidationError, where: str) -> ConfigurationError:
     if problem["type"] == "extra_forbidden":
         return ConfigurationError(f"{place}: expected a setting of the stage, got a key that does not exist{more}")
     expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
-    return ConfigurationError(f"{place}: {expected}, got {problem['input']!r}{more}")
+    got = "" if ", got " in expected else f", got {problem['input']!r}"  # a check of several settings names the one
+    return ConfigurationError(f"{place}: {expected}{got}{more}")
