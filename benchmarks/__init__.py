@@ -4,8 +4,7 @@ machine.py     what the machine is, and its limits
 contender.py   a process that holds one program ready and runs it on demand, one thread, measured from inside
 race.py        several contenders in turn, so that all meet the same machine
 work.py        the networks and images that all are given
-jsma.py  carlini_wagner.py  training.py  pair_search.py  photograph.py
-               the programs: ours and the peers'
+programs/      what is measured, one kind of work a file: ours and the peers'
 page.py        docs/benchmarks.md
 device.py      the same on a GPU, and the paper's MNIST grid, in one command that needs torch alone
 """

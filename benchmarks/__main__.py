@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.changes import BATCH as PROFILED_BATCH
-from benchmarks.changes import PAIRS as PROFILED_PAIRS
-from benchmarks.changes import STEPS as CHANGES
-from benchmarks.jsma import FLAT
-from benchmarks.memory import FEATURES as STEP_FEATURES
 from benchmarks.page import head, profile_table, race_table, table
-from benchmarks.pair_search import CORRELATIONS, FEATURES
-from benchmarks.photograph import CLASSES, SIDE
+from benchmarks.programs.changes import BATCH as PROFILED_BATCH
+from benchmarks.programs.changes import PAIRS as PROFILED_PAIRS
+from benchmarks.programs.changes import STEPS as CHANGES
+from benchmarks.programs.jsma import FLAT
+from benchmarks.programs.memory import FEATURES as STEP_FEATURES
+from benchmarks.programs.pair_search import CORRELATIONS, FEATURES
+from benchmarks.programs.photograph import CLASSES, SIDE
 from benchmarks.race import Entry, Outcome, race, ratio
 from benchmarks.work import MAX_FEATURES, STEPS
 

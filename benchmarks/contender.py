@@ -29,7 +29,7 @@ def main(module: str, name: str, settings: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    run = import_module(f"benchmarks.{module}").prepare(name, **json.loads(settings))
+    run = import_module(f"benchmarks.programs.{module}").prepare(name, **json.loads(settings))
     print(json.dumps({"ready": True}), file=answers)
     for _ in sys.stdin:
         used, start = time.process_time(), time.perf_counter()

@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks import grid, jsma, training
+from benchmarks import grid
 from benchmarks.machine import commit, operations, seconds
+from benchmarks.programs import jsma, training
 from benchmarks.work import MAX_FEATURES, network, pairs, plain_network
 from defensive_distillation.attacks import AttackResult
 from defensive_distillation.attacks import jsma as attack
