@@ -101,10 +101,27 @@ def test_settings_flags_and_pipeline_know_the_attack_and_the_defense(plugins: Pa
     assert "momentum" in text
 
 
-def test_a_plugin_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, "expected importable modules, got 'other': No module named 'other'"),
+        ("def (", "expected importable modules, got 'other': invalid syntax"),
+        ("1 / 0", "expected importable modules, got 'other': division by zero"),
+        ("x = 1", "expected ATTACK or DEFENSE in other, found neither"),
+        (
+            "from dataclasses import replace\nfrom defensive_distillation.suite.attacks.square import ATTACK\n"
+            "ATTACK = replace(ATTACK, title='Other')",
+            "expected a name of its own for the ATTACK of other, got 'square', which there is already",
+        ),
+    ],
+)
+def test_a_plugin_that_does_not_fit_is_said_in_one_line(tmp_path: Path, source: str | None, said: str) -> None:
+    if source is not None:
+        (tmp_path / "other.py").write_text(source)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "DEFDISTILL_PLUGINS": "other"}
     command = [sys.executable, "-m", "defensive_distillation_pipelines.commands", "--help"]
-    environment = {**os.environ, "DEFDISTILL_PLUGINS": "no_such_module"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "DEFDISTILL_PLUGINS: expected importable modules, got 'no_such_module'" in done.stderr
+    assert f"DEFDISTILL_PLUGINS: {said}" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -10,15 +10,14 @@ from importlib import import_module
 
 from defensive_distillation import defenses
 from defensive_distillation.defenses.specification import Defense
-from defensive_distillation.plugins import modules
+from defensive_distillation.plugins import with_plugins
 
 
 def _specifications() -> list[Defense]:
     names = [
         name for _, name, _ in pkgutil.iter_modules(defenses.__path__) if name not in ("registry", "specification")
     ]
-    built_in: list[Defense] = [import_module(f"{defenses.__name__}.{name}").DEFENSE for name in sorted(names)]
-    return built_in + [module.DEFENSE for module in modules() if hasattr(module, "DEFENSE")]
+    return with_plugins("DEFENSE", [import_module(f"{defenses.__name__}.{name}").DEFENSE for name in sorted(names)])
 
 
 DEFENSES: dict[str, Defense] = {defense.name: defense for defense in _specifications()}

@@ -1,7 +1,6 @@
 """Every attack that the pipeline has: the specifications in attacks/, and those of plugins.
 
-Others join by DEFDISTILL_PLUGINS, the names of modules that are separated by commas; each
-module holds its `ATTACK`.
+DEFDISTILL_PLUGINS names the modules of others, separated by commas; each holds its `ATTACK`.
 """
 
 from __future__ import annotations
@@ -9,15 +8,14 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 
-from defensive_distillation.plugins import modules
+from defensive_distillation.plugins import with_plugins
 from defensive_distillation.suite import attacks
 from defensive_distillation.suite.specification import Attack, Attacker, Section
 
 
 def _specifications() -> list[Attack]:
     names = [f"{attacks.__name__}.{module.name}" for module in pkgutil.iter_modules(attacks.__path__)]
-    built_in: list[Attack] = [import_module(name).ATTACK for name in names]
-    return built_in + [module.ATTACK for module in modules() if hasattr(module, "ATTACK")]
+    return with_plugins("ATTACK", [import_module(name).ATTACK for name in names])
 
 
 ATTACKS: dict[str, Attack] = {attack.name: attack for attack in sorted(_specifications(), key=lambda one: one.order)}
