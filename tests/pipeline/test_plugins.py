@@ -109,7 +109,7 @@ def test_settings_flags_and_pipeline_know_the_attack_and_the_defense(plugins: Pa
         ("1 / 0", "expected importable modules, got 'other': division by zero"),
         ("x = 1", "expected ATTACK or DEFENSE in other, found neither"),
         (
-            "from dataclasses import replace\nfrom defensive_distillation.suite.attacks.square import ATTACK\n"
+            "from dataclasses import replace\nfrom defensive_distillation.suite.attacks.ball.square import ATTACK\n"
             "ATTACK = replace(ATTACK, title='Other')",
             "expected a name of its own for the ATTACK of other, got 'square', which there is already",
         ),

@@ -49,6 +49,13 @@ def test_the_configuration_page_is_that_of_the_models() -> None:
     assert (ROOT / "docs/configuration.md").read_text() == configuration_page.page(), "run make docs"
 
 
+def test_a_folder_holds_at_most_twelve_modules() -> None:
+    roots = [ROOT / name for name in ("components", "pipelines", "benchmarks", "tests")]
+    folders = {folder for root in roots for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]}
+    counts = {folder.relative_to(ROOT).as_posix(): len(list(folder.glob("*.py"))) for folder in folders}
+    assert {folder: count for folder, count in counts.items() if count > 12} == {}
+
+
 def readme_commands() -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()

@@ -4,8 +4,8 @@ A change in a figure makes a report stale, not a training. Where a file lies dec
 `SURROUNDING` hold how a stage is called, watched, stored and recorded, all others what it computes. A module that finds
 others by itself (it imports pkgutil) counts with all that lie beside and below it, and one that fills templates (it
 imports jinja2) with those of its room. A function that is named in a text such as
-'defensive_distillation.attacks.square:square' counts, and so do the modules that DEFDISTILL_PLUGINS names. The digest
-is read off the sources without importing them.
+'defensive_distillation.attacks.jsma:jsma' counts, and so do the modules that DEFDISTILL_PLUGINS names. The digest is
+read off the sources without importing them.
 """
 
 from __future__ import annotations

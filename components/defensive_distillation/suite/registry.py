@@ -14,8 +14,8 @@ from defensive_distillation.suite.specification import Attack, Attacker, Section
 
 
 def _specifications() -> list[Attack]:
-    names = [f"{attacks.__name__}.{module.name}" for module in pkgutil.iter_modules(attacks.__path__)]
-    return with_plugins("ATTACK", [import_module(name).ATTACK for name in names])
+    modules = pkgutil.walk_packages(attacks.__path__, f"{attacks.__name__}.")
+    return with_plugins("ATTACK", [import_module(module.name).ATTACK for module in modules if not module.ispkg])
 
 
 ATTACKS: dict[str, Attack] = {attack.name: attack for attack in sorted(_specifications(), key=lambda one: one.order)}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation.attacks import StopReason, fgsm, noise, pgd, square, transfer
-from defensive_distillation.attacks.square import square_side
+from defensive_distillation.attacks.linf.square import square_side
 from support.networks import Counting, StepFunction, linear, reasons, smooth, starts
 
 

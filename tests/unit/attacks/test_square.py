@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation.attacks import noise, square
+from defensive_distillation.attacks.linf.square import square_side
 from defensive_distillation.attacks.randomness import uniform
-from defensive_distillation.attacks.square import square_side
 from support.networks import Counting, linear, smooth, starts
 
 # after how many of 10,000 queries p is halved: Section 3.3

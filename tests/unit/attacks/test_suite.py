@@ -17,9 +17,12 @@ from defensive_distillation.suite.registry import ATTACKS, SECTIONS, attacker, t
 ADDED = {"model", "images", "batch_size", "on_finished"}  # what the stage adds to an attack's arguments
 
 
-def test_every_file_is_an_attack_of_its_name_and_the_order_is_strict() -> None:
-    files = {path.stem for path in Path(attacks.__path__[0]).glob("*.py")} - {"__init__"}
-    assert set(ATTACKS) == files
+def test_every_file_is_an_attack_of_its_name_in_its_familys_folder_and_the_order_is_strict() -> None:
+    root = Path(attacks.__path__[0])
+    files = {path.stem: path.parent for path in root.rglob("*.py") if path.stem != "__init__"}
+    assert set(ATTACKS) == set(files)
+    for name, folder in files.items():
+        assert folder in (root, root / ATTACKS[name].family)
     orders = [attack.order for attack in ATTACKS.values()]
     assert orders == sorted(set(orders))
 

@@ -1,1 +1,1 @@
-"""The attacks of the pipeline, one specification a file; a file is found by lying here."""
+"""The attacks of the pipeline, one specification a file, by what they are measured by; one is found by lying here."""

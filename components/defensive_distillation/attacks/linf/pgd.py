@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.ball import Loss, descent, require_ball
+from defensive_distillation.attacks.linf.ball import Loss, descent, require_ball
 from defensive_distillation.attacks.network import attacked_in_batches, logits_of, reached, require_attackable
 from defensive_distillation.attacks.randomness import require_seeds, uniform
 from defensive_distillation.attacks.result import AttackResult, StopReason

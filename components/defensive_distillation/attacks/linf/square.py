@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.ball import require_ball
+from defensive_distillation.attacks.linf.ball import require_ball
 from defensive_distillation.attacks.network import attacked_in_batches, logits_of, margin, reached, require_attackable
 from defensive_distillation.attacks.randomness import random_signs, require_seeds, uniform
 from defensive_distillation.attacks.result import AttackResult, success_or_budget

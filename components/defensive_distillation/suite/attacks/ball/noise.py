@@ -1,4 +1,4 @@
-"""Noise: the floor (attacks/noise.py)."""
+"""Noise: the floor (attacks/linf/noise.py)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ATTACK = within_balls(
     name="noise",
     title="noise",
     order=110,
-    function="defensive_distillation.attacks.noise:noise",
+    function="defensive_distillation.attacks.linf.noise:noise",
     settings=Noise,
     arguments=lambda config: {"tries": config.noise.tries},
     variants=(Variant("", "noise", "gradient-free"),),

@@ -1,4 +1,4 @@
-"""PGD: many steps (attacks/pgd.py); the strongest within a ball, to which the others are compared."""
+"""PGD: many steps (attacks/linf/pgd.py); the strongest within a ball, to which the others are compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ATTACK = within_balls(
     name="pgd",
     title="PGD",
     order=50,
-    function="defensive_distillation.attacks.pgd:pgd",
+    function="defensive_distillation.attacks.linf.pgd:pgd",
     settings=Pgd,
     arguments=lambda config: {"steps": config.pgd.steps, "restarts": config.pgd.restarts},
     variants=through_losses("PGD"),

@@ -1,4 +1,4 @@
-"""Square: no gradient, by score (attacks/square.py)."""
+"""Square: no gradient, by score (attacks/linf/square.py)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ATTACK = within_balls(
     name="square",
     title="Square",
     order=90,
-    function="defensive_distillation.attacks.square:square",
+    function="defensive_distillation.attacks.linf.square:square",
     settings=Square,
     arguments=lambda config: {"queries": config.square.queries},
     variants=(Variant("margin", "Square", "gradient-free"),),

@@ -1,4 +1,4 @@
-"""FGSM: one step (attacks/fgsm.py)."""
+"""FGSM: one step (attacks/linf/fgsm.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ATTACK = within_balls(
     name="fgsm",
     title="FGSM",
     order=40,
-    function="defensive_distillation.attacks.fgsm:fgsm",
+    function="defensive_distillation.attacks.linf.fgsm:fgsm",
     variants=through_losses("FGSM"),
     condition="iterated",
     on_controls=True,

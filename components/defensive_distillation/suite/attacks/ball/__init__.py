@@ -1,0 +1,1 @@
+"""Measured by the share that they fool within L∞ balls."""

@@ -1,0 +1,1 @@
+"""Measured by the features that they need."""

@@ -1,0 +1,1 @@
+"""Measured by the distance that they need."""
