@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from support import s3_server
 from support.chain import Chain, run_chain
@@ -52,8 +53,11 @@ def s3_bucket(s3: s3_server.S3Server, s3_client: S3Client, monkeypatch: pytest.M
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    """Every stage run once on real digits."""
-    return run_chain(tmp_path_factory.mktemp("chain"))
+    """Every stage run once on real digits, by the first of the tests' processes that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "chain"
+    with FileLock(f"{folder}.lock"):
+        return run_chain(folder)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,22 +23,20 @@ PROGRAM = str(Path(sys.executable).with_name("defdistill"))
 HEAVY = {"torch", "torchvision", "kfp", "mlflow", "boto3", "matplotlib", "sklearn"}
 TEXTS = {"source", "data_root", "architecture", "title", "defense", "parameters"}  # settings that take any text
 HELP_SECONDS, COMPILE_SECONDS = 0.5, 2.0
+TRIES = 5  # another process may slow one down
 
 
-def processor_seconds(command: list[str], folder: Path, *, tries: int) -> float:
-    """What a command takes on a machine with nothing else to do, the least of some tries.
+def processor_seconds(command: list[str], folder: Path) -> float:
+    """What a command takes on a machine with nothing else to do.
 
     Processor time instead of a clock's: the commands wait for nothing but the processor, and a busy machine would
     otherwise fail the test.
     """
-    seconds = []
-    for _ in range(tries):
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        seconds.append(used.ru_utime + used.ru_stime)
-    return min(seconds)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime
 
 
 def modules_after(folder: Path, *command: str) -> set[str]:
@@ -72,14 +70,16 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_takes_less_than_half_a_second(tmp_path: Path) -> None:
-    assert processor_seconds([PROGRAM, "--help"], tmp_path, tries=5) < HELP_SECONDS
+    assert any(processor_seconds([PROGRAM, "--help"], tmp_path) < HELP_SECONDS for _ in range(TRIES))
 
 
 def test_compiling_takes_less_than_two_seconds_where_kubeflows_import_takes_one(tmp_path: Path) -> None:
     """Most of it is Kubeflow's: its import is the measure of how fast the machine is now."""
     compiling, importing = [PROGRAM, "compile", "-o", "sweep.yaml"], [sys.executable, "-c", "import kfp"]
-    pairs = [[processor_seconds(each, tmp_path, tries=1) for each in (compiling, importing)] for _ in range(5)]
-    assert min(seconds / max(1.0, unit) for seconds, unit in pairs) < COMPILE_SECONDS
+    assert any(
+        processor_seconds(compiling, tmp_path) / max(1.0, processor_seconds(importing, tmp_path)) < COMPILE_SECONDS
+        for _ in range(TRIES)
+    )
 
 
 @pytest.mark.parametrize("command", [["--help"], ["--version"], ["run", "--help"], ["stage", "attack", "--help"]])
@@ -165,15 +165,17 @@ def test_a_flag_reaches_its_setting(stage: str, capsys: pytest.CaptureFixture[st
 
 
 def test_a_stage_is_also_a_module(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", "-m", "defensive_distillation.stages.attack"]
+    command = [sys.executable, "-W", "error", "-m", "defensive_distillation.stages.scale_logits"]
     helped = subprocess.run([*command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert helped.stdout.startswith("usage: python -m defensive_distillation.stages.attack ")
-    assert "example:\n  python -m defensive_distillation.stages.attack --dataset out/digits" in helped.stdout
-    assert all(flag in helped.stdout for flag in flags(STAGES["attack"]))
+    assert helped.stdout.startswith("usage: python -m defensive_distillation.stages.scale_logits ")
+    assert "example:\n  python -m defensive_distillation.stages.scale_logits --model out/baseline" in helped.stdout
+    assert all(flag in helped.stdout for flag in flags(STAGES["scale_logits"]))
     assert helped.stderr == ""
     failed = subprocess.run([*command, "--output", "x"], cwd=tmp_path, capture_output=True, text=True)
     assert failed.returncode == 2
-    assert failed.stderr.startswith("python -m defensive_distillation.stages.attack: the following arguments are req")
+    assert failed.stderr.startswith(
+        "python -m defensive_distillation.stages.scale_logits: the following arguments are req"
+    )
     assert failed.stderr.count("\n") == 1
 
 

@@ -18,10 +18,16 @@ from defensive_distillation_pipelines.commands.parser import settings_of
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_wheel_holds_every_module_of_both_packages_and_nothing_else(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+def test_the_wheel_holds_every_module_of_both_packages_and_nothing_else(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = set()
     for package in (ROOT / "components/defensive_distillation", ROOT / "pipelines/defensive_distillation_pipelines"):
@@ -35,14 +41,11 @@ def test_the_wheel_holds_every_module_of_both_packages_and_nothing_else(tmp_path
     )  # an unanchored line in .gitignore would have dropped it
 
 
-def test_the_wheel_brings_the_command_and_the_licence(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
-    (path,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(path) as wheel:
-        (entry,) = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
-        assert "defdistill = defensive_distillation_pipelines.commands.__main__:main" in wheel.read(entry).decode()
-        assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+def test_the_wheel_brings_the_command_and_the_licence(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (entry,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        assert "defdistill = defensive_distillation_pipelines.commands.__main__:main" in archive.read(entry).decode()
+        assert any(name.endswith("licenses/LICENSE") for name in archive.namelist())
 
 
 def test_the_configuration_page_is_that_of_the_models() -> None:
@@ -71,7 +74,7 @@ def test_commands_of_the_readme_are_understood(command: str) -> None:
 
 
 def test_make_targets_of_the_readme_exist() -> None:
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     for line in readme_commands():
         if line.startswith("make "):
             assert line.split()[1] in targets

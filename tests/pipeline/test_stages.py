@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from defensive_distillation import artifacts
+from defensive_distillation.artifacts import storage
 from defensive_distillation.artifacts.arrays import TENSORS
 from defensive_distillation.artifacts.attack import read_attack
 from defensive_distillation.artifacts.dataset import read_dataset
@@ -42,7 +43,7 @@ from defensive_distillation.stages import (
 )
 from defensive_distillation.stages import train_teacher as teacher_stage
 from defensive_distillation_pipelines.commands import cli
-from support.chain import OTHERS, SMALL, TRAINING, Chain
+from support.chain import JSMA, OTHERS, SMALL, TRAINING, Chain
 from support.files import bytes_of
 
 NINE = {"samples": 9, "epsilons": (0.2, 1.0)}
@@ -81,17 +82,11 @@ def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, 
         ),
         (
             attack,
-            AttackConfig(jsma={"sources": 10, "max_features": 20}, part_size=30),
+            AttackConfig(jsma=JSMA, part_size=30),
             {"dataset": at + "dataset", "model": at + "student"},
             "attack",
         ),
-        (teacher_stage, TrainTeacherConfig(**TRAINING), {"dataset": at + "dataset"}, "teacher-1"),
-        (
-            attack,
-            AttackConfig(**SMALL, attacks=OTHERS),
-            {"dataset": at + "dataset", "model": at + "student", "surrogate": at + "teacher-1"},
-            "others",
-        ),
+        (scale_logits, ScaleLogitsConfig(temperature=20), {"model": at + "teacher-1"}, "control"),
         (
             evaluate,
             EvaluateConfig(),
@@ -99,6 +94,9 @@ def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, 
             "evaluation",
         ),
     ]
+    for name in ("teacher-1", "others"):
+        for path in Path(chain.place(name)).iterdir():
+            storage.write_bytes(f"{at}{name}/{path.name}", path.read_bytes())
     for module, config, inputs, name in stages:
         artifact = module.run(config, **inputs, output=at + name)  # type: ignore[attr-defined]
         with artifacts.opened(chain.place(name), config.writes) as here:
@@ -148,16 +146,16 @@ def test_an_attack_keeps_every_sample_and_says_why_it_stopped(chain: Chain) -> N
         model = read_model(found, dataset)
     assert list(stored) == ["jsma/probabilities", "jsma/logits", "jsma/scaled"]
     for name, one in stored.items():
-        assert len(one.success) == 90  # ten sources, each towards nine other classes
+        assert len(one.success) == 63  # seven sources, each towards nine other classes
         assert bool((one.target_class != dataset.test_labels[one.source_index]).all())
-        images = one.adversarial(dataset.test_images, torch.arange(90))
+        images = one.adversarial(dataset.test_images, torch.arange(63))
         with torch.no_grad():
             reached = model(images.float() / 255).argmax(1) == one.target_class
         assert torch.equal(reached, one.success), name
         assert torch.equal((images != dataset.test_images[one.source_index]).flatten(1).sum(1), one.changed_features)
         assert int(one.changed_features.max()) <= 20
         variant = next(v for v in facts["variants"] if v["name"] == name)
-        assert sum(variant["stop_reasons"].values()) == 90
+        assert sum(variant["stop_reasons"].values()) == 63
 
 
 def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
@@ -208,7 +206,7 @@ def test_attacks_on_different_numbers_of_samples_share_those_of_the_smaller_numb
         with artifacts.opened(chain.place(name), "attack") as found:
             sources += [set(one.source_index.tolist()) for one in read_attack(found).values()]
     by_size = sorted(sources, key=len)
-    assert sorted({len(few) for few in by_size}) == [1, 2, 6, 10]
+    assert sorted({len(few) for few in by_size}) == [1, 2, 6, 7]
     assert all(few <= many for few, many in pairwise(by_size))
 
 
@@ -301,6 +299,7 @@ def test_an_attack_in_shards_gives_what_it_gives_in_one(chain: Chain, tmp_path: 
     attacks = ("jsma", "square", "noise", "pgd", "cw_l2")
     inputs = {"dataset": chain.place("dataset"), "model": chain.place("student")}
     settings = {**SMALL, "attacks": attacks, "jsma": {"sources": 2, "max_features": 10}, "bounded": NINE}
+    settings["cw"] = {**SMALL["cw"], "steps": 30, "search_steps": 4}  # fewer leave more to rounding
     found = []
     for shards in (1, 2, 5):
         places = []
@@ -365,7 +364,7 @@ def test_the_control_is_the_baseline_but_for_its_last_layer_times_t(chain: Chain
 
 @pytest.mark.parametrize(
     ("stage", "spared"),
-    [("scale_logits", {"torch", "matplotlib"}), ("evaluate", {"matplotlib"}), ("report", {"torch"})],
+    [("scale_logits", {"torch", "matplotlib"}), ("report", {"torch"}), ("evaluate", {"matplotlib"})],
 )
 def test_a_stage_does_not_wait_for_libraries_that_it_does_not_need(stage: str, spared: set[str]) -> None:
     code = f"import sys; import defensive_distillation.stages.{stage}; print(*({spared} & set(sys.modules)))"
@@ -410,8 +409,10 @@ def test_a_training_that_stays_near_chance_fails_and_names_the_knob(chain: Chain
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("temperature", [1, 2, 5, 10, 20, 30, 40, 50, 100])
-def test_every_temperature_of_the_paper_trains(chain: Chain, tmp_path: Path, temperature: float) -> None:
+@pytest.mark.parametrize("temperature", [1, 20, 100])
+def test_the_papers_temperatures_train_from_the_lowest_to_the_highest(
+    chain: Chain, tmp_path: Path, temperature: float
+) -> None:
     # momentum 0.9 at this batch size is twenty times the paper's rate a sample: on some processors T = 1 never moves
     config = TrainTeacherConfig(epochs=10, batch_size=16, learning_rate=0.05, momentum=0.5, temperature=temperature)
     artifact = teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / "model"))
@@ -432,12 +433,10 @@ def test_soft_labels_of_another_temperature_are_refused(chain: Chain, tmp_path: 
 def test_colour_photographs_in_a_zip_on_s3_go_through_all_stages(s3_bucket: str, tmp_path: Path) -> None:
     from PIL import Image
 
-    from defensive_distillation.artifacts import storage
-
     generator = torch.Generator().manual_seed(0)
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         for number, (name, hue) in enumerate([("blue", 2), ("green", 1), ("red", 0)]):
-            for index in range(16):
+            for index in range(8):
                 pixels = torch.randint(0, 120, (24, 20, 3), generator=generator, dtype=torch.uint8)
                 pixels[..., hue] += 120
                 path = tmp_path / f"{number}-{index}.png"
@@ -446,7 +445,7 @@ def test_colour_photographs_in_a_zip_on_s3_go_through_all_stages(s3_bucket: str,
     storage.write_bytes(f"{s3_bucket}/photos.zip", (tmp_path / "photos.zip").read_bytes())
     at = {name: str(tmp_path / name) for name in ("dataset", "model", "surrogate", "attack", "evaluation")}
     prepare_data.run(PrepareDataConfig(source=f"{s3_bucket}/photos.zip", test_fraction=0.25), output=at["dataset"])
-    training = TrainTeacherConfig(architecture="torchvision:resnet18", epochs=2, batch_size=12, minimum_progress=0)
+    training = TrainTeacherConfig(architecture="torchvision:resnet18", epochs=1, batch_size=9, minimum_progress=0)
     teacher_stage.run(training, dataset=at["dataset"], output=at["model"])
     tiny = {"sources": 2, "max_features": 9}
     everything = AttackConfig(
@@ -457,7 +456,7 @@ def test_colour_photographs_in_a_zip_on_s3_go_through_all_stages(s3_bucket: str,
         bounded={"samples": 3, "epsilons": (0.1, 1.0)},
         pgd={"steps": 3},
         square={"queries": 5},
-        cw={"sources": 1, "steps": 10, "search_steps": 2, "constant_factor": 100.0},
+        cw={"sources": 1, "steps": 4, "search_steps": 2, "constant_factor": 100.0},
         transfer={"confidences": (0.0, 1.0)},
     )
     other = TrainTeacherConfig(**{**training.model_dump(), "seed": 1})

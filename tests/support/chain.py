@@ -29,6 +29,7 @@ OTHERS = (
     "noise",
     "transfer",
 )
+JSMA = {"sources": 7, "max_features": 20}
 SMALL: dict[str, Any] = {
     "jsma_decreasing": {"sources": 2, "max_features": 20},
     "jsma_untargeted": {"sources": 2, "max_features": 20},
@@ -37,8 +38,8 @@ SMALL: dict[str, Any] = {
     "square": {"queries": 20},
     "cw": {
         "sources": 1,
-        "steps": 30,
-        "search_steps": 4,
+        "steps": 20,
+        "search_steps": 3,
         "learning_rate": 0.2,
         "initial_constant": 0.01,
         "constant_factor": 100.0,
@@ -50,7 +51,7 @@ SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Chain:
-    """Where the artifacts of a small sweep lie: 300 digits, six epochs, ninety pairs, a handful for other attacks."""
+    """Where the artifacts of a small sweep lie: 300 digits, six epochs, 63 pairs, a handful for other attacks."""
 
     folder: Path
 
@@ -63,7 +64,10 @@ class Chain:
 
 
 def run_chain(folder: Path) -> Chain:
-    """Every stage run once on real digits: a baseline, and a student at T = 20 that has hardly learnt anything."""
+    """Every stage run once on real digits: a baseline, and a student at T = 20 that has hardly learnt anything.
+
+    What is there already is not made again.
+    """
     from defensive_distillation import config
     from defensive_distillation.stages import (
         attack,
@@ -95,7 +99,7 @@ def run_chain(folder: Path) -> Chain:
         ("student", "", OTHERS),
         ("control", "-control", ("fgsm", "pgd", "square", "noise")),
     ):
-        jsma = config.AttackConfig(jsma={"sources": 10, "max_features": 20}, part_size=30)
+        jsma = config.AttackConfig(jsma=JSMA, part_size=30)
         others = config.AttackConfig(**SMALL, attacks=names)
         for made, name in ((jsma, "attack" + suffix), (others, "others" + suffix)):
             inputs = {"dataset": at("dataset"), "model": at(model), "surrogate": at("teacher-1")}

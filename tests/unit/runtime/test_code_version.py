@@ -18,9 +18,14 @@ TRAININGS = {"train_teacher", "train_student", "train_defended"}
 
 # prints, for each file named in the arguments, the stages whose digest a change of it changes
 CHANGE = """
-import json, sys
+import ast, functools, json, sys
+from defensive_distillation.runtime import code_version
 from defensive_distillation.runtime.code_version import ROOT, code_digest
 
+# a text is parsed once, however many digests it counts in
+ast.parse = functools.cache(ast.parse)
+imported = code_version._imported
+code_version._imported = functools.cache(lambda tree: tuple(imported(tree)))
 stages = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem != "__init__")
 before = {stage: code_digest(stage) for stage in stages}
 changed = {}
