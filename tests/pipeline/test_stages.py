@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -474,3 +475,25 @@ def test_colour_photographs_in_a_zip_on_s3_go_through_all_stages(s3_bucket: str,
     assert all(found.pairs == 2 for found in evaluation.distances)
     assert evaluation.worst_case is not None
     assert len(evaluation.worst_case.attacks) == 11
+
+
+def test_every_file_of_every_stage_is_of_a_harmless_type(chain: Chain) -> None:
+    files = [path for path in chain.folder.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".html", ".csv", ".png"}
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix == ".safetensors":  # begins with the length of its JSON
+            json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        if path.suffix == ".json":
+            json.loads(content)
+        if path.suffix == ".png":
+            assert content.startswith(b"\x89PNG")
+
+
+def test_a_real_attack_is_far_smaller_than_its_images(chain: Chain) -> None:
+    with artifacts.opened(chain.place("attack"), "attack") as artifact:
+        found = read_attack(artifact)
+        size = (artifact.folder / TENSORS).stat().st_size
+    kept = sum(46 * len(one.success) + 5 * int(one.changed_features.sum()) for one in found.values())
+    assert size <= kept + 2048 * len(found), "46 bytes a pair, 5 a change, and a header"
+    assert size * 20 < sum(len(one.success) for one in found.values()) * 28 * 28 * 4
