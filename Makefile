@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# two processes, whole files each, in the order of their names: those that take longest, in tests/pipeline, come first
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test bench check golden docs ui clean help
+.PHONY: run test test-fast bench check golden docs ui clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -20,7 +22,11 @@ run: $(VENV)/installed
 	$(BIN)/defdistill run
 
 test: $(VENV)/installed check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(TWO)
+
+# make test-fast  the unit tests alone
+test-fast: $(VENV)/installed
+	$(BIN)/python -m pytest tests/unit $(TWO)
 
 # make bench  ours beside every peer, into docs/benchmarks.md; an environment of its own
 .bench/installed: pyproject.toml

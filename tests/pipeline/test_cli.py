@@ -173,9 +173,7 @@ def test_a_stage_is_also_a_module(tmp_path: Path) -> None:
     assert helped.stderr == ""
     failed = subprocess.run([*command, "--output", "x"], cwd=tmp_path, capture_output=True, text=True)
     assert failed.returncode == 2
-    assert failed.stderr.startswith(
-        "python -m defensive_distillation.stages.scale_logits: the following arguments are req"
-    )
+    assert failed.stderr.startswith("python -m defensive_distillation.stages.scale_logits: the following arguments are")
     assert failed.stderr.count("\n") == 1
 
 

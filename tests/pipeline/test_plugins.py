@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.chain import TRAINING, Chain
+from support.chain import Chain
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 SWEEP = """
@@ -45,6 +45,16 @@ print(json.dumps({
     "digest": code_digest("attack"),
 }))
 """
+HELP_AND = """
+import contextlib, sys
+from defensive_distillation_pipelines.commands.cli import main
+
+with contextlib.suppress(SystemExit):
+    main(["stage", "attack", "--help"])
+main(sys.argv[1:])
+"""
+# one epoch: it is the way through the stages that is tested
+TRAINING = {"epochs": 1, "batch_size": 32, "minimum_progress": 0}
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +98,14 @@ def test_an_attack_and_a_defense_in_a_module_of_their_own_go_through_stages_and_
 
 
 def test_settings_flags_and_pipeline_know_the_attack_and_the_defense(plugins: Path, tmp_path: Path) -> None:
-    helped = run(plugins, "-m", "defensive_distillation.stages.attack", "--help")
-    assert "--momentum.decay X" in helped
-    assert "Weight of the earlier gradients." in helped
     settings = tmp_path / "settings.yaml"
     settings.write_text("defenses: [{defense: smoothing, parameters: {share: 0.2}}]\n")
     out = str(tmp_path / "sweep.yaml")
-    compiling = ("-m", "defensive_distillation_pipelines.commands", "compile", "--config", str(settings), "-o", out)
-    run(plugins, *compiling, "--set", "attacks=jsma,momentum", "--set", "attack.momentum.steps=7")
+    compiling = ("compile", "--config", str(settings), "-o", out)
+    chosen = ("--set", "attacks=jsma,momentum", "--set", "attack.momentum.steps=7")
+    said = run(plugins, "-c", HELP_AND, *compiling, *chosen)
+    assert "--momentum.decay X" in said
+    assert "Weight of the earlier gradients." in said
     text = Path(out).read_text()
     assert "comp-train-defended" in text
     assert "momentum" in text

@@ -411,9 +411,7 @@ def test_a_training_that_stays_near_chance_fails_and_names_the_knob(chain: Chain
 
 
 @pytest.mark.parametrize("temperature", [1, 20, 100])
-def test_the_papers_temperatures_train_from_the_lowest_to_the_highest(
-    chain: Chain, tmp_path: Path, temperature: float
-) -> None:
+def test_the_papers_temperatures_train_from_lowest_to_highest(chain: Chain, tmp_path: Path, temperature: float) -> None:
     # momentum 0.9 at this batch size is twenty times the paper's rate a sample: on some processors T = 1 never moves
     config = TrainTeacherConfig(epochs=10, batch_size=16, learning_rate=0.05, momentum=0.5, temperature=temperature)
     artifact = teacher_stage.run(config, dataset=chain.place("dataset"), output=str(tmp_path / "model"))
