@@ -95,5 +95,6 @@ def explain(error: ValidationError, where: str) -> ConfigurationError:
     if problem["type"] == "extra_forbidden":
         return ConfigurationError(f"{place}: expected a setting of the stage, got a key that does not exist{more}")
     expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
-    got = "" if ", got " in expected else f", got {problem['input']!r}"  # a check of several settings names the one
+    said = problem["type"] == "value_error" and ", got " in expected  # a check of several settings names the one
+    got = "" if said else f", got {problem['input']!r}"
     return ConfigurationError(f"{place}: {expected}{got}{more}")
