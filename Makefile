@@ -24,9 +24,9 @@ run: $(VENV)/installed
 test: $(VENV)/installed check
 	$(BIN)/python -m pytest $(TWO)
 
-# make test-fast  the unit tests alone
+# make test-fast  the unit tests, without those that take seconds
 test-fast: $(VENV)/installed
-	$(BIN)/python -m pytest tests/unit $(TWO)
+	$(BIN)/python -m pytest tests/unit -m "not slow" $(TWO)
 
 # make bench  ours beside every peer, into docs/benchmarks.md; an environment of its own
 .bench/installed: pyproject.toml

@@ -79,6 +79,7 @@ def compare(mine: tuple[Tensor, Tensor, int], theirs: tuple[Tensor, Tensor, int]
     assert ratio <= 1.02
 
 
+@pytest.mark.slow
 def test_carlini_wagner_l2_is_as_near_as_foolboxs(task: tuple[nn.Module, Tensor, Tensor]) -> None:
     require("foolbox", "foolbox")
     import foolbox
@@ -94,6 +95,7 @@ def test_carlini_wagner_l2_is_as_near_as_foolboxs(task: tuple[nn.Module, Tensor,
     compare(ours(task, abort_early=False), theirs, "foolbox")
 
 
+@pytest.mark.slow
 def test_carlini_wagner_l2_is_as_near_as_arts(task: tuple[nn.Module, Tensor, Tensor]) -> None:
     require("art", "adversarial-robustness-toolbox")
     from art.attacks.evasion import CarliniL2Method

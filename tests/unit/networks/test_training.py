@@ -165,6 +165,7 @@ def test_the_fast_path_and_a_plain_loop_take_the_same_steps(digits: tuple[Tensor
         assert not torch.allclose(ours, before[name], rtol=1e-3, atol=0), "it has learned"
 
 
+@pytest.mark.slow
 def test_the_fast_path_and_a_plain_loop_are_as_accurate_over_seeds(digits: tuple[Tensor, Tensor]) -> None:
     images, labels = digits[0].float() / 255, digits[1]
     targets, test = one_hot(labels[:1200]), slice(1200, None)

@@ -212,6 +212,7 @@ def test_an_attack_that_fooled_nobody_has_no_distance() -> None:
     assert [text.get_text() for text in axes.texts] == ["0 %"]
 
 
+@pytest.mark.slow
 def test_controls_stand_in_no_figure_of_the_sweep_but_that_of_the_logits() -> None:
     with_controls, without = small("complete"), small("no controls")
     assert [name for name in with_controls if with_controls[name] != without[name]] == ["logit_scale"]

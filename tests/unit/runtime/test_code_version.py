@@ -75,6 +75,7 @@ def test_a_copy_elsewhere_has_the_same_digests(package: Path) -> None:
     assert run(package)["before"] == {stage: code_digest(stage) for stage in STAGES}
 
 
+@pytest.mark.slow
 def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others(package: Path) -> None:
     changed = change(
         package,
@@ -112,6 +113,7 @@ def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others
     assert "report" not in changed["networks/architectures.py"]
 
 
+@pytest.mark.slow
 def test_what_only_calls_reports_or_stores_a_stage_makes_nothing_stale(package: Path) -> None:
     surrounding = [path for room in SURROUNDING for path in sorted((package / room).rglob("*.py"))]
     names = [path.relative_to(package).as_posix() for path in surrounding]

@@ -76,6 +76,7 @@ def test_a_timed_function_counts_for_the_stage_that_runs_and_works_without_one()
     assert first.seconds["recording"] == pytest.approx(WORK, abs=TICKS)
 
 
+@pytest.mark.slow
 def test_what_the_process_did_before_its_first_stage_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopwatch, "_imports_are_counted", False)
     with running() as first:
