@@ -3,9 +3,6 @@
 Command-line flags, pipeline parameters and the tables in docs/configuration.md are made from these models.
 """
 
-from defensive_distillation.config.attack import AttackConfig, AttackStageConfig, part_name
-from defensive_distillation.config.base import ComputeConfig, Input, StageConfig, explain
-from defensive_distillation.config.evaluate import EvaluateConfig
 from defensive_distillation.config.experiment import (
     SET_BY_SWEEP,
     STAGES,
@@ -14,11 +11,14 @@ from defensive_distillation.config.experiment import (
     experiment,
     stage_config,
 )
-from defensive_distillation.config.prepare_data import PrepareDataConfig
-from defensive_distillation.config.report import ReportConfig
-from defensive_distillation.config.scale_logits import ScaleLogitsConfig
-from defensive_distillation.config.soft_labels import GenerateSoftLabelsConfig
-from defensive_distillation.config.training import (
+from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, part_name
+from defensive_distillation.config.stages.base import ComputeConfig, Input, StageConfig, explain
+from defensive_distillation.config.stages.evaluate import EvaluateConfig
+from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
+from defensive_distillation.config.stages.report import ReportConfig
+from defensive_distillation.config.stages.scale_logits import ScaleLogitsConfig
+from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
+from defensive_distillation.config.stages.training import (
     TrainConfig,
     TrainDefendedConfig,
     TrainStudentConfig,

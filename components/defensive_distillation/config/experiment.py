@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from defensive_distillation.config.attack import AttackConfig, AttackStageConfig, known_attacks
-from defensive_distillation.config.base import StageConfig, Temperature, explain
-from defensive_distillation.config.evaluate import EvaluateConfig
-from defensive_distillation.config.prepare_data import PrepareDataConfig
-from defensive_distillation.config.report import ReportConfig
-from defensive_distillation.config.scale_logits import ScaleLogitsConfig
-from defensive_distillation.config.soft_labels import GenerateSoftLabelsConfig
-from defensive_distillation.config.training import TrainDefendedConfig, TrainStudentConfig, TrainTeacherConfig
+from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, known_attacks
+from defensive_distillation.config.stages.base import StageConfig, Temperature, explain
+from defensive_distillation.config.stages.evaluate import EvaluateConfig
+from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
+from defensive_distillation.config.stages.report import ReportConfig
+from defensive_distillation.config.stages.scale_logits import ScaleLogitsConfig
+from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
+from defensive_distillation.config.stages.training import TrainDefendedConfig, TrainStudentConfig, TrainTeacherConfig
 from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.suite.registry import ATTACKS

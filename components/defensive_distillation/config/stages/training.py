@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from defensive_distillation.config.base import ComputeConfig, Input, Temperature
+from defensive_distillation.config.stages.base import ComputeConfig, Input, Temperature
 from defensive_distillation.defenses import distillation
 from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.model_id import ModelId

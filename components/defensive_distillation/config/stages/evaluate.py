@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from defensive_distillation.config.base import ComputeConfig, Input
-from defensive_distillation.config.training import DATASET
+from defensive_distillation.config.stages.base import ComputeConfig, Input
+from defensive_distillation.config.stages.training import DATASET
 
 
 class EvaluateConfig(ComputeConfig):

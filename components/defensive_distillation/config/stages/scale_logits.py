@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from defensive_distillation.config.base import Input, StageConfig, Temperature
+from defensive_distillation.config.stages.base import Input, StageConfig, Temperature
 from defensive_distillation.defenses import distillation
 from defensive_distillation.model_id import ModelId
 

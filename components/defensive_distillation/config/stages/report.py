@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from defensive_distillation.config.base import Input, StageConfig
+from defensive_distillation.config.stages.base import Input, StageConfig
 from defensive_distillation.model_id import ModelId
 
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from defensive_distillation.config.base import ComputeConfig, Input, Temperature
-from defensive_distillation.config.training import DATASET
+from defensive_distillation.config.stages.base import ComputeConfig, Input, Temperature
+from defensive_distillation.config.stages.training import DATASET
 from defensive_distillation.defenses import distillation
 from defensive_distillation.model_id import ModelId
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from defensive_distillation.config.base import ComputeConfig, Input
-from defensive_distillation.config.training import DATASET
+from defensive_distillation.config.stages.base import ComputeConfig, Input
+from defensive_distillation.config.stages.training import DATASET
 from defensive_distillation.suite.registry import ATTACKS, SECTIONS
 
 

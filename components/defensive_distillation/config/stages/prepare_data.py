@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from defensive_distillation.config.base import StageConfig
+from defensive_distillation.config.stages.base import StageConfig
 
 
 class PrepareDataConfig(StageConfig):

@@ -1,0 +1,1 @@
+"""The settings of each stage, one model a stage."""
