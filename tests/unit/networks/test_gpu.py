@@ -159,6 +159,7 @@ def test_jsma_on_the_papers_networks_differs_from_a_cpus_by_rounding_alone(archi
         assert_equal(on_cpu(jsma(on_gpu, shown.cuda(), classes.cuda(), **options)), found)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # that it may miss some
 @pytest.mark.parametrize("output", ["probabilities", "logits"])
 def test_steps_between_two_looks_wait_for_nothing(output: str) -> None:
     model = build("papernot_mnist", 10, (1, 28, 28), seed=4).eval().requires_grad_(False)
@@ -166,8 +167,8 @@ def test_steps_between_two_looks_wait_for_nothing(output: str) -> None:
     shown, classes = images(64)[0].float().cuda() / 255, torch.arange(64).cuda() % 10
     slots = Slots(Attempts(model, shown, classes, None, Climb(1.0, 40, output, 1.0, (0.0, 1.0))), 32)
     slots.step(looked_at=True)
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        torch.cuda.set_sync_debug_mode("error")
         slots.step(looked_at=False)
         with pytest.raises(RuntimeError, match="synchroniz"):
             slots.look()
