@@ -87,7 +87,7 @@ class ExperimentConfig(BaseModel):
     train_teacher: TrainTeacherConfig = TrainTeacherConfig()
     generate_soft_labels: GenerateSoftLabelsConfig = GenerateSoftLabelsConfig()
     train_student: TrainStudentConfig = TrainStudentConfig()
-    train_defended: TrainDefendedConfig = TrainDefendedConfig(parameters={"temperature": 20.0})
+    train_defended: TrainDefendedConfig = TrainDefendedConfig()
     scale_logits: ScaleLogitsConfig = ScaleLogitsConfig()
     attack: AttackConfig = AttackConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -47,8 +47,8 @@ def examples(artifact: Artifact) -> Examples | None:
 def pictures(artifact: Artifact) -> dict[str, bytes]:
     """The samples of an evaluation as PNG files, by path."""
     drawn = {f"samples/jsma_{output}.png": sample_grid(grid) for output, grid in grids(artifact).items()}
-    if (network := examples(artifact)) is not None:
-        drawn["samples/examples.png"] = example_sheet(network)
+    if (sheet := examples(artifact)) is not None:
+        drawn["samples/examples.png"] = example_sheet(sheet)
     files = {}
     for path, figure in drawn.items():
         buffer = io.BytesIO()

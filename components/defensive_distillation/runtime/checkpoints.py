@@ -15,8 +15,7 @@ from defensive_distillation.config import TrainConfig
 from defensive_distillation.networks.fit import Checkpoint
 from defensive_distillation.runtime.stage import Task
 from defensive_distillation.runtime.stopwatch import phase
-
-INTERVAL = 10.0  # seconds between two records of a training's epochs
+from defensive_distillation.tracking import INTERVAL
 
 
 def resumable(task: Task[Any], name: str = "") -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.model_id import ModelId
 
+INTERVAL = 10.0  # seconds between two records of the epochs of a training that runs
+
 
 class Recorder(Protocol):
     """Where a stage's results are recorded; everything may be said twice and stands there once."""

@@ -19,13 +19,12 @@ from pathlib import Path
 
 from defensive_distillation import artifacts
 from defensive_distillation.errors import DefensiveDistillationError, first_line
+from defensive_distillation.tracking import INTERVAL
 from defensive_distillation.tracking.records import epochs, record
 from defensive_distillation.tracking.run_tree import RunTree
-from defensive_distillation.tracking.status import statuses
+from defensive_distillation.tracking.status import FAILED, statuses
 
 POLL = 0.3  # seconds between two looks at the progress
-INTERVAL = 10.0  # seconds between two records of a training that runs
-FAILED = "FAILED"
 
 
 class Follower:

@@ -26,32 +26,29 @@ def metrics(evaluation: Evaluation) -> dict[str, float | None]:
         "zero_gradient_share_float64": evaluation.gradients_at_1.zero_share_float64,
         "median_log10_gradient": evaluation.gradients_at_1.median_log10_amplitude,
     }
-    for network in evaluation.attacks:
+    for one in evaluation.attacks:
         # MLflow draws what stands before a slash as one section: the outputs side by side
         values |= {
-            f"{network.attack}_success/{network.output}": network.success_rate,
-            f"{network.attack}_changed/{network.output}": network.mean_changed_features,
-            f"{network.attack}_distortion/{network.output}": network.mean_distortion,
-            f"{network.attack}_robustness/{network.output}": network.robustness,
+            f"{one.attack}_success/{one.output}": one.success_rate,
+            f"{one.attack}_changed/{one.output}": one.mean_changed_features,
+            f"{one.attack}_distortion/{one.output}": one.mean_distortion,
+            f"{one.attack}_robustness/{one.output}": one.robustness,
         }
     return values | _distances(evaluation) | _bounded(evaluation) | _judged(evaluation)
 
 
 def _distances(evaluation: Evaluation) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
-    for network in evaluation.distances:
-        values[f"cw_success/{network.norm}"] = network.success_rate
-        values |= {f"cw_mean/{network.norm}_{case}": mean_distance(evaluation, network.attack, case) for case in CASES}
+    for one in evaluation.distances:
+        values[f"cw_success/{one.norm}"] = one.success_rate
+        values |= {f"cw_mean/{one.norm}_{case}": mean_distance(evaluation, one.attack, case) for case in CASES}
     return values
 
 
 def _bounded(evaluation: Evaluation) -> dict[str, float | None]:
     """Shares fooled within one radius (measures.reported_radius), by transfer, and by any attack."""
     radius, transfer, worst = reported_radius(evaluation), best_transfer(evaluation), evaluation.worst_case
-    values = {
-        f"linf_success/{network.name.replace('/', '_')}": fooled_within(network, radius)
-        for network in evaluation.bounded
-    }
+    values = {f"linf_success/{one.name.replace('/', '_')}": fooled_within(one, radius) for one in evaluation.bounded}
     values |= {"linf_radius": radius, "transfer_success": transfer[0] if transfer else None}
     if worst and worst.sources:
         values |= {

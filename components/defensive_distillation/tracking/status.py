@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from defensive_distillation.model_id import ModelId
 
 RUN_DIR = "DEFDISTILL_RUN_DIR"
+FAILED = "FAILED"  # the word that tells the recording process of a run that has failed; also MLflow's for it
 
 
 class Status(BaseModel):

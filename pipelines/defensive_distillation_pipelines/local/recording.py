@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from defensive_distillation.errors import TrackingError
+from defensive_distillation.tracking.status import FAILED
 from defensive_distillation_pipelines.local.run_folder import RunFolder
 
 
@@ -46,7 +47,7 @@ class Recording:
 
     def failed(self) -> None:
         """Marks the sweep's run as FAILED."""
-        self._tell("FAILED")
+        self._tell(FAILED)
 
     def end(self) -> None:
         """Waits until all is recorded.

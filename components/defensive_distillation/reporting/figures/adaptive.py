@@ -143,10 +143,10 @@ def logit_scale(evaluations: Sequence[Evaluation]) -> Figure:
     return drawn
 
 
-def _draw_radii(axes: Axes, network: BoundedFindings | WorstCase, mark: Mark, *, width: float = 1.8) -> None:
+def _draw_radii(axes: Axes, curve: BoundedFindings | WorstCase, mark: Mark, *, width: float = 1.8) -> None:
     axes.plot(
-        network.epsilons,
-        [100 * share for share in network.success_by_epsilon],
+        curve.epsilons,
+        [100 * share for share in curve.success_by_epsilon],
         markersize=5,
         linewidth=width,
         solid_capstyle="round",
