@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from defensive_distillation import __version__
 from defensive_distillation.runtime.command import Parser, exits
 from defensive_distillation_pipelines.commands import compile as compile_command
-from defensive_distillation_pipelines.commands import report, rerun, run, stage, times, ui
+from defensive_distillation_pipelines.commands import stage
+from defensive_distillation_pipelines.commands.local import report, rerun, run, times, ui
 from defensive_distillation_pipelines.commands.parser import RAW
 
 _DESCRIPTION = """Defensive distillation, and the attacks that judge it.
