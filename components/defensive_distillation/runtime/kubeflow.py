@@ -39,9 +39,8 @@ def main(argv: Sequence[str]) -> None:
     elif stage == RERUN:
         again(parameters["stage"], parameters["request"], output, parameters["step"])
     else:
-        settings = dict(parameters["settings"])
-        if "temperature" in parameters:
-            settings["temperature"] = parameters["temperature"]
+        apart = {name: value for name, value in parameters.items() if name not in ("settings", "step")}
+        settings = {**parameters["settings"], **apart}
         run(stage, settings, by_stage(stage, read), output, parameters["step"])
     place = Path(outputs["outputFile"])
     place.parent.mkdir(parents=True, exist_ok=True)

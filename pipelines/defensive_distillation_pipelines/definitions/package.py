@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 import tempfile
 from collections.abc import Mapping
@@ -67,7 +68,28 @@ def package(pipeline: Any) -> Package:
     documents = list(yaml.safe_load_all(compiled(pipeline)))
     for name, executor in documents[0]["deploymentSpec"]["executors"].items():
         executor["container"] |= {"command": [*_ENTRY, stage_of(name.removeprefix("exec-"))], "args": ["{{$}}"]}
+    _share(*documents)
     return Package(yaml.safe_dump_all(documents, sort_keys=True, width=10_000))
+
+
+def _share(pipeline: dict[str, Any], platform: dict[str, Any]) -> None:
+    """Lets tasks that differ in nothing but their inputs share a component: KFP compiles one for each task."""
+    executors = pipeline["deploymentSpec"]["executors"]
+    configs = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    kept: dict[str, str] = {}  # the first component of all that are equal
+    names: dict[str, str] = {}
+    for name, component in list(pipeline["components"].items()):
+        if "executorLabel" not in component:
+            continue
+        label = component["executorLabel"]
+        content = json.dumps([{**component, "executorLabel": ""}, executors[label], configs[label]], sort_keys=True)
+        names[name] = kept.setdefault(content, name)
+        if names[name] != name:
+            del pipeline["components"][name], executors[label], configs[label]
+    for dag in (pipeline["root"], *pipeline["components"].values()):
+        for task in dag.get("dag", {}).get("tasks", {}).values():
+            reference = task["componentRef"]
+            reference["name"] = names.get(reference["name"], reference["name"])
 
 
 def stage_of(component: str) -> str:

@@ -16,6 +16,7 @@ from defensive_distillation_pipelines.definitions.package import stage_of
 from defensive_distillation_pipelines.definitions.resources import FINISH
 
 RERUN = "rerun"
+_TOLD = ("settings", "step")  # the other parameters of a step are settings that are told apart
 Found = list[int]  # the steps that an artifact comes from, by their places in the plan
 
 
@@ -80,9 +81,7 @@ class _Walk:
             return {}
         if stage == RERUN:
             return self._again(values["stage"], values["request"])
-        settings = dict(values["settings"])
-        if "temperature" in values:
-            settings["temperature"] = values["temperature"]
+        settings = {**values["settings"], **{key: value for key, value in values.items() if key not in _TOLD}}
         config = stage_config(stage, settings)
         models = {key: self.steps[places[0]].model for key, places in read.items() if places}
         needs = sorted({place for places in read.values() for place in places})
