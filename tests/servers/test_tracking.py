@@ -429,7 +429,7 @@ def test_a_run_that_was_made_before_is_adopted(
 
 def test_what_kubeflow_tells_is_checked(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-    for told in ("{", "[]"):
+    for told in ("{", "[]", "3"):
         monkeypatch.setenv("KFP_MLFLOW_CONFIG", told)
         with pytest.raises(TrackingError, match="KFP_MLFLOW_CONFIG: expected a JSON object, got: "):
             recorder()
