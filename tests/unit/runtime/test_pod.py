@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +73,13 @@ def test_it_says_what_kubeflows_own_executor_says(tmp_path: Path) -> None:
     assert json.loads(said["ours"]) == json.loads(said["theirs"])
 
 
-def test_a_step_that_fails_tells_one_line_and_writes_no_output(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        pod.main(["prepare_data", json.dumps(told(tmp_path, source="nowhere"))])
-    assert ended.value.code == 2
-    said = capfd.readouterr().err
-    assert said.startswith("prepare_data: source: expected ")
-    assert said.count("\n") == 1
+def test_a_step_that_fails_tells_one_line_and_writes_no_output(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "defensive_distillation.runtime.kubeflow", "prepare_data"]
+    told_of = json.dumps(told(tmp_path, source="nowhere"))
+    done = subprocess.run([*command, told_of], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("prepare_data: source: expected ")
+    assert done.stderr.count("\n") == 1
     assert not (tmp_path / "outputs").exists()
 
 
