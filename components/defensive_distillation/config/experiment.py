@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, known_attacks
 from defensive_distillation.config.stages.base import StageConfig, Temperature, explain
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
+from defensive_distillation.config.stages.gate import GateConfig
 from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
 from defensive_distillation.config.stages.report import ReportConfig
 from defensive_distillation.config.stages.scale_logits import ScaleLogitsConfig
@@ -31,6 +32,7 @@ STAGES: dict[str, type[StageConfig]] = {
         AttackConfig,
         EvaluateConfig,
         ReportConfig,
+        GateConfig,
     )
 }
 SET_BY_SWEEP = {  # of the stages' settings, with the setting of the sweep that decides them
@@ -40,6 +42,7 @@ SET_BY_SWEEP = {  # of the stages' settings, with the setting of the sweep that 
     "defense": "defenses",
     "parameters": "defenses",
     "seed": "seed",
+    "experiment": "name",
 }
 
 
@@ -92,6 +95,7 @@ class ExperimentConfig(BaseModel):
     attack: AttackConfig = AttackConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
+    gate: GateConfig = GateConfig()
 
     @field_validator("temperatures")
     @classmethod
@@ -116,10 +120,11 @@ class ExperimentConfig(BaseModel):
         return tuple(t for t in self.temperatures if t != 1) or self.temperatures
 
     def settings(self, stage: str) -> dict[str, Any]:
-        """The settings of one stage as a pipeline parameter: JSON values, the experiment's seed, no temperature."""
+        """The settings of one stage as a pipeline parameter: JSON values, the sweep's seed and name, no temperature."""
         config: StageConfig = getattr(self, stage)
         values = config.model_dump(mode="json", exclude=set(SET_BY_SWEEP), exclude_none=True)
-        return {**values, "seed": self.seed}
+        named = {"experiment": self.name} if "experiment" in type(config).model_fields else {}
+        return {**values, **named, "seed": self.seed}
 
     def attack_tasks(self, groups: Sequence[str]) -> list[dict[str, Any]]:
         """The settings of each task of attacks, of which only those that concern its own: others leave it as it was."""

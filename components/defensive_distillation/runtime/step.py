@@ -84,7 +84,7 @@ def run(
         )
     except Exception as error:
         exit_code = getattr(error, "exit_code", 1)
-        progress.failed(first_line(error), exit_code)
+        progress.failed(first_line(error), exit_code, getattr(error, "artifact", ""))
         if not isinstance(error, DefensiveDistillationError):
             traceback.print_exc()
         print(f"{progress.task}: {first_line(error)}", file=sys.stderr, flush=True)

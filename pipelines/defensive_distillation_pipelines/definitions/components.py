@@ -34,7 +34,8 @@ def component(stage: str, **delivered: tuple[str, ...]) -> Any:
     Args:
         stage: its name.
         delivered: for an input that takes several artifacts, the names under which the pipeline delivers them; a name
-            that ends in '*' delivers a list, any other one artifact. Without it the input is one list.
+            that ends in '*' delivers a list, any other one artifact. Without it the input is one list, and one that
+            is optional is left out.
     """
     return _component(stage, tuple(sorted(delivered.items())), image())
 
@@ -59,7 +60,7 @@ def source(stage: str, delivered: dict[str, tuple[str, ...]]) -> str:
             parameters.append(f"{name}: Input[{kind}]")
             inputs.append(f'"{name}": {name}')
             continue
-        groups = delivered.get(name, (f"{name}*",))
+        groups = delivered.get(name, () if wanted.optional else (f"{name}*",))
         parameters += list(_delivered(groups, kind))
         inputs.append(f'"{name}": [{", ".join(_spread(group) for group in groups)}]')
     parameters.append(f"{config.output}: Output[{_TYPES.get(config.writes, 'Artifact')}]")

@@ -29,7 +29,8 @@ def rerun(stage: str, inputs: Mapping[str, Sequence[str]], settings: Mapping[str
     def pipeline():  # KFP takes a return annotation for an output
         for key, places in inputs.items():
             arguments[key] = _collected(places) if STAGES[stage].reads[key].many else _imported(places[0])
-        task = component(stage)(settings=values, **arguments)
+        lists = {key: (f"{key}*",) for key in inputs if STAGES[stage].reads[key].many}
+        task = component(stage, **lists)(settings=values, **arguments)
         task.set_caching_options(enable_caching=False)
 
     return dsl.pipeline(name=f"rerun-{stage.replace('_', '-')}")(pipeline)

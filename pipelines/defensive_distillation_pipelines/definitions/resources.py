@@ -42,6 +42,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "attack": _ON_A_GPU,
     "evaluate": _ON_A_GPU,
     "report": {"cache": False},  # it also records models that were taken from the cache
+    "gate": {"cache": False},  # the champion is looked for when it runs
 }
 
 
