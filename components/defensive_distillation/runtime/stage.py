@@ -204,9 +204,10 @@ def located(config: StageConfig, inputs: Mapping[str, str | Sequence[str] | None
     places: dict[str, list[str]] = {}
     for name, wanted in config.reads.items():
         given = inputs.get(name)
-        if given is not None and config.needs(name):
-            places[name] = [given] if isinstance(given, str) else list(given)
-        elif given is None and not wanted.optional:
+        several = [given] if isinstance(given, str) else list(given or ())
+        if several and config.needs(name):
+            places[name] = several
+        elif not several and not wanted.optional:
             raise ConfigurationError(f"{config.stage}: expected the input {name}, got none")
     return places
 

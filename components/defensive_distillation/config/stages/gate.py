@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from defensive_distillation.config.stages.base import Input, StageConfig
 from defensive_distillation.model_id import ModelId, Role
 
-
 _COMPARED = "Whether the gate heeds it."
 
 

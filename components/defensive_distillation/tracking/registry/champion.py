@@ -28,6 +28,31 @@ class Registry:
     client: MlflowClient
     uri: str
 
+    @classmethod
+    def of(cls, uri: str) -> Registry:
+        """The registry of the server or database at `uri`.
+
+        Raises:
+            TrackingError: if it does not answer.
+        """
+        with reported(uri):
+            return cls(connect(uri), uri)
+
+    def champions(self) -> list[tuple[str, str, str]]:
+        """Entry, version and pipeline run of every sweep that is a champion.
+
+        Raises:
+            TrackingError: if the server does not answer.
+        """
+        with reported(self.uri):
+            entries = self.client.search_registered_models(f"name LIKE '{names.PREFIX}-%'", max_results=1000)
+            found = [version for entry in entries if (version := aliased(self.client, entry.name))]
+        return [
+            (one.name, str(one.version), one.tags.get("defdistill.pipeline_run", one.tags[RUN]))
+            for one in found
+            if EVALUATIONS in one.tags
+        ]
+
     def champion(self, experiment: str) -> ModelVersion | None:
         """The champion of an experiment, None as long as there is none.
 
@@ -66,10 +91,7 @@ def registry() -> Registry | None:
         TrackingError: if the server does not answer.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
-        return None
-    with reported(uri):
-        return Registry(connect(uri), uri)
+    return Registry.of(uri) if uri else None
 
 
 def aliased(client: MlflowClient, name: str) -> ModelVersion | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Artifact
+from defensive_distillation.errors import ArtifactError
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.client import reported
 from defensive_distillation.tracking.registry import names
@@ -59,16 +60,19 @@ def promote(
         place = _copied(sweep, evaluations)
         runs = {model.label: model for model in sweep.models}
         versions = []
-        for evaluation in evaluations:
-            model = ModelId.model_validate(evaluation.facts["model"])
+        for model, digest in sorted(map(_evaluated, evaluations), key=lambda pair: pair[0].order):
             if model.role in ROLES:
-                digest = evaluation.manifest.inputs["model"][0]
                 of_model = runs[model.label]
                 versions.append((model.label, *_model(sweep, of_model, experiment, model, digest, locate)))
         tags = {RUN: sweep.parent_id, EVALUATIONS: place, "defdistill.pipeline_run": sweep.name}
         version, new = _version(sweep, names.of_sweep(experiment), sweep.parent_id, place, tags)
         found = [("", version, new), *versions]
         return [_aliased(sweep, label, version, new) for label, version, new in found]
+
+
+def _evaluated(evaluation: Artifact) -> tuple[ModelId, str]:
+    """The network that an evaluation is of, and the digest of its artifact."""
+    return ModelId.model_validate(evaluation.facts["model"]), evaluation.manifest.inputs["model"][0]
 
 
 def _copied(sweep: RecordedSweep, evaluations: Sequence[Artifact]) -> str:
@@ -100,6 +104,11 @@ def _model(
         artifacts.opened(locate(recorded, digest), "model") as artifact,
         tempfile.TemporaryDirectory(prefix="defdistill-") as folder,
     ):
+        if artifact.digest != digest:
+            raise ArtifactError(
+                f"{artifact.location}: expected the model {model.label} that was evaluated, {digest[:12]}, "
+                f"got {artifact.digest[:12]}"
+            )
         export(artifact, Path(folder, _MODEL))
         sweep.client.log_artifacts(recorded.run_id, str(Path(folder, _MODEL)), _MODEL)
     return _version(sweep, name, recorded.run_id, _MODEL, tags)
