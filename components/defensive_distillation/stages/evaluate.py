@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 
@@ -41,10 +42,11 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
     device = compute.device(config.device, config.threads, tf32=config.tf32)
     dataset = task.read(read_dataset, task.input("dataset"))
-    model_id = ModelId.model_validate(facts["model"])
-    model = compute.on(device, task.read(read_model, task.input("model"), dataset))
-    logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     outcomes = _outcomes(task)
+    model_id = _attacked(task)
+    scaled = functools.partial(read_model, logit_scale=task.inputs["attacks"][0].facts["logit_scale"])
+    model = compute.on(device, task.read(scaled, task.input("model"), dataset))
+    logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     checked = conditions(outcomes)
     correct = logits.argmax(dim=1).cpu() == dataset.test_labels
     errors = nearest_errors(correct, list(outcomes.values()))
@@ -90,7 +92,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
             tensors |= {f"{outcome.variant}.{name}": tensor for name, tensor in grid.items()}
     tensors |= {f"{SAMPLES}.{name}": tensor for name, tensor in _samples(outcomes, correct, errors).items()}
     content = {
-        "model": facts["model"],
+        "model": model_id.model_dump(mode="json"),
         "evaluation": evaluation.model_dump(mode="json"),
         "examples": names,
         SAMPLES: {
@@ -152,6 +154,15 @@ def _samples(outcomes: Mapping[str, Outcome], correct: Tensor, errors: NearestEr
     for name, outcome in outcomes.items():
         kept |= {f"{name}.{key}": tensor for key, tensor in outcome.by_pair.items()}
     return kept | ({"errors.source": errors.source_index.int(), "errors.linf": errors.linf} if errors else {})
+
+
+def _attacked(task: Task[EvaluateConfig]) -> ModelId:
+    """The model of all attacks: the one that was given, or a control that is made of it."""
+    attacked = [ModelId.model_validate(artifact.facts["model"]) for artifact in task.inputs["attacks"]]
+    others = [model for model in attacked if model != attacked[0]]
+    if others:
+        raise ArtifactError(f"attacks: expected all on one model, got {attacked[0]} and {others[0]}")
+    return attacked[0]
 
 
 def _paired(outcomes: Mapping[str, Outcome]) -> tuple[int, int, int, int] | None:

@@ -121,7 +121,10 @@ def _is_model(run: Run) -> bool:
 
 
 def _model(run: Run) -> RecordedModel:
+    """A model by its run; its evaluation says where its artifact lies, also of a cached training."""
     tags = run.data.tags
-    stages = ("train_student", "train_defended", "scale_logits", "train_teacher")  # what is attacked comes first
-    places = (tags.get(f"defdistill.artifact.{stage}", "") for stage in stages)
-    return RecordedModel(run.info.run_id, tags["defdistill.model"], next((place for place in places if place), ""))
+    trained = (
+        tags.get(f"defdistill.artifact.{stage}") for stage in ("train_student", "train_defended", "train_teacher")
+    )
+    places = (tags.get("defdistill.behind.model"), *trained)
+    return RecordedModel(run.info.run_id, tags["defdistill.model"], next(filter(None, places), ""))

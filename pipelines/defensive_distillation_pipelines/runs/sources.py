@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.errors import ArtifactError, InputError
+from defensive_distillation.tracking.connection import tracking_uri
 from defensive_distillation.tracking.sweeps import RecordedModel, RecordedSweep, recorded_sweep
 from defensive_distillation_pipelines.local.run_folder import RunFolder, existing_run
 from defensive_distillation_pipelines.local.workspace import Workspace
@@ -111,7 +111,7 @@ def named_run(workspace: Workspace, name: str) -> Run:
         raise InputError(f"run: expected the beginning of one run, got {name!r}, of {', '.join(near)}")
     if near:
         return LocalRun(RunFolder(workspace, near[0]))
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = tracking_uri()
     if not uri:
         existing_run(workspace, name)  # says which there are
     assert uri

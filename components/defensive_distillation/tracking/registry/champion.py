@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from defensive_distillation import artifacts
 from defensive_distillation.artifacts import MANIFEST, file_digest
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.tracking.client import connect, reported
+from defensive_distillation.tracking.connection import tracking_uri
 from defensive_distillation.tracking.registry import names
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ class Registry:
 
 
 def registry() -> Registry | None:
-    """The registry of the server that MLFLOW_TRACKING_URI names, None without it.
+    """The registry of the server that the environment names, None without one.
 
     Raises:
         TrackingError: if the server does not answer.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = tracking_uri()
     return Registry.of(uri) if uri else None
 
 
