@@ -71,6 +71,8 @@ def _integration() -> dict[str, Any]:
     """What Kubeflow's own MLflow integration tells a step: its server, and a run above the step's."""
     try:
         told = json.loads(os.environ.get("KFP_MLFLOW_CONFIG") or "{}")
-        return dict(told)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise TrackingError(f"KFP_MLFLOW_CONFIG: expected a JSON object, got: {error}") from error
+    if not isinstance(told, dict):
+        raise TrackingError(f"KFP_MLFLOW_CONFIG: expected a JSON object, got: {told}")
+    return told

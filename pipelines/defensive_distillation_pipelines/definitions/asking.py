@@ -30,8 +30,8 @@ def ask(task: PipelineTask, stage: str, cluster: Cluster) -> None:
         kubernetes.empty_dir_mount(task, "dshm", "/dev/shm", medium="Memory", size_limit=wanted.shared_memory)
     for label, value in wanted.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
-    if wanted.tolerations:
-        kubernetes.add_toleration_json(task, wanted.tolerations)
+    for toleration in wanted.tolerations:
+        kubernetes.add_toleration(task, **toleration.model_dump())
     _everywhere(task, cluster)
 
 

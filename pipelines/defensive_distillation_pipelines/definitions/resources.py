@@ -26,6 +26,18 @@ PROFILES: tuple[str, ...] = get_args(Profile)
 _QUANTITY = r"^(\d+\.?\d*|\.\d+)([EPTGMK]i?|m|k)?$"
 
 
+class Toleration(BaseModel):
+    """A taint of nodes that a step tolerates, in Kubernetes' words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = Field(None, alias="tolerationSeconds")
+
+
 class Resources(BaseModel):
     """What a step asks of the cluster."""
 
@@ -42,7 +54,7 @@ class Resources(BaseModel):
     memory: str = Field("4Gi", pattern=_QUANTITY, description="Memory that the step has and may not exceed.")
     shared_memory: str | None = Field(None, pattern=_QUANTITY, description="Size of /dev/shm, a part of the memory.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes to run on.")
-    tolerations: list[dict[str, Any]] = Field(default_factory=list, description="Taints to tolerate.")
+    tolerations: tuple[Toleration, ...] = Field((), description="Taints to tolerate, as Kubernetes has them.")
     retries: int = Field(2, ge=0, description="How often a step that has failed is tried again.")
     cache: bool = Field(True, description="Whether Kubeflow may take the result of an equal earlier step.")
 

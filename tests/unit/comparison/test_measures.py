@@ -10,7 +10,7 @@ from defensive_distillation.comparison import measures
 from defensive_distillation.comparison.change import Change
 from defensive_distillation.comparison.sweeps import changes
 from defensive_distillation.evaluation.intervals import difference_interval, paired_interval, wilson_interval
-from support.measured import network, pairs, shares
+from support.comparisons.measured import network, pairs, shares
 
 
 def only(found: list[Change]) -> Change:
