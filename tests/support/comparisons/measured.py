@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts.arrays import read_arrays, write_arrays
+from defensive_distillation.artifacts.arrays import TENSORS, read_arrays
 from defensive_distillation.artifacts.evaluation import SAMPLES, Errors, Measured, Pairs
 from defensive_distillation.evaluation.results import Masked, RobustAccuracy
 from support.evaluations import evaluation, wilson
@@ -82,5 +83,5 @@ def rewritten(source: str, place: Path, arrays: Mapping[str, NDArray[Any]], **fo
     facts["evaluation"] |= found
     content |= {f"{SAMPLES}.{name}": array for name, array in arrays.items()}
     kept = {key: manifest[key] for key in ("kind", "stage", "code", "config", "inputs", "environment")}
-    artifacts.write(str(place), **kept, facts=facts, write_files=lambda folder: write_arrays(folder, content))
+    artifacts.write(str(place), **kept, facts=facts, write_files=lambda folder: save_file(content, folder / TENSORS))
     return str(place)

@@ -71,7 +71,7 @@ def test_a_measure_without_a_limit_is_not_heeded(measure: Measure) -> None:
 def test_the_sentence_names_the_first_failure_and_counts_the_others() -> None:
     falls = change("accuracy", -0.1)
     assert sentence(judge([falls], Rules(LIMITS))) == (
-        "The sweep is worse than the champion: T = 20, accuracy: 80 % after 90 % (−10 points, 95 % interval "
+        "The sweep is worse than the champion: T = 20, accuracy: 80 % against 90 % (−10 points, 95 % interval "
         "−11 to −9 points; allowed 2 points)."
     )
     lost = change("jsma_success", None, "incomparable", lost=True, note="measured before only", of="scaled")

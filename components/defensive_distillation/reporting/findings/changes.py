@@ -89,7 +89,7 @@ def _reason(judged: Judged) -> str:
     change = judged.change
     if change.direction == "incomparable":
         return f"{change.title}, {measured(change)} cannot be compared ({change.note})"
-    seen = f"{value(change, change.after)} after {value(change, change.before)}"
+    seen = f"{value(change, change.after)} against {value(change, change.before)}"
     if change.difference is None:
         return f"{change.title}, {measured(change)}: {seen}"
     bound = f"95 % interval {interval(change)}" if change.interval else "no interval"
