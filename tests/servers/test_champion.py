@@ -105,18 +105,14 @@ def test_a_run_is_promoted_and_gates_compare_with_it(
     assert call(capsys, *gate(chain, same, "--output", "first"))[0] == 0
     assert json.loads(Path("first/gate.json").read_text())["sentence"].startswith("There is no champion")
 
-    code, _, said = call(capsys, "promote", RUN_ID)
-    assert (code, said.count("\n")) == (2, 1)
-    assert "--experiment: expected the name in the settings of" in said
-
-    code, told, _ = call(capsys, "promote", RUN_ID[:8], "--experiment", "digits")
+    code, told, _ = call(capsys, "promote", RUN_ID[:8])
     assert code == 0
     assert f"{RUN_ID} is now the champion of digits: {SWEEP}, version 1\n" in told
     assert all(f"  {name}" in told for name in MODELS)
     entries = {entry.name: client.get_model_version_by_alias(entry.name, "champion") for entry in registered(tracked)}
     assert sorted(entries) == sorted([SWEEP, *MODELS])
 
-    code, told, _ = call(capsys, "promote", RUN_ID, "--experiment", "digits")
+    code, told, _ = call(capsys, "promote", RUN_ID)
     assert (code, f"{RUN_ID} is already the champion" in told) == (0, True)
     assert {entry.name: len(versions(tracked, entry.name)) for entry in registered(tracked)} == dict.fromkeys(
         entries, 1
@@ -148,7 +144,7 @@ def test_a_run_is_promoted_and_gates_compare_with_it(
 def test_promoted_models_load_without_pickle_and_without_this_package(
     tracked: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(capsys, "promote", RUN_ID, "--experiment", "digits")[0] == 0
+    assert call(capsys, "promote", RUN_ID)[0] == 0
     with artifacts.opened(chain.place("dataset"), "dataset") as dataset:
         images = as_input(read_dataset(dataset).test_images[:5])
     with artifacts.opened(chain.place("student"), "model") as model:
@@ -167,10 +163,13 @@ def test_an_interrupted_promotion_leaves_the_old_champion(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-    assert call(capsys, "promote", RUN_ID, "--experiment", "digits")[0] == 0
+    assert call(capsys, "promote", RUN_ID)[0] == 0
     tree = RunTree(server, "other", alone=True)
     for name in ("teacher-1", "student", *EVALUATED):
         record(chain, name, tree)
+    code, _, said = call(capsys, "promote", "other")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "--experiment: expected the name in the settings of other, which it does not tell" in said
     with mlflow_server.Gate(server) as between:
         between.shut_at("/api/2.0/mlflow/registered-models/alias", 2)  # the first asks which is the champion
         monkeypatch.setenv("MLFLOW_TRACKING_URI", between.address)
@@ -243,7 +242,7 @@ def test_a_run_of_this_machine_is_promoted_from_its_workspace(
 def test_a_champion_that_was_tampered_with_is_refused(
     tracked: str, chain: Chain, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(capsys, "promote", RUN_ID, "--experiment", "digits")[0] == 0
+    assert call(capsys, "promote", RUN_ID)[0] == 0
     champion = Registry.of(tracked).champion("digits")
     assert champion is not None
     connect(tracked).set_model_version_tag(champion.name, champion.version, EVALUATIONS, "champion")

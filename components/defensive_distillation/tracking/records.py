@@ -158,6 +158,7 @@ def _evaluation(tree: RunTree, run: Run, artifact: Artifact) -> None:
 
 def _report(tree: RunTree, run: Run, artifact: Artifact) -> None:
     run.params({"models": ", ".join(artifact.facts["models"])})
+    run.tags({EXPERIMENT: artifact.manifest.config["experiment"]})
     run.folder(artifact.folder, "report")
     run.ended()
 

@@ -282,7 +282,7 @@ def test_settings_come_through_a_pipeline_unchanged(preset: str, stage: str) -> 
     config = settings.load(preset, None, ["seed=7"])
     passed = whole_numbers_as_floats(json.loads(json.dumps(config.settings(stage))))
     again = stage_config(stage, passed)
-    by_sweep = {"seed": 7, **({"experiment": config.name} if stage == "gate" else {})}
+    by_sweep = {"seed": 7, **({"experiment": config.name} if stage in ("report", "gate") else {})}
     assert again == getattr(config, stage).model_copy(update=by_sweep)
     for name, field in type(again).model_fields.items():
         if field.annotation is int:

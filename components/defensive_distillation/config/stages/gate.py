@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from defensive_distillation.config.stages.base import Input, StageConfig
+from defensive_distillation.config.stages.base import ExperimentName, Input, StageConfig
 from defensive_distillation.model_id import ModelId, Role
 
 _COMPARED = "Whether the gate heeds it."
@@ -78,11 +78,7 @@ class GateConfig(StageConfig):
         "old/baseline-evaluation --output out/gate"
     )
 
-    experiment: str = Field(
-        "digits",
-        pattern=r"^[a-z0-9][a-z0-9-]*$",
-        description="Name of the experiment, whose champion is looked for; a sweep's own name.",
-    )
+    experiment: ExperimentName = "digits"
     from_registry: bool = Field(
         True, description="Whether the champion is looked for in MLflow's registry where no evaluations are given."
     )
