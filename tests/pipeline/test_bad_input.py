@@ -374,6 +374,47 @@ ROWS = [
     Row(
         "report below a file", "report finished -o {files}/image.png/x {ws}", "--output: expected a folder that can be"
     ),
+    # comparisons
+    Row("compare one run", "compare finished {ws}", "compare: expected two runs or more, got 1"),
+    Row("compare with no run", "compare finished nobody {ws}", "expected a run of .*, which has .*; got 'nobody'"),
+    Row(
+        "compare with an unfinished run",
+        "compare finished unfinished {ws}",
+        "expected a finished run, it has no report",
+    ),
+    Row(
+        "compare with MLflow down",
+        "compare finished nobody {ws}",
+        r"MLflow at http://127\.0\.0\.1:\d+ did not",
+        1,
+        {"MLFLOW_TRACKING_URI": "{closed}"},
+    ),
+    Row("promote nothing", "promote {ws}", "promote: expected a run, or --list"),
+    Row("promote and list", "promote finished --list {ws}", "promote: expected a run, or --list"),
+    Row("promote no run", "promote nobody {ws}", "expected a run of .*, which has .*; got 'nobody'"),
+    Row(
+        "gate without evaluations",
+        f"stage gate --report {{chain}}/report {OUT}",
+        "the following arguments are required: --evaluations",
+    ),
+    Row(
+        "gate against a report",
+        f"stage gate --evaluations {{chain}}/evaluation --report {{chain}}/report --champion {{chain}}/report {OUT}",
+        KINDS.format("evaluation", "report"),
+    ),
+    Row(
+        "gate against the same twice",
+        f"stage gate --evaluations {{chain}}/evaluation --report {{chain}}/report --champion {{chain}}/evaluation "
+        f"{{chain}}/evaluation {OUT}",
+        "champion: expected each artifact once, got .* twice",
+    ),
+    Row(
+        "gate with MLflow down",
+        f"stage gate --evaluations {{chain}}/evaluation --report {{chain}}/report {OUT}",
+        r"MLflow at http://127\.0\.0\.1:\d+ did not",
+        1,
+        {"MLFLOW_TRACKING_URI": "{closed}"},
+    ),
     Row("ui of nothing", "ui --workspace {tmp}/out", "--workspace: expected a folder that defdistill run made, got"),
     Row("ui on no port", "ui --port 99999 {ws}", "--port: expected a port from 1 to 65535, got '99999'"),
     # S3 and MLflow
@@ -586,7 +627,7 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
 
 def test_the_table_covers_every_command() -> None:
     commands = {row.command.split()[0] for row in ROWS}
-    assert {"run", "compile", "rerun", "stage", "report", "times", "ui"} <= commands
+    assert {"run", "compile", "rerun", "stage", "report", "compare", "promote", "times", "ui"} <= commands
     stages = {row.command.split()[1] for row in ROWS if row.command.startswith("stage ")}
     assert set(STAGES) <= stages
     assert len({row.name for row in ROWS}) == len(ROWS)

@@ -18,10 +18,18 @@ from defensive_distillation.config import STAGES, StageConfig
 from defensive_distillation.config.loading import PRESETS, described, section
 from defensive_distillation_pipelines.commands import cli
 
-COMMANDS = ("run", "compile", "rerun", "stage", "report", "times", "ui")
+COMMANDS = ("run", "compile", "rerun", "stage", "report", "compare", "promote", "times", "ui")
 PROGRAM = str(Path(sys.executable).with_name("defdistill"))
 HEAVY = {"torch", "torchvision", "kfp", "mlflow", "boto3", "matplotlib", "sklearn"}
-TEXTS = {"source", "data_root", "architecture", "title", "defense", "parameters"}  # settings that take any text
+TEXTS = {
+    "source",
+    "data_root",
+    "architecture",
+    "title",
+    "defense",
+    "parameters",
+    "experiment",
+}  # settings that take any text
 HELP_SECONDS, COMPILE_SECONDS = 0.5, 2.0
 TRIES = 5  # another process may slow one down
 

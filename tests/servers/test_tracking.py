@@ -166,6 +166,8 @@ def test_the_report_lies_on_the_sweep_and_samples_on_its_models(sweep: RunTree, 
         run_id = children(sweep)[name].info.run_id
         assert set(files(sweep.client, run_id)) == {
             "evaluation.json",
+            "evaluation/manifest.json",
+            "evaluation/tensors.safetensors",
             "samples/examples.png",
             *(f"samples/jsma_{output}.png" for output in ("probabilities", "logits", "scaled")),
         }

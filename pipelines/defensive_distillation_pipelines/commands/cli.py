@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from defensive_distillation import __version__
 from defensive_distillation.runtime.command import Parser, exits
+from defensive_distillation_pipelines.commands import compare, promote, stage
 from defensive_distillation_pipelines.commands import compile as compile_command
-from defensive_distillation_pipelines.commands import stage
 from defensive_distillation_pipelines.commands.local import report, rerun, run, times, ui
 from defensive_distillation_pipelines.commands.parser import RAW
 
@@ -22,6 +22,7 @@ _EXAMPLES = """examples:
   defdistill ui                                   compare its models in MLflow
   defdistill compile -o sweep.yaml                the same pipeline for a cluster
   defdistill rerun attack --run RUN --temperature 20 --set jsma.max_features=50
+  defdistill compare RUN latest                   what differs between two runs, beyond chance
   defdistill stage attack --help                  one stage alone
 """
 
@@ -42,6 +43,6 @@ def command_parser() -> Parser:
     parser = Parser(prog="defdistill", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=RAW)
     parser.add_argument("--version", action="version", version=f"defensive-distillation {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for verb in (run, compile_command, rerun, stage, report, times, ui):
+    for verb in (run, compile_command, rerun, stage, report, compare, promote, times, ui):
         verb.add(commands)
     return parser

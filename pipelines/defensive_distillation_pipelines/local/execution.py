@@ -111,6 +111,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
         **os.environ,
         RUN_DIR: str(run.path.absolute()),
         "KFP_RUN_ID": run.name,
+        "MLFLOW_TRACKING_URI": run.workspace.tracking_uri,  # where a gate looks for the champion
         "PYTHONUNBUFFERED": "1",
     }
     with run.kubeflow_log.open("ab") as log:

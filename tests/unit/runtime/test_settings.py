@@ -256,8 +256,8 @@ def test_a_stage_refuses_unknown_keys(stage: str) -> None:
 
 
 def test_an_unknown_stage_or_preset_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigurationError, match=r"stage: expected one of prepare_data, .*, report, got 'gate'"):
-        stage_config("gate", {})
+    with pytest.raises(ConfigurationError, match=r"stage: expected one of prepare_data, .*, gate, got 'publish'"):
+        stage_config("publish", {})
     with pytest.raises(
         ConfigurationError, match="preset: expected one of cifar10, digits, mnist, mnist-short, got 'imagenet'"
     ):
@@ -282,7 +282,8 @@ def test_settings_come_through_a_pipeline_unchanged(preset: str, stage: str) -> 
     config = settings.load(preset, None, ["seed=7"])
     passed = whole_numbers_as_floats(json.loads(json.dumps(config.settings(stage))))
     again = stage_config(stage, passed)
-    assert again == getattr(config, stage).model_copy(update={"seed": 7})
+    by_sweep = {"seed": 7, **({"experiment": config.name} if stage in ("report", "gate") else {})}
+    assert again == getattr(config, stage).model_copy(update=by_sweep)
     for name, field in type(again).model_fields.items():
         if field.annotation is int:
             assert type(getattr(again, name)) is int, f"{name} decides digests: 30 is not 30.0 there"
@@ -301,7 +302,7 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
     for stage in STAGES:
         passed = config.settings(stage)
         assert passed["seed"] == 7
-        assert not set(SET_BY_SWEEP) & (set(passed) - {"seed"})
+        assert not set(SET_BY_SWEEP) & (set(passed) - {"seed", "experiment"})
         assert None not in passed.values()
         missing = set(STAGES[stage].model_fields) - set(passed) - set(SET_BY_SWEEP)
         unset = {"data_root", "test_limit", "image_size"}

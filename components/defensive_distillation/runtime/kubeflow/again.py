@@ -125,7 +125,13 @@ def stored_inputs(stage: str, label: str, made: Sequence[Made]) -> tuple[dict[st
     # of several steps of attacks the paper's, unless the settings name others
     chosen = next((one for one in runs if "jsma" in one.manifest.config.get("attacks", ())), runs[0])
     by_digest = {one.digest: one.location for one in made}
-    places = {name: _places(digests, by_digest) for name, digests in chosen.manifest.inputs.items()}
+    reads = STAGES[stage].reads
+    places = {
+        name: _places(digests, by_digest)
+        for name, digests in chosen.manifest.inputs.items()
+        # a champion is of another run, and is looked for again
+        if not reads[name].optional or set(digests) <= set(by_digest)
+    }
     settings = dict(chosen.manifest.config)
     if stage == "attack":
         baseline = next((o for o in made if o.label == BASELINE.label and o.manifest.stage == "train_teacher"), None)
