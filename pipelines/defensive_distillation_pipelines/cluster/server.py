@@ -77,9 +77,9 @@ class Server:
         """The answer to a DELETE; raises as `get`."""
         return self._json(self._asked("DELETE", path))
 
-    def upload(self, path: str, name: str, content: bytes, **query: Any) -> dict[str, Any]:
+    def upload(self, path: str, file: str, content: bytes, **query: Any) -> dict[str, Any]:
         """The answer to a POST of a file, as forms send it; raises as `get`."""
-        return self._json(self._asked("POST", path, params=query, files={"uploadfile": (name, content)}))
+        return self._json(self._asked("POST", path, params=query, files={"uploadfile": (file, content)}))
 
     def text(self, path: str) -> str:
         """The answer to a GET, whatever it is; raises as `get`."""
