@@ -109,8 +109,8 @@ def _lacking(told: str) -> Iterator[str]:
 def _image(text: str, pod: Mapping[str, Any] | None) -> str:
     if not re.search(r"\b(ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull)\b", text):
         return ""
-    quoted = re.search(r'image "([^"]+)"|reference "([^"]+)"', text)
-    image = f" {quoted[1] or quoted[2]}" if quoted else ""
+    quoted = re.search(r'(?:image|image name|reference) "([^"]+)"', text)
+    image = f" {quoted[1]}" if quoted else ""
     cause = re.search(
         r"(not found|unauthorized|denied|no such host|connection refused|i/o timeout|invalid ref\S*)", text
     )

@@ -8,7 +8,6 @@ while the launcher still adds its executions, entries without a name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,7 +40,7 @@ def finished_executions(tasks: Sequence[Task]) -> int:
 def view(tasks: Sequence[Task], steps: Sequence[PlannedStep]) -> View:
     """The states of the planned steps, and the nodes whose logs tell why some failed."""
     by_child = {child["pod_name"]: task for task in tasks for child in task.get("child_tasks", ())}
-    workflow = next((name for task in tasks if (name := _workflow(task))), "")
+    workflow = next(iter(by_child), "").rpartition("-")[0]
     states: dict[Path, State] = {}
     troubles: list[Trouble] = []
     for step in steps:
@@ -50,12 +49,6 @@ def view(tasks: Sequence[Task], steps: Sequence[PlannedStep]) -> View:
                 states[step.path] = state
             troubles += _failed(name, step.path, workflow, by_child)
     return View(SOURCE, states, troubles)
-
-
-def _workflow(task: Task) -> str:
-    """The Workflow's name, which the outermost attempt bears."""
-    match = re.fullmatch(r"(.+-\w{5})\(0\)", task.get("display_name", ""))
-    return match[1] if match else ""
 
 
 def _names(workflow: str, path: Path) -> Iterator[str]:
