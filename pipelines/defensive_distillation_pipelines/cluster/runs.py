@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from defensive_distillation.errors import InputError
+from defensive_distillation.errors import ClusterError, InputError
 from defensive_distillation_pipelines.cluster.server import RefusedError, Server
 
 API = "/apis/v2beta1"
 Outcome = Literal["succeeded", "failed", "cancelled", "skipped"]
-_PAGE = 100
-_SEARCHED = 2000  # runs that a name is looked for among
+_PAGE = 20  # an answer has the whole list of tasks of each run
+_SEARCHED = 400  # runs that a name is looked for among
 _OUTCOMES: dict[str, Outcome] = {
     "SUCCEEDED": "succeeded",
     "FAILED": "failed",
@@ -145,7 +146,10 @@ class Runs:
 
     def log(self, run_id: str, node: str) -> str:
         """The log of a node's pod, also after the pod is gone."""
-        return self.server.text(f"/apis/v1alpha1/runs/{run_id}/nodes/{node}/log")
+        text = self.server.text(f"/apis/v1alpha1/runs/{run_id}/nodes/{node}/log")
+        if text.startswith('{"error_message":'):  # with the status 200
+            raise ClusterError(" ".join(str(json.loads(text)["error_message"]).split()))
+        return text
 
     def scope(self) -> dict[str, str]:
         """What lists are asked with: the namespace, where Kubeflow keeps users apart, and else nothing."""

@@ -71,14 +71,15 @@ class Watch:
             board.close()
 
     def _tell(self, board: Board, run: Run, view: View) -> None:
-        self._say(board, "source", f"stages: from {view.source}")
-        if run.state != "RUNNING" and run.outcome is None:
-            self._say(board, "state", f"the run is {_STATES.get(run.state, run.state.lower())}")
+        if run.outcome is None:
+            self._say(board, "source", f"stages: from {view.source}")
+            if run.state != "RUNNING":
+                self._say(board, "state", f"the run is {_STATES.get(run.state, run.state.lower())}")
         for trouble in self._troubles(run, view):
             title = self._titles.of(trouble)
             self._say(board, title, f"{title} {_KINDS[trouble.kind]}: {self._reason(run, trouble)}")
-        waiting = [self._titles.title(path) for path, state in view.states.items() if state == "waiting"]
-        board.show(self._titles.statuses(view), waiting=waiting, last=run.outcome == "succeeded")
+        last = run.outcome == "succeeded"
+        board.show(self._titles.statuses(view), waiting=self._titles.waiting(view), last=last)
 
     def _say(self, board: Board, about: str, line: str) -> None:
         if self._said.get(about) != line:

@@ -30,23 +30,30 @@ class Board:
         self._last = ("", 0.0)
         self._live: Live | None = _live() if sys.stderr.isatty() else None
 
-    def show(self, statuses: Mapping[Key, Status], *, waiting: Collection[str] = (), last: bool = False) -> None:
+    def show(
+        self,
+        statuses: Mapping[Key, Status],
+        *,
+        waiting: Collection[Key] = (),
+        last: bool = False,
+    ) -> None:
         """Draws the state of all steps.
 
         Args:
             statuses: what each step that has begun said last.
-            waiting: titles of steps that wait for a place to run.
+            waiting: steps that wait for a place to run.
             last: the run has ended well.
         """
         running = [status for status in statuses.values() if status.state == "running"]
         done, kept = self._done(statuses, finished=last)
-        counts = f"{done} done" + (f" ({kept} kept from before)" if kept else "") + f", {len(running)} running"
-        if waiting:
-            counts += f", {len(waiting)} waiting"
+        again = f" ({len(kept)} kept from before)" if kept else ""
+        failed = sum(status.state == "failed" for status in statuses.values())
+        counts = f"{len(done | kept)} done{again}, {len(running)} running"
+        counts += f", {len(waiting)} waiting" if waiting else ""
+        counts += f", {failed} failed" if failed else ""
         if self.steps:
-            failed = sum(status.state == "failed" for status in statuses.values())
-            left = len({step.key for step in self.steps}) - done - len(running) - len(waiting) - failed
-            counts += f", {failed} failed" * bool(failed) + f", {left} left"
+            left = {step.key for step in self.steps} - kept - set(statuses) - set(waiting)
+            counts += f", {len(left)} left"
         seconds = int(time.monotonic() - self._started)
         head = f"[{seconds // 60}:{seconds % 60:02d}] stages: {counts}"
         if self._live:
@@ -66,14 +73,14 @@ class Board:
         if self._live:
             self._live.stop()
 
-    def _done(self, statuses: Mapping[Key, Status], *, finished: bool) -> tuple[int, int]:
-        """Steps that are done, and how many of those were not repeated: whatever a step that runs needs."""
+    def _done(self, statuses: Mapping[Key, Status], *, finished: bool) -> tuple[set[Key], set[Key]]:
+        """Steps that are done, and those that were not repeated: whatever a step that runs needs."""
         keys = [step.key for step in self.steps]
         known = set(keys) or set(statuses)
         done = {key for key, status in statuses.items() if status.state == "done" and key in known}
         seen = (place for place, key in enumerate(keys) if finished or key in statuses)
         kept = {keys[place] for place in ancestors(self.steps, seen)} - set(statuses)
-        return len(done | kept), len(kept)
+        return done, kept
 
     def _print(self, head: str, running: Sequence[Status], state: str, *, last: bool) -> None:
         due = time.monotonic() - self._last[1] >= LINE_INTERVAL or state != self._last[0]

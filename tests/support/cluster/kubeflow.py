@@ -76,7 +76,9 @@ class Kubeflow(StandIn):
         if name in self.experiments:
             return _as_recorded("experiment-create-again")
         self.experiments[name] = str(uuid.uuid4())
-        return Answer(200, answer("experiment-create") | {"experiment_id": self.experiments[name], "display_name": name})
+        return Answer(
+            200, answer("experiment-create") | {"experiment_id": self.experiments[name], "display_name": name}
+        )
 
     def _find_pipeline(self, request: Request, name: str) -> Answer:
         if name not in self.pipelines:

@@ -11,6 +11,7 @@ from defensive_distillation_pipelines.cluster.progress.nodes import Path
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
 from defensive_distillation_pipelines.display.board import Key
 
+_AROUND = ("exit-handler-", "onExit")  # levels that say nothing of a task
 # kept: Kubeflow took the result of an equal earlier step; waiting: for a place to run
 State = Literal["done", "kept", "running", "waiting", "failed"]
 
@@ -59,14 +60,23 @@ class Titles:
         """The step's name."""
         return self._status(path, "waiting").title
 
+    def waiting(self, view: View) -> set[Key]:
+        """The steps that wait for a place to run."""
+        return {_key(self._status(path, state)) for path, state in view.states.items() if state == "waiting"}
+
     def statuses(self, view: View) -> dict[Key, Status]:
         """The steps that run or have ended, as a board shows them; those that were kept are left out."""
         told = (self._status(path, state) for path, state in view.states.items() if state not in ("waiting", "kept"))
-        return {(status.stage, status.label, status.part): status for status in told}
+        return {_key(status): status for status in told}
 
     def _status(self, path: Path, state: State) -> Status:
         shown: Literal["running", "done", "failed"] = state if state in ("done", "failed") else "running"
         step = self._steps.get(path)
         if step is None:
-            return Status(stage=" ".join(path), state=shown)
+            own = [name for name in path if not name.startswith(_AROUND)]
+            return Status(stage=" ".join(own), state=shown)
         return Status(stage=step.stage, model=step.model, part=step.part, state=shown)
+
+
+def _key(status: Status) -> Key:
+    return status.stage, status.label, status.part
