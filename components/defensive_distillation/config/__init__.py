@@ -16,7 +16,6 @@ from defensive_distillation.config.stages.base import ComputeConfig, Input, Stag
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
 from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
 from defensive_distillation.config.stages.report import ReportConfig
-from defensive_distillation.config.stages.scale_logits import ScaleLogitsConfig
 from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
 from defensive_distillation.config.stages.training import (
     TrainConfig,
@@ -38,7 +37,6 @@ __all__ = [
     "Input",
     "PrepareDataConfig",
     "ReportConfig",
-    "ScaleLogitsConfig",
     "StageConfig",
     "TrainConfig",
     "TrainDefendedConfig",

@@ -28,6 +28,7 @@ from defensive_distillation.runtime.code_version import code_digest
 from defensive_distillation.runtime.environment import environment
 from defensive_distillation.runtime.progress import Progress
 from defensive_distillation.runtime.stopwatch import phase, running, timed
+from defensive_distillation.runtime.unfinished import note
 from defensive_distillation.tracking import Recorder
 
 C = TypeVar("C", bound=StageConfig)
@@ -49,6 +50,7 @@ class Work:
     @timed("writing")
     def write(self, name: str, content: bytes) -> None:
         """Puts a file there, whole or not at all."""
+        note(self.location)
         storage.write_bytes(storage.join(self.location, name), content)
 
 

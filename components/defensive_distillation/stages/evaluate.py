@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 
@@ -39,10 +40,11 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     config, facts = task.config, task.input("model").facts
     device = compute.device(config.device, config.threads, tf32=config.tf32)
     dataset = task.read(read_dataset, task.input("dataset"))
-    model_id = ModelId.model_validate(facts["model"])
-    model = compute.on(device, task.read(read_model, task.input("model"), dataset))
-    logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     outcomes = _outcomes(task)
+    model_id = _attacked(task)
+    scaled = functools.partial(read_model, logit_scale=task.inputs["attacks"][0].facts["logit_scale"])
+    model = compute.on(device, task.read(scaled, task.input("model"), dataset))
+    logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     checked = conditions(outcomes)
     at_1, at_temperature = _gradients(task, model, dataset, device, (1.0, model_id.temperature))
     of = {
@@ -83,7 +85,11 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
         if outcome.attack.by_class:
             grid = sample_grid(dataset, outcome.samples)
             tensors |= {f"{outcome.variant}.{name}": tensor for name, tensor in grid.items()}
-    content = {"model": facts["model"], "evaluation": evaluation.model_dump(mode="json"), "examples": names}
+    content = {
+        "model": model_id.model_dump(mode="json"),
+        "evaluation": evaluation.model_dump(mode="json"),
+        "examples": names,
+    }
     return Result(content, lambda folder: write_tensors(folder, tensors))
 
 
@@ -130,6 +136,15 @@ def _require_same_model(task: Task[EvaluateConfig], attack: Artifact) -> None:
                 f"{attack.location}: expected an attack on the {name} {task.input(name).digest[:12]}, "
                 f"got one on {attack.manifest.inputs[name][0][:12]}"
             )
+
+
+def _attacked(task: Task[EvaluateConfig]) -> ModelId:
+    """The model of all attacks: the one that was given, or a control that is made of it."""
+    attacked = [ModelId.model_validate(artifact.facts["model"]) for artifact in task.inputs["attacks"]]
+    others = [model for model in attacked if model != attacked[0]]
+    if others:
+        raise ArtifactError(f"attacks: expected all on one model, got {attacked[0]} and {others[0]}")
+    return attacked[0]
 
 
 def _paired(outcomes: Mapping[str, Outcome]) -> tuple[int, int, int, int] | None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from defensive_distillation.errors import ClusterError, TrackingError, first_line
+from defensive_distillation.errors import TrackingError, first_line
 from defensive_distillation_pipelines.cluster import connection, watching
 from defensive_distillation_pipelines.cluster.connection import Access
-from defensive_distillation_pipelines.cluster.package import steps_of
+from defensive_distillation_pipelines.cluster.planning import planned
 from defensive_distillation_pipelines.cluster.progress.sources import Sources
-from defensive_distillation_pipelines.cluster.runs import API, Run, Runs
-from defensive_distillation_pipelines.definitions.plan import PlannedStep
+from defensive_distillation_pipelines.cluster.runs import Run, Runs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,19 +27,6 @@ def follow(access: Access, runs: Runs, run: Run) -> Run:
     kubernetes, why_not = connection.kubernetes(access)
     sources = Sources(kubernetes, why_not, access.namespace, steps)
     return watching.Watch(runs, sources, steps, poll=watching.POLL).until_ended(run.id)
-
-
-def planned(runs: Runs, run: Run) -> Sequence[PlannedStep]:
-    """The steps that the run will take, as its pipeline's version says; none where it can't be read."""
-    specification = run.specification
-    pipeline, version = run.version
-    if version:
-        try:
-            stored = runs.server.get(f"{API}/pipelines/{pipeline}/versions/{version}")
-        except ClusterError:
-            return ()
-        specification = stored.get("pipeline_spec", {})
-    return steps_of(specification, run.parameters)
 
 
 def link(access: Access, runs: Runs, run: Run) -> str:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from defensive_distillation_pipelines.cluster.package import Package
 from defensive_distillation_pipelines.cluster.runs import API, Run, Runs
 from defensive_distillation_pipelines.cluster.server import RefusedError
+from defensive_distillation_pipelines.definitions.package import Package
 
 EXPERIMENT = "defensive-distillation"
 _EXISTS = 409
@@ -55,7 +55,7 @@ def version(runs: Runs, package: Package, scope: dict[str, str]) -> tuple[str, s
     Raises:
         ClusterError: if Kubeflow Pipelines is not reached or refuses.
     """
-    server, name = runs.server, package.version
+    server, name = runs.server, package.digest
 
     def pipeline() -> str | None:
         try:

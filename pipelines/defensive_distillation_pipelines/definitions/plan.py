@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,11 @@ from pydantic import BaseModel, ConfigDict
 
 from defensive_distillation.config import STAGES, stage_config
 from defensive_distillation.model_id import ModelId
+from defensive_distillation.runtime.again import Request
+from defensive_distillation_pipelines.definitions.package import stage_of
+from defensive_distillation_pipelines.definitions.resources import FINISH
 
+RERUN = "rerun"
 Found = list[int]  # the steps that an artifact comes from, by their places in the plan
 
 
@@ -80,9 +83,11 @@ class _Walk:
         definition = self.components[component]
         if "dag" in definition:
             return self.dag(definition["dag"], values, read, path)
-        stage = re.sub(r"-\d+$", "", component.removeprefix("comp-")).replace("-", "_")
-        if stage not in STAGES:  # an importer
-            return {key: [] for key in definition.get("outputDefinitions", {}).get("artifacts", {})}
+        stage = stage_of(component.removeprefix("comp-"))
+        if stage == FINISH:
+            return {}
+        if stage == RERUN:
+            return self._again(values["stage"], values["request"], path)
         settings = dict(values["settings"])
         if "temperature" in values:
             settings["temperature"] = values["temperature"]
@@ -93,6 +98,12 @@ class _Walk:
             PlannedStep(stage=stage, model=config.works_for(models), part=config.part, needs=tuple(needs), path=path)
         )
         return {STAGES[stage].output: [len(self.steps) - 1]}
+
+    def _again(self, stage: str, request: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Found]:
+        asked = Request.model_validate(request)
+        config = stage_config(stage, asked.settings)
+        self.steps.append(PlannedStep(stage=stage, model=config.works_for({}), part=config.part, needs=(), path=path))
+        return {}
 
 
 def ancestors(steps: Sequence[PlannedStep], places: Iterator[int]) -> set[int]:
