@@ -19,6 +19,8 @@ from yamllint.config import YamlLintConfig
 from defensive_distillation import __version__
 from defensive_distillation.config import STAGES
 from defensive_distillation_pipelines.commands import cli
+from defensive_distillation_pipelines.definitions.asking import CONFIG_MAP, PART_OF
+from defensive_distillation_pipelines.definitions.resources import ALL, FINISH, Cluster, Resources, cluster
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "defensive-distillation"
@@ -145,7 +147,10 @@ def test_the_steps_variables_are_those_of_the_values(render: Render) -> None:
         "AWS_REGION": "eu-west-1",
         "MLFLOW_S3_ENDPOINT_URL": "http://s3",
     }
-    assert objects["Secret/defensive-distillation"]["stringData"] == CASES["with keys and a schedule"]["secret"]["data"]
+    assert (
+        objects["Secret/defensive-distillation-credentials"]["stringData"]
+        == CASES["with keys and a schedule"]["secret"]["data"]
+    )
 
 
 def test_steps_may_read_their_configuration_and_say_what_became_of_them_and_no_more(render: Render) -> None:
@@ -179,7 +184,7 @@ def test_a_schedule_is_a_hook_after_install_and_upgrade_and_one_before_the_end(r
     assert arguments.work == "s3://bucket/work"
     ended = objects["Job/defensive-distillation-unschedule-weekly"]
     assert ended["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
-    assert ended["spec"]["template"]["spec"]["containers"][0]["args"] == ["schedule", "--delete", "weekly"]
+    assert ended["spec"]["template"]["spec"]["containers"][0]["args"] == ["schedule", "--delete", "weekly", "--now"]
     kept = render({**CASES["with keys and a schedule"], "scheduling": {"deleteOnUninstall": False}})
     assert not [name for name in kept if "unschedule" in name]
 
@@ -249,9 +254,40 @@ def test_chart_and_program_have_one_version() -> None:
     assert (told["version"], told["appVersion"]) == (__version__, __version__)
 
 
-def test_the_schema_knows_every_stage() -> None:
+def test_the_schema_knows_every_stage_and_what_it_may_ask_for() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
-    assert set(schema["properties"]["run"]["properties"]["stages"]["properties"]) == set(STAGES)
+    stages = schema["properties"]["run"]["properties"]["stages"]["properties"]
+    assert set(stages) == {*STAGES, ALL, FINISH}
+    assert set(schema["$defs"]["stage"]["properties"]) == set(Resources.model_fields)
+
+
+def test_the_program_takes_the_file_of_resources(objects: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    file = tmp_path / "resources.yaml"
+    file.write_text(objects["ConfigMap/defensive-distillation-resources"]["data"]["resources.yaml"])
+    asked = cluster(file=str(file))
+    assert asked.service_account == yaml.safe_load(file.read_text())["service_account"]
+    assert asked.run_as_user == 10001
+
+
+def test_what_the_values_say_of_resources_reaches_the_pipeline(render: Render, tmp_path: Path) -> None:
+    file = tmp_path / "resources.yaml"
+    values = {**CASES["with roles, profiles and a registry"], "secret": {"existingSecret": "our-keys"}}
+    values["run"] = {"profile": "cpu", "queue": "team", "parallelism": 4, "stages": {"attack": {"memory": "3Gi"}}}
+    objects = render(values)
+    file.write_text(objects["ConfigMap/defensive-distillation-resources"]["data"]["resources.yaml"])
+    asked = cluster(file=str(file))
+    assert asked.image == "registry.example:5000/team/defensive-distillation@sha256:" + "0" * 64
+    assert (asked.profile, asked.queue, asked.parallelism) == ("cpu", "team", 4)
+    assert (asked.image_pull_secrets, asked.service_account, asked.secret) == (("registry",), "steps", "our-keys")
+    assert (asked.stages["attack"].memory, asked.stages["attack"].gpu_count) == ("3Gi", 0)
+
+
+def test_the_secret_and_the_label_are_those_of_the_steps(render: Render) -> None:
+    objects = render(CASES["with keys and a schedule"])
+    assert f"Secret/{Cluster().secret}" in objects
+    chosen = objects["NetworkPolicy/defensive-distillation"]["spec"]["podSelector"]["matchLabels"]
+    assert chosen == {PART_OF: CONFIG_MAP}
+    assert f"ConfigMap/{CONFIG_MAP}" in objects
 
 
 def test_the_readme_names_every_value() -> None:

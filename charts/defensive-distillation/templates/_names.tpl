@@ -1,10 +1,10 @@
-{{/* The name that steps look for: they mount the ConfigMap and the Secret of this name. */}}
+{{/* The name that steps look for: they mount the ConfigMap of this name, and the Secret of it with -credentials. */}}
 {{- define "dd.name" -}}
 defensive-distillation
 {{- end }}
 
 {{- define "dd.secretName" -}}
-{{- .Values.secret.existingSecret | default (include "dd.name" .) }}
+{{- .Values.secret.existingSecret | default (printf "%s-credentials" (include "dd.name" .)) }}
 {{- end }}
 
 {{- define "dd.serviceAccount" -}}

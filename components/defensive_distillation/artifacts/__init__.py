@@ -5,7 +5,15 @@ for PyTorch, arrays without it.
 """
 
 from defensive_distillation.artifacts.manifest import MANIFEST, Manifest, file_digest, fingerprint
-from defensive_distillation.artifacts.store import Artifact, exists, opened, read_manifest, writable, write
+from defensive_distillation.artifacts.store import (
+    Artifact,
+    exists,
+    opened,
+    read_manifest,
+    read_manifest_and_digest,
+    writable,
+    write,
+)
 
 __all__ = [
     "MANIFEST",
@@ -16,6 +24,7 @@ __all__ = [
     "fingerprint",
     "opened",
     "read_manifest",
+    "read_manifest_and_digest",
     "writable",
     "write",
 ]

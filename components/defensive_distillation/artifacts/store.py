@@ -71,11 +71,16 @@ def read_manifest(location: str) -> Manifest:
         ArtifactError: if there is none, it is damaged or of another schema.
         StorageError: if the storage failed.
     """
+    return read_manifest_and_digest(location)[0]
+
+
+def read_manifest_and_digest(location: str) -> tuple[Manifest, str]:
+    """The same, and the digest by which the artifact is named by those that are made from it."""
     try:
         content = storage.read_bytes(storage.join(location, MANIFEST))
     except ArtifactError as error:
         raise _no_manifest(location) from error
-    return parse(content, location)
+    return parse(content, location), hashlib.sha256(content).hexdigest()
 
 
 def _no_manifest(location: str) -> ArtifactError:

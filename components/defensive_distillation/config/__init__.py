@@ -14,9 +14,9 @@ from defensive_distillation.config.experiment import (
 from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, part_name
 from defensive_distillation.config.stages.base import ComputeConfig, Input, StageConfig, explain
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
+from defensive_distillation.config.stages.gate import GateConfig
 from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
 from defensive_distillation.config.stages.report import ReportConfig
-from defensive_distillation.config.stages.scale_logits import ScaleLogitsConfig
 from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
 from defensive_distillation.config.stages.training import (
     TrainConfig,
@@ -34,11 +34,11 @@ __all__ = [
     "DefenseChoice",
     "EvaluateConfig",
     "ExperimentConfig",
+    "GateConfig",
     "GenerateSoftLabelsConfig",
     "Input",
     "PrepareDataConfig",
     "ReportConfig",
-    "ScaleLogitsConfig",
     "StageConfig",
     "TrainConfig",
     "TrainDefendedConfig",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, known_attacks
 from defensive_distillation.config.stages.base import StageConfig, Temperature, explain
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
+from defensive_distillation.config.stages.gate import GateConfig
 from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
 from defensive_distillation.config.stages.report import ReportConfig
-from defensive_distillation.config.stages.scale_logits import ScaleLogitsConfig
 from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
 from defensive_distillation.config.stages.training import TrainDefendedConfig, TrainStudentConfig, TrainTeacherConfig
+from defensive_distillation.defenses import distillation
 from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.suite.registry import ATTACKS
@@ -27,19 +28,21 @@ STAGES: dict[str, type[StageConfig]] = {
         GenerateSoftLabelsConfig,
         TrainStudentConfig,
         TrainDefendedConfig,
-        ScaleLogitsConfig,
         AttackConfig,
         EvaluateConfig,
         ReportConfig,
+        GateConfig,
     )
 }
 SET_BY_SWEEP = {  # of the stages' settings, with the setting of the sweep that decides them
     "temperature": "temperatures",
     "attacks": "attacks",
+    "logit_scale": "temperatures",
     "shard": "attack.shards",
     "defense": "defenses",
     "parameters": "defenses",
     "seed": "seed",
+    "experiment": "name",
 }
 
 
@@ -50,6 +53,19 @@ class DefenseChoice(BaseModel):
 
     defense: str = Field(description=f"One of {', '.join(DEFENSES)}.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Parameters of the defense, by name.")
+
+    @property
+    def label(self) -> str:
+        """Of the network that is trained under it."""
+        return DEFENSES[self.defense].model_id("defended", self.parameters).label
+
+    @model_validator(mode="after")
+    def _exists(self) -> Self:
+        if self.defense not in DEFENSES:
+            raise ValueError(f"expected a defense among {', '.join(DEFENSES)}, got {self.defense!r}")
+        settings = DEFENSES[self.defense].settings.model_validate(self.parameters)
+        object.__setattr__(self, "parameters", settings.model_dump(mode="json"))
+        return self
 
 
 class ExperimentConfig(BaseModel):
@@ -74,24 +90,31 @@ class ExperimentConfig(BaseModel):
         tuple(ATTACKS),
         min_length=1,
         description=(
-            "Attacks on every model, each a task of its own; several joined by + share one, such as fgsm+pgd+noise. "
-            "transfer is left out for the undistilled model, which it comes from."
+            "Attacks on every model, all in one step, the quick ones first. transfer is left out for the undistilled "
+            "model, which it comes from."
+        ),
+    )
+    attack_groups: tuple[str, ...] = Field(
+        (),
+        description=(
+            "The same attacks in several steps, each with a GPU of its own: those joined by + share one, such as "
+            "jsma+fgsm,cw_l2; 'each' is one step an attack. None: one step."
         ),
     )
     control_attacks: tuple[str, ...] = Field(
         tuple(name for name, attack in ATTACKS.items() if attack.on_controls),
         min_length=1,
-        description="Attacks on the controls, the undistilled model with its logits multiplied by T.",
+        description="Attacks on the controls, the undistilled model with its logits multiplied by T; in one step.",
     )
     prepare_data: PrepareDataConfig = PrepareDataConfig()
     train_teacher: TrainTeacherConfig = TrainTeacherConfig()
     generate_soft_labels: GenerateSoftLabelsConfig = GenerateSoftLabelsConfig()
     train_student: TrainStudentConfig = TrainStudentConfig()
     train_defended: TrainDefendedConfig = TrainDefendedConfig()
-    scale_logits: ScaleLogitsConfig = ScaleLogitsConfig()
     attack: AttackConfig = AttackConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
+    gate: GateConfig = GateConfig()
 
     @field_validator("temperatures")
     @classmethod
@@ -101,13 +124,35 @@ class ExperimentConfig(BaseModel):
             raise ValueError("each temperature may stand once, repeated: " + ", ".join(f"{t:g}" for t in repeated))
         return temperatures
 
+    @field_validator("defenses")
+    @classmethod
+    def _defenses_differ(cls, defenses: tuple[DefenseChoice, ...], info: ValidationInfo) -> tuple[DefenseChoice, ...]:
+        distilled = [distillation.student(temperature).label for temperature in info.data.get("temperatures", ())]
+        labels = distilled + [choice.label for choice in defenses]
+        if repeated := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"each network may stand once, repeated: {', '.join(repeated)}")
+        return defenses
+
     @field_validator("attacks", "control_attacks")
     @classmethod
-    def _attacks_exist(cls, groups: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        named = known_attacks(tuple(name for group in groups for name in group.split("+")))
-        borrowed = [name for name in named if ATTACKS[name].surrogate]
+    def _attacks_exist(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known_attacks(names)
+        borrowed = _without_surrogate(names) != names
         if info.field_name == "control_attacks" and borrowed:
-            raise ValueError(f"{borrowed[0]} to a control is no attack: it decides as the undistilled model does")
+            raise ValueError("transfer to a control is no attack: it decides as the undistilled model does")
+        if borrowed and len(names) == 1:
+            raise ValueError(f"{names[0]} alone leaves no attack on the undistilled model: name another beside it")
+        return names
+
+    @field_validator("attack_groups")
+    @classmethod
+    def _groups_are_the_attacks(cls, groups: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        attacks = info.data.get("attacks", ())
+        if groups == ("each",):
+            return tuple(attacks)
+        grouped = [name for group in groups for name in group.split("+")]
+        if groups and sorted(grouped) != sorted(attacks):
+            raise ValueError(f"expected each of {', '.join(attacks)} once")
         return groups
 
     @property
@@ -115,32 +160,58 @@ class ExperimentConfig(BaseModel):
         """Temperatures of the controls: those of the sweep; 1, which changes nothing, only where there is no other."""
         return tuple(t for t in self.temperatures if t != 1) or self.temperatures
 
-    def settings(self, stage: str) -> dict[str, Any]:
-        """The settings of one stage as a pipeline parameter: JSON values, the experiment's seed, no temperature."""
-        config: StageConfig = getattr(self, stage)
-        values = config.model_dump(mode="json", exclude=set(SET_BY_SWEEP), exclude_none=True)
-        return {**values, "seed": self.seed}
+    def settings(self, stage: str, *, lean: bool = False) -> dict[str, Any]:
+        """The settings of one stage as a pipeline parameter: JSON values, the sweep's seed and name, no temperature.
 
-    def attack_tasks(self, groups: Sequence[str]) -> list[dict[str, Any]]:
-        """The settings of each task of attacks, of which only those that concern its own: others leave it as it was."""
-        values, tasks = self.settings("attack"), []
+        Args:
+            stage: its name.
+            lean: only what differs from the stage's defaults.
+        """
+        config: StageConfig = getattr(self, stage)
+        by_sweep = {"seed": self.seed, "experiment": self.name}
+        given = {name: value for name, value in by_sweep.items() if name in type(config).model_fields}
+        return config.model_copy(update=given).model_dump(
+            mode="json", exclude=set(SET_BY_SWEEP) - set(given), exclude_none=True, exclude_defaults=lean
+        )
+
+    def attack_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
+        """The settings of each step of attacks on a defended model."""
+        return self._attack_tasks([tuple(group.split("+")) for group in self.attack_groups] or [self.attacks], lean)
+
+    def baseline_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
+        """The same for the undistilled model: all attacks but those that borrow its own samples."""
+        groups = [tuple(task["attacks"]) for task in self.attack_tasks() if not task.get("shard")]
+        return self._attack_tasks(list(filter(None, map(_without_surrogate, groups))), lean)
+
+    def control_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
+        """The settings of the step of attacks on each control."""
+        (task,) = self._attack_tasks([self.control_attacks], lean, shards=1)
+        return [{**task, "logit_scale": temperature} for temperature in self.control_temperatures]
+
+    def _attack_tasks(
+        self, groups: Sequence[Sequence[str]], lean: bool, *, shards: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Of the settings only those that concern the step's own attacks: a change of others leaves it as it was."""
         config: AttackStageConfig = self.attack
-        for group in groups:
-            names = group.split("+")
+        shards = shards or config.shards
+        values = {**self.settings("attack", lean=lean), "shards": shards}
+        if lean and shards == 1:
+            del values["shards"]
+        tasks = []
+        for names in groups:
             heeded = {key: value for key, value in values.items() if config.heeds(key, names)}
-            tasks += [{**heeded, "attacks": names, "shard": shard} for shard in range(config.shards)]
+            of_group = {**heeded, "attacks": list(names)}
+            tasks += [{**of_group, **({"shard": shard} if shards > 1 else {})} for shard in range(shards)]
         return tasks
 
-    def defense_tasks(self) -> list[dict[str, Any]]:
+    def defense_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
         """The settings of each training under a defense beside distillation."""
-        values = self.settings("train_defended")
+        values = self.settings("train_defended", lean=lean)
         return [{**values, **choice.model_dump(mode="json")} for choice in self.defenses]
 
-    @property
-    def baseline_attacks(self) -> tuple[str, ...]:
-        """The attacks on the undefended model: all but those that borrow its own samples."""
-        left = ("+".join(name for name in group.split("+") if not ATTACKS[name].surrogate) for group in self.attacks)
-        return tuple(group for group in left if group)
+
+def _without_surrogate(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if not ATTACKS[name].surrogate)
 
 
 def stage_config(stage: str, values: Mapping[str, Any]) -> Any:

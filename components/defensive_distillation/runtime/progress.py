@@ -1,4 +1,4 @@
-"""How far a stage is: a bar on the terminal, or small files that `defdistill run` reads.
+"""How far a stage is: a bar on the terminal, lines in the log of a pod, or small files that `defdistill run` reads.
 
 The local runner sets DEFDISTILL_RUN_DIR for the steps it starts; each then writes `progress/TASK.json` and sends what
 it prints to `logs/TASK.log` there.
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RUN_ID = "KFP_RUN_ID"  # every step of a pipeline has it, here and on a cluster; its log ends with its times
 INTERVAL = 0.25  # seconds between two updates
+LINE_INTERVAL = 30.0  # seconds between two lines in the log of a pod
 
 
 class Progress:
@@ -32,6 +33,7 @@ class Progress:
         self._said = Status(stage=stage, model=model, part=part, state="running", pid=os.getpid())
         self.task = self._said.task
         self._at = 0.0
+        self._line_at = time.monotonic()
         self._bar: Bar | None = None
         self._file: Path | None = None
         run_dir = os.environ.get(RUN_DIR)
@@ -60,9 +62,9 @@ class Progress:
             parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
             print(f"{self.task}: {sum(seconds.values()):.1f} CPU s: {parts}", flush=True)
 
-    def failed(self, message: str, exit_code: int) -> None:
-        """The stage failed."""
-        self._say(state="failed", message=message, exit_code=exit_code)
+    def failed(self, message: str, exit_code: int, artifact: str = "") -> None:
+        """The stage failed, and may have left an artifact that tells why."""
+        self._say(state="failed", message=message, exit_code=exit_code, artifact=artifact)
 
     def _say(self, **changes: Any) -> None:
         self._at = time.monotonic()
@@ -77,6 +79,17 @@ class Progress:
             beside = self._file.with_suffix(".tmp")
             beside.write_text(self._said.model_dump_json())
             beside.replace(self._file)
+        elif RUN_ID in os.environ:
+            self._print()
+
+    def _print(self) -> None:
+        """A line for the log of a pod now and then, of what is under way."""
+        said, now = self._said, time.monotonic()
+        if said.state == "running" and said.total and now - self._line_at >= LINE_INTERVAL:
+            last = said.history[-1] if said.history else {}
+            numbers = "".join(f", {name} {value:.4g}" for name, value in last.items() if name != "epoch")
+            print(f"{self.task}: {said.done} of {said.total} {said.unit}{numbers}", flush=True)
+            self._line_at = now
 
 
 def _bar() -> Bar:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,18 +14,24 @@ from pydantic import BaseModel, ConfigDict
 
 from defensive_distillation import artifacts
 from defensive_distillation.config import StageConfig, stage_config
-from defensive_distillation.errors import DefensiveDistillationError, first_line
+from defensive_distillation.errors import ArtifactError, DefensiveDistillationError, TrackingError, first_line
 from defensive_distillation.model_id import ModelId
+from defensive_distillation.runtime import unfinished
 from defensive_distillation.runtime.command import implementation
 from defensive_distillation.runtime.progress import Progress, log_to_file
+from defensive_distillation.tracking import Recorder
 from defensive_distillation.tracking.connection import recorder
+
+_MADE_FROM = "made_from"  # where the artifacts lie that an evaluation was made from: a step that is cached has no log
+TERMINATION_LOG = Path("/dev/termination-log")  # what stands there is a pod's last word, which Argo shows
 
 
 class Step(BaseModel):
     """What a step is told beside its settings.
 
     Attributes:
-        work: folder or s3:// prefix for unfinished work; '' keeps it beside the output.
+        work: folder or s3:// prefix for unfinished work; 'auto' is a place in the store of the step's artifact; ''
+            keeps it beside the output.
         code: the code digest that the pipeline was made for; '' takes any.
         rerun: name of a rerun, recorded beside the first run; '' for none.
     """
@@ -39,15 +46,26 @@ class Step(BaseModel):
 class KfpArtifact(Protocol):
     """What is used of kfp.dsl.Artifact."""
 
-    uri: str
-    path: str
-    metadata: dict[str, Any]
+    @property
+    def uri(self) -> str:
+        """Where others find it."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies for this step."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What Kubeflow keeps of it."""
+
+
+Inputs = Mapping[str, KfpArtifact | Sequence[KfpArtifact]]
 
 
 def run(
     stage: str,
     settings: Mapping[str, Any],
-    inputs: Mapping[str, KfpArtifact | list[KfpArtifact]],
+    inputs: Inputs,
     output: KfpArtifact,
     step: Mapping[str, Any],
 ) -> None:
@@ -60,12 +78,12 @@ def run(
         output: Kubeflow's output artifact; its metadata tells what it is.
         step: a `Step` as plain values.
     """
-    places = {
-        name: [_place(artifact) for artifact in given] if isinstance(given, list) else _place(given)
-        for name, given in inputs.items()
-    }
-    progress = Progress(stage)
+    progress, model, told_of = Progress(stage), None, None
     try:
+        places = {
+            name: [_place(artifact) for artifact in given] if isinstance(given, Sequence) else _place(given)
+            for name, given in inputs.items()
+        }
         told = Step.model_validate(step)
         config = stage_config(stage, settings)
         model = _model(config, places)
@@ -74,20 +92,25 @@ def run(
         progress.started()
         module = implementation(stage)
         gc.freeze()  # what is imported stays: no more looks at it, least of all half a second's when the step ends
+        told_of = recorder(rerun=told.rerun, locations=_locations(inputs, output))
         artifact = module.run(
             config,
             output=output.path,
-            work=told.work or None,
+            work=unfinished.place(told.work, output.uri),
             code=told.code,
-            recorder=recorder(rerun=told.rerun, location=output.uri),
+            recorder=told_of,
             **places,
         )
+        if told_of is not None:
+            _record_evaluations(told_of, inputs)
     except Exception as error:
+        reason = f"{progress.task}: {first_line(error)}"
         exit_code = getattr(error, "exit_code", 1)
-        progress.failed(first_line(error), exit_code)
+        progress.failed(first_line(error), exit_code, getattr(error, "artifact", ""))
+        _tell(told_of, model, reason)
         if not isinstance(error, DefensiveDistillationError):
             traceback.print_exc()
-        print(f"{progress.task}: {first_line(error)}", file=sys.stderr, flush=True)
+        print(reason, file=sys.stderr, flush=True)
         raise SystemExit(exit_code) from error
     output.metadata.update(
         {
@@ -95,17 +118,71 @@ def run(
             "digest": artifact.digest,
             "code": artifact.manifest.code,
             "model": model.label if model else "",
+            **({_MADE_FROM: _uris(inputs)} if config.writes == "evaluation" else {}),
         }
     )
 
 
+def _record_evaluations(told_of: Recorder, inputs: Inputs) -> None:
+    """Records the evaluations that the step has read: where Kubeflow's cache held one, nobody else does in this run."""
+    for artifact in [artifact for given in inputs.values() for artifact in _several(given)]:
+        if _MADE_FROM in artifact.metadata:
+            with artifacts.opened(_place(artifact), "evaluation") as evaluation:
+                told_of.record(evaluation, artifact.metadata[_MADE_FROM])
+
+
+def _several(given: KfpArtifact | Sequence[KfpArtifact]) -> Sequence[KfpArtifact]:
+    return given if isinstance(given, Sequence) else [given]
+
+
+def _uris(inputs: Inputs) -> dict[str, list[str]]:
+    return {name: [artifact.uri for artifact in _several(given)] for name, given in inputs.items()}
+
+
+def _locations(inputs: Inputs, output: KfpArtifact) -> dict[str, str]:
+    """Where others find the artifacts, by where they lie here."""
+    return {artifact.path: artifact.uri for given in (*inputs.values(), output) for artifact in _several(given)}
+
+
 def _place(artifact: KfpArtifact) -> str:
-    """Where the files are: Kubeflow has brought them, or they lie on S3 and this runner fetches nothing."""
-    return artifact.path if Path(artifact.path).exists() else artifact.uri
+    """Where the files are: Kubeflow has brought them, or they lie on S3 and this runner fetches nothing.
+
+    Raises:
+        ArtifactError: if Kubeflow has brought nothing and nothing lies there.
+    """
+    if Path(artifact.path).exists():
+        return artifact.path
+    if not _lies_at(artifact.uri):
+        raise ArtifactError(
+            f"{artifact.uri}: expected the artifact of an earlier step, found nothing: Kubeflow's cache still names "
+            "what was deleted; submit again with --no-cache"
+        )
+    return artifact.uri
+
+
+def _lies_at(uri: str) -> bool:
+    try:
+        return artifacts.exists(uri)
+    except DefensiveDistillationError:
+        return False  # this process has no way to that store
+
+
+def _tell(told_of: Recorder | None, model: ModelId | None, reason: str) -> None:
+    """Says why the step failed where people look for it: the pod's last word, and MLflow."""
+    if TERMINATION_LOG.exists():
+        with contextlib.suppress(OSError):
+            TERMINATION_LOG.write_text(reason)
+    if told_of is not None:
+        with contextlib.suppress(TrackingError):  # what failed first is what matters
+            told_of.failed(model, reason)
 
 
 def _model(config: StageConfig, places: Mapping[str, str | list[str]]) -> ModelId | None:
     """The network that the step works for, before anything else is read."""
-    model = places.get("model")
-    known = {"model": ModelId.of(artifacts.read_manifest(model).facts)} if isinstance(model, str) else {}
+    known = {}
+    for name in ("model", "attacks"):
+        given = places.get(name)
+        if given:
+            first = given if isinstance(given, str) else given[0]
+            known[name] = ModelId.of(artifacts.read_manifest(first).facts)
     return config.works_for(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,8 +37,9 @@ def _compute(task: Task[AttackStageConfig]) -> Result:
     dataset = task.read(read_dataset, task.input("dataset"))
     _require_fitting(config, dataset)
     surrogate = _surrogate(task, dataset)
-    model = compute.on(device, task.read(read_model, task.input("model"), dataset))
-    model_id = ModelId.model_validate(task.input("model").facts["model"])
+    scaled = functools.partial(read_model, logit_scale=config.logit_scale)
+    model = compute.on(device, task.read(scaled, task.input("model"), dataset))
+    model_id = task.model or ModelId.model_validate(task.input("model").facts["model"])
     calls = list(attack_calls(config, model_id.temperature, compute.on(device, surrogate) if surrogate else None))
     pairs = {call.name: _pairs(config, call, dataset) for call in calls}
     total, done = sum(len(sources) for sources, _ in pairs.values()), 0
@@ -48,6 +50,7 @@ def _compute(task: Task[AttackStageConfig]) -> Result:
         done += len(stored[call.name].success)
     facts = {
         "model": model_id.model_dump(mode="json"),
+        "logit_scale": config.logit_scale,
         "variants": [_summary(call, stored[call.name]) for call in calls],
         "shard": [config.shard, config.shards],
     }

@@ -82,15 +82,14 @@ class AttackCall:
 
 
 def attack_calls(config: Any, temperature: float, surrogate: nn.Module | None) -> Iterator[AttackCall]:
-    """Every call of the attacks that `config` names, in their order.
+    """Every call of the attacks that `config` names, the quick ones first.
 
     Args:
         config: of the stage, an AttackConfig.
         temperature: T that z/T divides by.
         surrogate: the undefended network, for attacks that need it.
     """
-    for name in config.attacks:
-        attack = ATTACKS[name]
+    for attack in sorted((ATTACKS[name] for name in config.attacks), key=lambda one: one.effort):
         for variant in attack.variants_of(config):
             yield _call(attack, variant, config, temperature, surrogate)
 

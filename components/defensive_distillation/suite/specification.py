@@ -45,6 +45,7 @@ class Attack:
         name: in settings and files, such as 'square'.
         title: for a reader.
         order: its place among the attacks, which tables and the worst case follow.
+        effort: how long it takes beside the others, from 0: a step that runs several begins with the quick ones.
         function: 'module:function' of (model, images, classes, *, …) -> AttackResult.
         family: by what it is measured: the features it needs (budget), the share it fools within L∞ balls (ball), the
             distance it needs (distance), or the share that samples of another network fool (transfer).
@@ -68,6 +69,7 @@ class Attack:
     name: str
     title: str
     order: int
+    effort: int
     function: str
     family: Family
     sections: Mapping[str, type[Section]]

@@ -14,8 +14,16 @@ INTERVAL = 10.0  # seconds between two records of the epochs of a training that 
 class Recorder(Protocol):
     """Where a stage's results are recorded; everything may be said twice and stands there once."""
 
-    def record(self, artifact: Artifact) -> None:
-        """Records what a finished artifact holds: parameters, metrics, tags and files."""
+    def record(self, artifact: Artifact, made_from: Mapping[str, Sequence[str]] = {}) -> None:
+        """Records what a finished artifact holds: parameters, metrics, tags and files.
+
+        Args:
+            artifact: of this stage, or one that it has read, for the stage that made it may have come from a cache.
+            made_from: where the artifacts lie that it was made from, by kind.
+        """
+
+    def failed(self, model: ModelId | None, reason: str) -> None:
+        """Records that a stage has failed that worked for `model`, or for the sweep as a whole, and why."""
 
     def epochs(self, model: ModelId, history: Sequence[Mapping[str, Any]]) -> None:
         """Records the epochs of a training of `model` so far, or of its teacher."""

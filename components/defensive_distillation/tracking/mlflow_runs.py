@@ -93,7 +93,7 @@ class Run:
             self.client.log_artifacts(self.run_id, str(folder), place)
 
     def ended(self, status: str = "FINISHED") -> None:
-        """Marks the run as FINISHED or FAILED."""
+        """Marks the run as FINISHED, FAILED or KILLED."""
         with reported(self.uri):
             if self.client.get_run(self.run_id).info.status != status:
                 self.client.set_terminated(self.run_id, status)

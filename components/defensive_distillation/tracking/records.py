@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.artifacts import Artifact
@@ -15,11 +15,14 @@ from defensive_distillation.config import AttackStageConfig, part_name
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.metrics import curve, metrics
+from defensive_distillation.tracking.status import FAILED
+from defensive_distillation.tracking.sweeps import EVALUATION, EXPERIMENT
 
 if TYPE_CHECKING:
     from defensive_distillation.tracking.mlflow_runs import Run
     from defensive_distillation.tracking.run_tree import RunTree
 
+REASON = "defdistill.reason"  # tag of a run that has failed or was stopped
 _NOT_OF_TRAINING = {"temperature", "baseline_threads", "defense", "parameters"}  # settings that stand elsewhere
 
 
@@ -63,11 +66,21 @@ class StepRecorder:
     """Records in MLflow at once; see `Recorder`."""
 
     tree: RunTree
-    location: str = ""  # of the artifact for others, if not where it lies here
+    locations: Mapping[str, str] = field(default_factory=dict)  # of artifacts for others, by where they lie here
 
-    def record(self, artifact: Artifact) -> None:
+    def record(self, artifact: Artifact, made_from: Mapping[str, Sequence[str]] = {}) -> None:
         """See `record`."""
-        record(self.tree, artifact, location=self.location)
+        record(self.tree, artifact, location=self.locations.get(artifact.location, artifact.location))
+        model = ModelId.of(artifact.facts)
+        if made_from and model:
+            self.tree.model(model).tags(dict(_behind(made_from)))
+
+    def failed(self, model: ModelId | None, reason: str) -> None:
+        """See `Recorder`."""
+        run = self.tree.model(model) if model else self.tree.sweep()
+        run.tags({REASON: reason})
+        if model or self.tree.rerun:  # the sweep goes on until the last of its steps has ended
+            run.ended(FAILED)
 
     def epochs(self, model: ModelId, history: Sequence[Mapping[str, Any]]) -> None:
         """See `epochs`."""
@@ -139,13 +152,31 @@ def _evaluation(tree: RunTree, run: Run, artifact: Artifact) -> None:
     run.curves(curve(facts["teacher_training"], "teacher_"))
     run.metrics(metrics(evaluation))
     run.files({"evaluation.json": json.dumps(facts, indent=1).encode(), **pictures(artifact)})
+    run.folder(artifact.folder, EVALUATION)  # whole, so that sweeps can be compared sample by sample
     run.ended()
 
 
 def _report(tree: RunTree, run: Run, artifact: Artifact) -> None:
     run.params({"models": ", ".join(artifact.facts["models"])})
+    run.tags({EXPERIMENT: artifact.manifest.config["experiment"]})
     run.folder(artifact.folder, "report")
     run.ended()
+
+
+def _gate(tree: RunTree, run: Run, artifact: Artifact) -> None:
+    """The outcome, and the report with it in front; a run that failed its gate has failed."""
+    outcome, page = artifact.facts["outcome"], artifact.file("report.html")
+    run.params(_flat("gate", artifact.manifest.config))
+    run.files({"report/report.html": page.read_bytes()})
+    run.folder(artifact.folder, "gate")
+    run.tags(
+        {
+            "defdistill.gate": outcome,
+            "defdistill.gate.why": artifact.facts["sentence"],
+            EXPERIMENT: artifact.manifest.config["experiment"],
+        }
+    )
+    run.ended("FAILED" if outcome == "failed" else "FINISHED")
 
 
 _OF_KIND: dict[str, Callable[[RunTree, Run, Artifact], None]] = {
@@ -155,6 +186,7 @@ _OF_KIND: dict[str, Callable[[RunTree, Run, Artifact], None]] = {
     "attack": _attack,
     "evaluation": _evaluation,
     "report": _report,
+    "gate": _gate,
 }
 
 
@@ -178,6 +210,12 @@ def _origin(artifact: Artifact, location: str) -> dict[str, str]:
     if "dataset" in manifest.inputs:
         tags["defdistill.dataset"] = manifest.inputs["dataset"][0]
     return tags
+
+
+def _behind(made_from: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Tags that name the artifacts which a model's evaluation was made from."""
+    for kind, places in made_from.items():
+        yield f"defdistill.behind.{kind}", "\n".join(places)
 
 
 def _names(stage: str, config: Mapping[str, Any]) -> list[str]:

@@ -81,6 +81,11 @@ class RunTree:
         tags = {"defdistill.kind": "model", "defdistill.model": name, "defdistill.temperature": temperature}
         return self._child(name, tags)
 
+    def children(self) -> list[StoredRun]:
+        """All runs that this project has made below the parent."""
+        found = self.client.search_runs([self.experiment_id], f"tags.`{_PARENT}` = '{self.parent_id}'")
+        return [run for run in found if _IDENTITY in run.data.tags]
+
     def _child(self, name: str, tags: Mapping[str, str]) -> Run:
         if name not in self._children:
             with reported(self.uri):

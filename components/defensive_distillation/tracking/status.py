@@ -15,6 +15,8 @@ from defensive_distillation.model_id import ModelId
 
 RUN_DIR = "DEFDISTILL_RUN_DIR"
 FAILED = "FAILED"  # the word that tells the recording process of a run that has failed; also MLflow's for it
+FINISHED = "FINISHED"  # MLflow's words for a run that succeeded, and for one that was stopped
+KILLED = "KILLED"
 
 
 class Status(BaseModel):
@@ -52,7 +54,8 @@ class Status(BaseModel):
         """The step for people: stage, model, and the first of its attacks."""
         attacks, _, shard = self.part.partition(" ")
         first, *others = attacks.split("+")
-        more = f"{first} +{len(others)}" if others else first
+        several = others[0].removeprefix("…") if len(others) == 1 and others[0][0] == "…" else str(len(others))
+        more = f"{first} +{several}" if others else first
         return " ".join(filter(None, (self.stage, self.label, more, shard)))
 
 

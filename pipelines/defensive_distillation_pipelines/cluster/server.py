@@ -55,9 +55,9 @@ class Server:
     ) -> None:
         self.name, self.url = name, url.rstrip("/")
         self._headers, self._hint = headers, hint
+        # said with every request: requests takes REQUESTS_CA_BUNDLE rather than what a session says
+        self._verify = None if verify is True else verify
         self._session = requests.Session()
-        if verify is not True:  # a session's True would overrule REQUESTS_CA_BUNDLE
-            self._session.verify = verify
         self._session.cert = certificate
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
@@ -77,9 +77,9 @@ class Server:
         """The answer to a DELETE; raises as `get`."""
         return self._json(self._asked("DELETE", path))
 
-    def upload(self, path: str, name: str, content: bytes, **query: Any) -> dict[str, Any]:
+    def upload(self, path: str, file: str, content: bytes, **query: Any) -> dict[str, Any]:
         """The answer to a POST of a file, as forms send it; raises as `get`."""
-        return self._json(self._asked("POST", path, params=query, files={"uploadfile": (name, content)}))
+        return self._json(self._asked("POST", path, params=query, files={"uploadfile": (file, content)}))
 
     def text(self, path: str) -> str:
         """The answer to a GET, whatever it is; raises as `get`."""
@@ -95,6 +95,7 @@ class Server:
                 headers=dict(self._headers()),
                 timeout=(CONNECT, READ),
                 allow_redirects=False,
+                verify=self._verify,
                 **arguments,
             )
         except requests.exceptions.RequestException as error:

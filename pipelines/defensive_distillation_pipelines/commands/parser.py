@@ -7,9 +7,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.config import ExperimentConfig, experiment, loading
+from defensive_distillation.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from defensive_distillation_pipelines.definitions.package import Package
+    from defensive_distillation_pipelines.definitions.resources import Cluster
 
 WORKSPACE = "workspace"
 RAW = argparse.RawDescriptionHelpFormatter
@@ -61,6 +66,51 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
     if arguments.seed is not None:
         values["seed"] = arguments.seed
     return experiment(values)
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that say what a run asks of a cluster."""
+    group = parser.add_argument_group("of the cluster")
+    group.add_argument(
+        "--profile", metavar="NAME", help="gpu, or cpu for a cluster without GPUs: what the stages ask for (gpu)"
+    )
+    group.add_argument(
+        "--resources",
+        action="append",
+        default=[],
+        metavar="FILE|KEY=VALUE",
+        help=(
+            "image, image_pull_secrets, service_account, queue, parallelism, run_as_user, and STAGE.KEY with gpu_type, "
+            "gpu_count, cpu, cpu_limit, memory, shared_memory, node_selector, tolerations, retries or cache; 'all' is "
+            "every stage; may be repeated"
+        ),
+    )
+    group.add_argument(
+        "--work",
+        default="auto",
+        metavar="PLACE",
+        help="s3:// prefix for unfinished work, so that a killed step goes on (beside the artifacts)",
+    )
+    group.add_argument("--no-cache", action="store_true", help="run every step, even where an equal one has finished")
+
+
+def cluster_of(arguments: argparse.Namespace) -> Cluster:
+    """What a run asks of a cluster, from the flags of `add_cluster`."""
+    from defensive_distillation_pipelines.definitions.resources import cluster
+
+    files = [given for given in arguments.resources if "=" not in given]
+    if len(files) > 1:
+        raise ConfigurationError(f"--resources: expected one file and KEY=VALUE over it, got {' and '.join(files)}")
+    assignments = [given for given in arguments.resources if "=" in given]
+    return cluster(arguments.profile, files[0] if files else None, assignments, cache=not arguments.no_cache)
+
+
+def package_of(arguments: argparse.Namespace, *, gate: bool = False) -> Package:
+    """The sweep for a cluster, from the flags of `add_settings` and `add_cluster`; with or without a gate."""
+    from defensive_distillation_pipelines.definitions.package import package
+    from defensive_distillation_pipelines.definitions.sweep import sweep
+
+    return package(sweep(settings_of(arguments), cluster=cluster_of(arguments), work=arguments.work, gate=gate))
 
 
 def program() -> str:

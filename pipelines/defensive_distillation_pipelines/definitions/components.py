@@ -8,60 +8,76 @@ from __future__ import annotations
 
 import functools
 import linecache
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Model, Output, PipelineTaskFinalStatus
 
-from defensive_distillation import __version__
 from defensive_distillation.config import STAGES
 
-IMAGE_VARIABLE = "DEFDISTILL_IMAGE"
 _TYPES = {"dataset": "Dataset", "model": "Model"}
-_NAMES = {"Artifact": Artifact, "Dataset": Dataset, "Input": Input, "List": list, "Model": Model, "Output": Output}
+_NAMES = {
+    "Artifact": Artifact,
+    "Dataset": Dataset,
+    "Input": Input,
+    "List": list,
+    "Model": Model,
+    "Output": Output,
+    "PipelineTaskFinalStatus": PipelineTaskFinalStatus,
+}
+_FINISH = """def finish(status: PipelineTaskFinalStatus, name: str, step: dict, ending: Output[Artifact]):
+    from defensive_distillation.runtime.finish import finish
+
+    finish(vars(status), name, step, ending)
+"""
+_RERUN = """def rerun(stage: str, request: dict, step: dict, result: Output[Artifact]):
+    from defensive_distillation.runtime.again import again
+
+    again(stage, request, result, step)
+"""
+LOCAL_IMAGE = "python:local"  # the runner in processes needs none, but warns of names without 'python'
 
 
-def image() -> str:
-    """The image of every step; the variable decides when a pipeline is compiled."""
-    return os.environ.get(IMAGE_VARIABLE, f"defensive-distillation:{__version__}")
-
-
-def component(stage: str, **delivered: tuple[str, ...]) -> Any:
+def component(stage: str, image: str, given: Mapping[str, tuple[str, ...]]) -> Any:
     """The component of a stage.
 
     Args:
         stage: its name.
-        delivered: for an input that takes several artifacts, the names under which the pipeline delivers them; a name
-            that ends in '*' delivers a list, any other one artifact. Without it the input is one list.
+        image: that it runs in.
+        given: the inputs that it gets, each with the names under which the pipeline delivers it: more than one where an
+            input takes several artifacts; a name that ends in '*' delivers a list.
     """
-    return _component(stage, tuple(sorted(delivered.items())), image())
+    return _component(stage, source(stage, given), image)
+
+
+def finishing(image: str) -> Any:
+    """The component of the last step of a run on a cluster (runtime.finish)."""
+    return _component("finish", _FINISH, image)
+
+
+def repeating(image: str) -> Any:
+    """The component that runs one stage of earlier runs again (runtime.again)."""
+    return _component("rerun", _RERUN, image)
 
 
 @functools.cache
-def _component(stage: str, delivered: tuple[tuple[str, tuple[str, ...]], ...], base_image: str) -> Any:
-    text = source(stage, dict(delivered))
-    filename = f"<component {stage} {delivered}>"
+def _component(name: str, text: str, image: str) -> Any:
+    filename = f"<component {text}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)  # KFP reads the source
     namespace: dict[str, Any] = dict(_NAMES)
     exec(compile(text, filename, "exec", dont_inherit=True), namespace)  # annotations as objects, which KFP reads
-    return dsl.component(namespace[stage], base_image=base_image, install_kfp_package=False)
+    return dsl.component(namespace[name], base_image=image, install_kfp_package=False)
 
 
-def source(stage: str, delivered: dict[str, tuple[str, ...]]) -> str:
+def source(stage: str, given: Mapping[str, tuple[str, ...]]) -> str:
     """The component's function as Python."""
     config = STAGES[stage]
     parameters, inputs = [], []
     for name, wanted in config.reads.items():
-        kind = _TYPES.get(wanted.kind, "Artifact")
-        if not wanted.many:
-            parameters.append(f"{name}: Input[{kind}]")
-            inputs.append(f'"{name}": {name}')
-            continue
-        groups = delivered.get(name, (f"{name}*",))
-        parameters += list(_delivered(groups, kind))
-        inputs.append(f'"{name}": [{", ".join(_spread(group) for group in groups)}]')
+        if name in given:
+            parameters += list(_delivered(given[name], _TYPES.get(wanted.kind, "Artifact")))
+            inputs.append(f'"{name}": [{", ".join(map(_spread, given[name]))}]' if wanted.many else f'"{name}": {name}')
     parameters.append(f"{config.output}: Output[{_TYPES.get(config.writes, 'Artifact')}]")
     parameters += ["settings: dict", "step: dict"]
     settings = "settings"

@@ -1,175 +1,217 @@
 """The sweep over temperatures as a Kubeflow pipeline: one definition for this machine and for a cluster.
 
-The shape of the pipeline stands in `_define` and nowhere else: what a run shows of its progress is read off the
+The shape of the pipeline stands in `_Sweep.define` and nowhere else: what a run shows of its progress is read off the
 compiled pipeline (plan.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-import itertools
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from kfp import compiler, dsl, kubernetes
-from kfp.dsl.pipeline_task import PipelineTask
+from kfp import dsl
 
 from defensive_distillation.config import STAGES, ExperimentConfig
-from defensive_distillation_pipelines.definitions.components import component
-from defensive_distillation_pipelines.definitions.resources import RUNTIME, Resources
+from defensive_distillation_pipelines.definitions.asking import ask
+from defensive_distillation_pipelines.definitions.components import LOCAL_IMAGE, component, finishing
+from defensive_distillation_pipelines.definitions.resources import FINISH, Cluster
 
-CONFIG_MAP = "defensive-distillation"  # where MLflow and the object store are
-SECRET = "defensive-distillation"  # the credentials of both
-_FROM_CONFIG_MAP = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AWS_ENDPOINT_URL", "AWS_REGION")
-_FROM_SECRET = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _DESCRIPTIONS = {
-    "temperatures": "Temperatures of the sweep; the baseline is always added.",
-    "control_temperatures": "Temperatures T of the controls, the undistilled model with its logits multiplied by T.",
+    "temperatures": "Temperatures of the sweep; the undistilled model is always added.",
+    "undistilled": "Settings of attack on the undistilled model and its controls, whose logits are multiplied by T.",
+    "attacks": "Settings of attack on a defended model.",
+    "baseline_attacks": "Settings of each step of attacks on the undistilled model.",
+    "controls": "Settings of attack on each control, the undistilled model with its logits multiplied by T.",
     "defenses": "Settings of train_defended, one object for each defense beside distillation.",
-    "attacks": "Settings of attack, one object for each task on a defended model; each names its attacks.",
-    "baseline_attacks": "The same for the undistilled model.",
-    "control_attacks": "The same for the controls.",
 }
-_SETTINGS_FROM_LISTS = ("attack", "train_defended")  # stages whose settings come from a list that is looped over
+_SETTINGS_FROM_LISTS = ("attack", "train_defended")  # stages whose settings come from parameters of other names
 
 
 def sweep(
     config: ExperimentConfig,
     *,
-    resources: Mapping[str, Resources] | None,
+    cluster: Cluster | None,
     work: str = "",
     codes: Mapping[str, str] | None = None,
+    image: str = LOCAL_IMAGE,
+    gate: bool = False,
 ) -> Any:
-    """The pipeline of `config`: the baseline and each defended network, attacked and evaluated, and one report.
+    """The pipeline of `config`: the undistilled and each defended network, attacked and evaluated, and one report.
 
     Args:
         config: its values become the defaults of the pipeline's parameters.
-        resources: of each stage, for a cluster; None asks for nothing, for the local runners.
-        work: folder or s3:// prefix for unfinished work, so that a killed step goes on; '' for none.
+        cluster: what the run asks of a cluster; None asks for nothing, for the local runners.
+        work: folder or s3:// prefix for unfinished work, so that a killed step goes on; 'auto' on a cluster is beside
+            the artifacts, '' none.
         codes: code digest of each stage, part of the cache key; without it the image decides.
+        image: of every step, for a local runner that uses one.
+        gate: whether the sweep is compared with the champion at the end.
 
     Returns:
         A KFP pipeline, which can be compiled, or called to run it locally.
     """
-    parameters = _parameters(config, resources)
+    definition = _Sweep(config, cluster, work, codes or {}, cluster.image if cluster else image, gate)
 
     def body(*values: Any) -> None:
-        _define(dict(zip(parameters, values, strict=True)), resources, work, codes or {})
+        definition.define(dict(zip(definition.parameters, values, strict=True)))
 
-    body.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    body.__doc__ = _documentation(parameters, resources)
+    body.__signature__ = inspect.Signature(list(definition.parameters.values()))  # type: ignore[attr-defined]
+    body.__doc__ = definition.documentation()
     return dsl.pipeline(name=f"defensive-distillation-{config.name}")(body)
 
 
-def compiled(pipeline: Any) -> str:
-    """The compiled pipeline as YAML, the same text for the same definition.
+class _Sweep:
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        cluster: Cluster | None,
+        work: str,
+        codes: Mapping[str, str],
+        image: str,
+        gate: bool,
+    ) -> None:
+        self.cluster, self.work, self.codes, self.image, self.gate = cluster, work, codes, image, gate
+        self.values: Mapping[str, Any] = {}
+        self.parameters = {
+            name: inspect.Parameter(
+                name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=_kind(default)
+            )
+            for name, default in self._defaults(config).items()
+        }
 
-    KFP heads it with a comment whose dictionaries come in another order each time: that comment is left out.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "pipeline.yaml")
-        compiler.Compiler().compile(pipeline, str(path))
-        lines = path.read_text().splitlines(keepends=True)
-    return "".join(itertools.dropwhile(lambda line: line.startswith("#"), lines))
+    def _defaults(self, config: ExperimentConfig) -> dict[str, Any]:
+        """The pipeline's parameters; on a cluster, whose image fixes the defaults, settings that differ from them."""
+        lean = self.cluster is not None
+        attacks, baseline = config.attack_tasks(lean=lean), config.baseline_tasks(lean=lean)
+        controls = config.control_tasks(lean=lean)
+        values: dict[str, Any] = {"temperatures": list(config.temperatures)}
+        if len(baseline) == 1:
+            values["undistilled"] = baseline + controls
+        else:
+            values |= {"baseline_attacks": baseline, "controls": controls}
+        values["attacks"] = attacks if len(attacks) > 1 else attacks[0]
+        if config.defenses:
+            values["defenses"] = config.defense_tasks(lean=lean)
+        left_out = {*_SETTINGS_FROM_LISTS, *(() if self.gate else ("gate",))}
+        return values | {stage: config.settings(stage, lean=lean) for stage in STAGES if stage not in left_out}
 
+    def documentation(self) -> str:
+        """A line for the pipeline, and one for each parameter."""
+        lines = ["Defensive distillation: train, attack and evaluate a network at each temperature.", "", "Args:"]
+        for name in self.parameters:
+            text = _DESCRIPTIONS.get(name) or f"Settings of {name}: {STAGES[name].summary}"
+            lines.append(f"    {name}: {text}")
+        return "\n".join(lines)
 
-def _define(
-    values: Mapping[str, Any], resources: Mapping[str, Resources] | None, work: str, codes: Mapping[str, str]
-) -> None:
-    def step(
-        stage: str,
-        title: str = "",
-        *,
-        settings: Any = None,
-        delivered: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-        **inputs: Any,
-    ) -> Any:
-        """A task of the stage; its one output."""
-        chosen = values[stage] if settings is None else settings
-        told = {"work": work, "code": codes.get(stage, ""), "rerun": ""}
-        task = component(stage, **delivered)(**inputs, settings=chosen, step=told)
+    def define(self, values: Mapping[str, Any]) -> None:
+        """The pipeline itself."""
+        self.values = values
+        with self._ending():
+            dataset = self._step("prepare_data")
+            baseline = self._step("train_teacher", "train baseline", dataset=dataset, temperature=1.0)
+            evaluations = {**self._undistilled(dataset, baseline), "students": self._students(dataset, baseline)}
+            if "defenses" in values:
+                evaluations["defended"] = self._defended(dataset, baseline)
+            report = self._step("report", evaluations=evaluations)
+            if self.gate:
+                self._step("gate", evaluations=_once_more(evaluations), report=report)
+
+    def _undistilled(self, dataset: Any, baseline: Any) -> dict[str, Any]:
+        """The undistilled network and its controls: one loop, since all are attacks on one network."""
+        if "undistilled" in self.values:
+            with self._loop("undistilled") as attack:
+                one = self._judged("undistilled", attack, dataset=dataset, model=baseline)
+            return {"undistilled": dsl.Collected(one)}
+        of_baseline = self._judged("baseline", self.values["baseline_attacks"], dataset=dataset, model=baseline)
+        with self._loop("controls") as attack:
+            of_control = self._judged("control", attack, dataset=dataset, model=baseline)
+        return {"baseline": of_baseline, "controls": dsl.Collected(of_control)}
+
+    def _students(self, dataset: Any, baseline: Any) -> Any:
+        with self._loop("temperatures") as temperature:
+            teacher = self._step("train_teacher", dataset=dataset, temperature=temperature)
+            soft_labels = self._step("generate_soft_labels", dataset=dataset, teacher=teacher, temperature=temperature)
+            student = self._step("train_student", dataset=dataset, soft_labels=soft_labels, temperature=temperature)
+            one = self._judged("student", self.values["attacks"], dataset=dataset, model=student, surrogate=baseline)
+        return dsl.Collected(one)
+
+    def _defended(self, dataset: Any, baseline: Any) -> Any:
+        with self._loop("defenses") as settings:
+            defended = self._step("train_defended", dataset=dataset, settings=settings)
+            one = self._judged("defended", self.values["attacks"], dataset=dataset, model=defended, surrogate=baseline)
+        return dsl.Collected(one)
+
+    def _judged(self, label: str, attacks: Any, *, dataset: Any, model: Any, **surrogate: Any) -> Any:
+        """The evaluation of a network after its attacks, which are one step, or one for each item of a list."""
+
+        def attacked(settings: Any) -> Any:
+            return self._step("attack", f"attack {label}", settings=settings, dataset=dataset, model=model, **surrogate)
+
+        if self._is_list(attacks):
+            with dsl.ParallelFor(attacks, name=f"attacks-on-{label}") as settings:
+                samples = attacked(settings)
+            samples = dsl.Collected(samples)
+        else:
+            samples = attacked(attacks)
+        return self._step("evaluate", f"evaluate {label}", dataset=dataset, model=model, attacks={"attacks": samples})
+
+    def _is_list(self, channel: Any) -> bool:
+        parameter = self.parameters.get(getattr(channel, "name", ""))
+        return parameter is not None and isinstance(parameter.default, list)
+
+    def _loop(self, parameter: str) -> Any:
+        return dsl.ParallelFor(
+            self.values[parameter],
+            name=parameter,
+            parallelism=self.cluster.parallelism if self.cluster else None,
+        )
+
+    @contextlib.contextmanager
+    def _ending(self) -> Any:
+        """On a cluster, around all steps: a last one that ends what a failed run has left open."""
+        if self.cluster is None:
+            yield
+            return
+        last = finishing(self.image)(name=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, step=self._told(FINISH))
+        ask(last, FINISH, self.cluster)
+        with dsl.ExitHandler(last, name="sweep"):
+            yield
+
+    def _step(self, stage: str, title: str = "", *, settings: Any = None, **inputs: Any) -> Any:
+        """A task of the stage; its one output. An input that takes several artifacts is a mapping of named ones."""
+        given, arguments = {}, {}
+        for name, channel in inputs.items():
+            if name == "temperature":
+                arguments[name] = channel
+                continue
+            several = channel if isinstance(channel, dict) else {name: channel}
+            given[name] = tuple(f"{key}*" if isinstance(one, dsl.Collected) else key for key, one in several.items())
+            arguments |= several
+        task = component(stage, self.image, given)(
+            **arguments, settings=self.values[stage] if settings is None else settings, step=self._told(stage)
+        )
         if title:
             task.set_display_name(title)
-        # a report also records models that were taken from the cache
-        task.set_caching_options(resources[stage].cache if resources is not None else stage != "report")
-        if resources is not None:
-            _ask(task, stage, resources[stage], values)
+        if self.cluster is not None:
+            ask(task, stage, self.cluster)
+        else:
+            task.set_caching_options(stage not in ("report", "gate"))
         return task.outputs[STAGES[stage].output]
 
-    def judged(model: Any, label: str, attacks: str) -> Any:
-        with dsl.ParallelFor(values[attacks], name=f"attacks-on-{label}") as settings:
-            samples = step(
-                "attack", f"attack {label}", settings=settings, dataset=dataset, model=model, surrogate=baseline
-            )
-        return step("evaluate", f"evaluate {label}", dataset=dataset, model=model, attacks=dsl.Collected(samples))
-
-    dataset = step("prepare_data")
-    baseline = step("train_teacher", "train baseline", dataset=dataset, temperature=1.0)
-    evaluations = {"baseline": judged(baseline, "baseline", "baseline_attacks")}
-    with dsl.ParallelFor(values["control_temperatures"], name="controls") as temperature:
-        control = step("scale_logits", model=baseline, temperature=temperature)
-        of_control = judged(control, "control", "control_attacks")
-    with dsl.ParallelFor(values["temperatures"], name="temperatures") as temperature:
-        teacher = step("train_teacher", dataset=dataset, temperature=temperature)
-        soft_labels = step("generate_soft_labels", dataset=dataset, teacher=teacher, temperature=temperature)
-        student = step("train_student", dataset=dataset, soft_labels=soft_labels, temperature=temperature)
-        of_student = judged(student, "student", "attacks")
-    evaluations |= {"students": dsl.Collected(of_student), "controls": dsl.Collected(of_control)}
-    if "defenses" in values:
-        with dsl.ParallelFor(values["defenses"], name="defenses") as settings:
-            defended = step("train_defended", dataset=dataset, settings=settings)
-            of_defended = judged(defended, "defended", "attacks")
-        evaluations["defended"] = dsl.Collected(of_defended)
-    names = tuple(name if name == "baseline" else f"{name}*" for name in evaluations)
-    step("report", delivered={"evaluations": names}, **evaluations)
+    def _told(self, stage: str) -> dict[str, str]:
+        told = {"work": self.work, "code": self.codes.get(stage, "")}
+        return {name: value for name, value in told.items() if value}
 
 
-def _parameters(config: ExperimentConfig, resources: Mapping[str, Resources] | None) -> dict[str, inspect.Parameter]:
-    """The pipeline's parameters: temperatures, the settings of each stage, and what its steps ask of the cluster."""
-    defaults: dict[str, Any] = {
-        "temperatures": list(config.temperatures),
-        "control_temperatures": list(config.control_temperatures),
-        "attacks": config.attack_tasks(config.attacks),
-        "baseline_attacks": config.attack_tasks(config.baseline_attacks),
-        "control_attacks": config.attack_tasks(config.control_attacks),
-    }
-    if config.defenses:
-        defaults["defenses"] = config.defense_tasks()
-    defaults |= {stage: config.settings(stage) for stage in STAGES if stage not in _SETTINGS_FROM_LISTS}
-    for stage, wanted in (resources or {}).items():
-        defaults |= {f"{stage}_{name}": getattr(wanted, name) for name in RUNTIME}
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return {
-        name: inspect.Parameter(name, kind, default=default, annotation=type(default))
-        for name, default in defaults.items()
-    }
+def _kind(default: Any) -> Any:
+    """The annotation of a parameter: a loop over a list of unknown items would hand on texts."""
+    if isinstance(default, list):
+        return list[float] if isinstance(default[0], float) else list[dict[str, Any]]
+    return type(default)
 
 
-def _documentation(parameters: Mapping[str, Any], resources: Mapping[str, Resources] | None) -> str:
-    lines = ["Defensive distillation: train, attack and evaluate a network at each temperature.", "", "Args:"]
-    for name in parameters:
-        if name in _DESCRIPTIONS:
-            text = _DESCRIPTIONS[name]
-        elif name in STAGES:
-            text = f"Settings of {name}: {STAGES[name].summary}"
-        else:
-            stage = next(stage for stage in resources or {} if name.startswith(f"{stage}_"))
-            text = f"{stage}: {Resources.model_fields[name.removeprefix(f'{stage}_')].description}"
-        lines.append(f"    {name}: {text}")
-    return "\n".join(lines)
-
-
-def _ask(task: PipelineTask, stage: str, wanted: Resources, values: Mapping[str, Any]) -> None:
-    """Puts a stage's resources on one of its steps, and tells it where MLflow and the object store are."""
-    task.set_accelerator_type(values[f"{stage}_gpu_type"]).set_accelerator_limit(values[f"{stage}_gpu_count"])
-    task.set_cpu_limit(values[f"{stage}_cpu"]).set_cpu_request(values[f"{stage}_cpu"])
-    task.set_memory_limit(values[f"{stage}_memory"]).set_memory_request(values[f"{stage}_memory"])
-    task.set_retry(wanted.retries, backoff_duration="30s", backoff_factor=2)
-    kubernetes.add_node_selector_json(task, values[f"{stage}_node_selector"])
-    kubernetes.add_toleration_json(task, values[f"{stage}_tolerations"])
-    kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
-    kubernetes.use_config_map_as_env(task, CONFIG_MAP, {name: name for name in _FROM_CONFIG_MAP}, optional=True)
-    kubernetes.use_secret_as_env(task, SECRET, {name: name for name in _FROM_SECRET}, optional=True)
+def _once_more(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs for a second task: the compiler writes into a Collected, so each task needs its own."""
+    return {name: dsl.Collected(one.output) if isinstance(one, dsl.Collected) else one for name, one in inputs.items()}

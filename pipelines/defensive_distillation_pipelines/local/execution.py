@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from defensive_distillation.errors import DefensiveDistillationError
 from defensive_distillation.tracking.status import RUN_DIR, Status, statuses
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
-from defensive_distillation_pipelines.local.board import Board, Key
+from defensive_distillation_pipelines.display.board import Board, Key
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.recording import Recording, recorded
 from defensive_distillation_pipelines.local.run_folder import RunFolder
@@ -111,6 +111,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
         **os.environ,
         RUN_DIR: str(run.path.absolute()),
         "KFP_RUN_ID": run.name,
+        "MLFLOW_TRACKING_URI": run.workspace.tracking_uri,  # where a gate looks for the champion
         "PYTHONUNBUFFERED": "1",
     }
     with run.kubeflow_log.open("ab") as log:

@@ -64,7 +64,7 @@ def _pipeline(job: Job) -> Any:
 
     assert job.experiment is not None
     codes = {stage: code_digest(stage) for stage in STAGES}
-    return sweep(experiment(job.experiment), resources=None, work=work, codes=codes)
+    return sweep(experiment(job.experiment), cluster=None, work=work, codes=codes)
 
 
 def _write_plan(pipeline: Any, path: Path) -> None:

@@ -11,7 +11,7 @@ from defensive_distillation.config import STAGES, ExperimentConfig, loading, sta
 from defensive_distillation.errors import ConfigurationError, InputError
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.table import rows
-from defensive_distillation_pipelines.local import tables
+from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.local.execution import execute
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.run_folder import RunFolder, default_name, existing_run, plain
@@ -100,8 +100,11 @@ def _checked_name(name: str) -> str:
 
 def _stored_inputs(run: RunFolder, stage: str, label: str | None) -> tuple[dict[str, list[str]], dict[str, Any]]:
     """Where the artifacts lie that the stage read in the earlier run, and the settings that it had."""
-    if stage == "report":
-        return {"evaluations": [stored.location for stored in run.evaluations()]}, run.config().settings("report")
+    if stage in ("report", "gate"):
+        inputs = {"evaluations": [stored.location for stored in run.evaluations()]}
+        if stage == "gate":
+            inputs["report"] = [str(run.report)]
+        return inputs, run.config().settings(stage)
     if label is None and stage != "prepare_data":
         raise ConfigurationError(f"--model: expected the model whose {stage} is run again, got none")
     lineage = run.lineage(label or "baseline")

@@ -7,9 +7,13 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from defensive_distillation.config.stages.base import ComputeConfig, Input
+from defensive_distillation.config.stages.base import ComputeConfig, Input, Temperature
 from defensive_distillation.config.stages.training import DATASET
+from defensive_distillation.defenses import distillation
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.suite.registry import ATTACKS, SECTIONS
+
+SHOWN = 3  # attacks that a step is called by
 
 
 def part_name(attacks: str, shard: int, shards: int) -> str:
@@ -24,7 +28,7 @@ class AttackStageConfig(ComputeConfig):
     summary: ClassVar[str] = "Attack a model: JSMA as in the paper, and what an adaptive attacker has."
     reads: ClassVar[Mapping[str, Input]] = {
         "dataset": DATASET,
-        "model": Input("model", help="model artifact of a training or of scale_logits"),
+        "model": Input("model", help="model artifact of a training"),
         "surrogate": Input("model", optional=True, help="model artifact of the undefended network, for transfer"),
     }
     writes: ClassVar[str] = "attack"
@@ -46,6 +50,13 @@ class AttackStageConfig(ComputeConfig):
             "Samples between two saves; a killed attack goes on from the last. None: 2,000 on a CPU, 100,000 on a GPU."
         ),
     )
+    logit_scale: Temperature = Field(
+        1.0,
+        description=(
+            "Multiply the logits of the undistilled model by T: the control, no defense, which shares with a distilled "
+            "model only the size of its logits."
+        ),
+    )
     shards: int = Field(
         1, ge=1, description="Equal shares of the samples, each attacked by a task of its own; they change no result."
     )
@@ -53,8 +64,14 @@ class AttackStageConfig(ComputeConfig):
 
     @property
     def part(self) -> str:
-        """The attacks, one or more a task, and which of the shards: 'fgsm+pgd 2of4'."""
-        return part_name("+".join(self.attacks), self.shard, self.shards)
+        """The attacks, the first of many, and which of the shards: 'fgsm+pgd 2of4', 'jsma+…10'."""
+        first, *others = self.attacks
+        several = f"{first}+…{len(others)}" if len(others) >= SHOWN else "+".join(self.attacks)
+        return part_name(several, self.shard, self.shards)
+
+    def works_for(self, inputs: Mapping[str, ModelId | None]) -> ModelId | None:
+        """The model, or the control that it is with its logits multiplied."""
+        return inputs.get("model") if self.logit_scale == 1 else distillation.control(self.logit_scale)
 
     def needs(self, name: str) -> bool:
         """Whether these settings make use of the input `name`."""

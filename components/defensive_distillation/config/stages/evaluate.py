@@ -9,6 +9,7 @@ from pydantic import Field
 
 from defensive_distillation.config.stages.base import ComputeConfig, Input
 from defensive_distillation.config.stages.training import DATASET
+from defensive_distillation.model_id import ModelId
 
 
 class EvaluateConfig(ComputeConfig):
@@ -18,7 +19,7 @@ class EvaluateConfig(ComputeConfig):
     summary: ClassVar[str] = "Measure accuracy, robustness and gradients of an attacked model."
     reads: ClassVar[Mapping[str, Input]] = {
         "dataset": DATASET,
-        "model": Input("model", help="model artifact of a training or of scale_logits"),
+        "model": Input("model", help="model artifact of a training"),
         "attacks": Input("attack", many=True, help="attack artifacts of that model"),
     }
     writes: ClassVar[str] = "evaluation"
@@ -29,3 +30,7 @@ class EvaluateConfig(ComputeConfig):
     gradient_samples: int = Field(
         10_000, ge=1, description="Test images whose gradients are measured (the paper: all 10,000)."
     )
+
+    def works_for(self, inputs: Mapping[str, ModelId | None]) -> ModelId | None:
+        """The attacked model: the one that was given, or the control that the attacks made of it."""
+        return inputs.get("attacks") or inputs.get("model")

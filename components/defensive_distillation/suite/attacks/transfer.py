@@ -29,6 +29,7 @@ ATTACK = Attack(
     name="transfer",
     title="transfer",
     order=100,
+    effort=3,
     function="defensive_distillation.attacks.transfer:transfer",
     family="transfer",
     sections={"bounded": Bounded, "cw": CarliniWagner, "transfer": Transfer},

@@ -8,6 +8,7 @@ ATTACK = within_balls(
     name="fgsm",
     title="FGSM",
     order=40,
+    effort=0,
     function="defensive_distillation.attacks.linf.fgsm:fgsm",
     variants=through_losses("FGSM"),
     condition="iterated",

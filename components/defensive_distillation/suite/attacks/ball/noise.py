@@ -18,6 +18,7 @@ ATTACK = within_balls(
     name="noise",
     title="noise",
     order=110,
+    effort=0,
     function="defensive_distillation.attacks.linf.noise:noise",
     settings=Noise,
     arguments=lambda config: {"tries": config.noise.tries},

@@ -19,6 +19,7 @@ ATTACK = within_balls(
     name="pgd",
     title="PGD",
     order=50,
+    effort=2,
     function="defensive_distillation.attacks.linf.pgd:pgd",
     settings=Pgd,
     arguments=lambda config: {"steps": config.pgd.steps, "restarts": config.pgd.restarts},

@@ -18,6 +18,7 @@ ATTACK = within_balls(
     name="square",
     title="Square",
     order=90,
+    effort=3,
     function="defensive_distillation.attacks.linf.square:square",
     settings=Square,
     arguments=lambda config: {"queries": config.square.queries},
