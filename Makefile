@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CHART := charts/defensive-distillation
 # two processes, whole files each, in the order of their names: those that take longest, in tests/pipeline, come first
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -39,12 +40,14 @@ test-fast: $(VENV)/installed
 bench: .bench/installed
 	.bench/bin/python -m benchmarks --output docs/benchmarks.md
 
-# style, types and the direction of imports
+# style, types, the direction of imports, the chart's values
 check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/check-jsonschema --check-metaschema $(CHART)/values.schema.json
+	$(BIN)/check-jsonschema --schemafile $(CHART)/values.schema.json $(CHART)/values*.yaml
 
 # make golden writes the compiled pipeline that the tests compare with
 golden: $(VENV)/installed

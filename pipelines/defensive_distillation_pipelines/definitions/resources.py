@@ -71,6 +71,9 @@ class Cluster(BaseModel):
     )
     image_pull_secrets: tuple[str, ...] = Field((), description="Secrets for the registry of the image.")
     service_account: str | None = Field(None, description="Account of the steps; none: Kubeflow's own for runs.")
+    secret: str = Field(
+        "defensive-distillation-credentials", min_length=1, description="Secret with the credentials of MLflow and S3."
+    )
     queue: str | None = Field(
         None, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", description="Kueue's local queue that the steps wait in."
     )

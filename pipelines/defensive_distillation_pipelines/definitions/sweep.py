@@ -113,7 +113,7 @@ class _Sweep:
                 evaluations |= self._fan_out("defenses", lambda each: self._defended(each, dataset, baseline))
             report = self._step("report", evaluations=evaluations)
             if self.gate:
-                self._step("gate", evaluations=evaluations, report=report)
+                self._step("gate", evaluations=_once_more(evaluations), report=report)
 
     def _undistilled(self, dataset: Any, baseline: Any) -> dict[str, Any]:
         """The undistilled network and its controls, which are attacks on one network."""
@@ -260,3 +260,8 @@ def _annotation(default: Any) -> Any:
     if isinstance(default, list):
         return list[float] if isinstance(default[0], float) else list[dict[str, Any]]
     return type(default)
+
+
+def _once_more(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs for a second task: the compiler writes into a Collected, so each task needs its own."""
+    return {name: dsl.Collected(one.output) if isinstance(one, dsl.Collected) else one for name, one in inputs.items()}

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from defensive_distillation.errors import DefensiveDistillationError
 from defensive_distillation.tracking.status import RUN_DIR, Status, statuses
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
-from defensive_distillation_pipelines.local.board import Board, Key
+from defensive_distillation_pipelines.display.board import Board, Key
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.recording import Recording, recorded
 from defensive_distillation_pipelines.local.run_folder import RunFolder

@@ -11,7 +11,7 @@ from defensive_distillation.config import STAGES, ExperimentConfig, loading, sta
 from defensive_distillation.errors import ConfigurationError, InputError
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.table import rows
-from defensive_distillation_pipelines.local import tables
+from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.local.execution import execute
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.run_folder import RunFolder, default_name, existing_run, plain

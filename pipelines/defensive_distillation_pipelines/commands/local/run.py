@@ -32,8 +32,8 @@ def add(commands: Any) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
+    from defensive_distillation_pipelines.display.tables import show
     from defensive_distillation_pipelines.local.runs import run_sweep
-    from defensive_distillation_pipelines.local.tables import show
     from defensive_distillation_pipelines.local.workspace import Workspace
 
     show(*run_sweep(Workspace(Path(arguments.workspace)), settings_of(arguments), arguments.run, program()))

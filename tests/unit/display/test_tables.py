@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from defensive_distillation.reporting.table import rows
-from defensive_distillation_pipelines.local.tables import of_controls, of_networks, show
+from defensive_distillation_pipelines.display.tables import of_controls, of_networks, show
 from support.evaluations import complete, evaluation, smoothed
 
 
