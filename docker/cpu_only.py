@@ -1,9 +1,9 @@
 """Takes CUDA out of an installed PyTorch: `python cpu_only.py SITE_PACKAGES`, in the stage that builds the CPU image.
 
 The package index has PyTorch with CUDA only, which does not load without CUDA's libraries: 4 GB for nothing where there
-is no GPU. So CUDA's packages go, and each library of theirs that is asked for when PyTorch loads becomes an empty one of
-the same name, in which every function answers 100, CUDA's word for 'no device'. PyTorch's own files stay as the hashes
-of the lock name them. Needs gcc and binutils.
+is no GPU. So CUDA's packages go, and each library of theirs that is asked for when PyTorch loads becomes an empty one
+of the same name, in which every function answers 100, CUDA's word for 'no device'. PyTorch's own files stay as the
+hashes of the lock name them. Needs gcc and binutils.
 """
 
 from __future__ import annotations
