@@ -16,12 +16,13 @@ from typing import Any
 
 from defensive_distillation.config import STAGES
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation.runtime import finish
+from defensive_distillation.runtime import finish, unfinished
 from defensive_distillation.runtime.again import again
 from defensive_distillation.runtime.kubeflow_artifact import Given
 from defensive_distillation.runtime.step import run
 
 RERUN = "rerun"
+TOLD_NOTHING = {"work": unfinished.AUTOMATIC}  # what a step is told beside its settings, where nothing is said of it
 MOUNTED = Path("/etc/defensive-distillation")  # a config map and a secret, one file a variable
 
 
@@ -31,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     add_variables(MOUNTED)
     told = json.loads(text)
     inputs, outputs = told.get("inputs", {}), told["outputs"]
-    parameters = inputs.get("parameterValues", {})
+    parameters = {"step": TOLD_NOTHING, **inputs.get("parameterValues", {})}
     (output,) = (_artifacts(entry)[0] for name, entry in outputs["artifacts"].items() if name != "executor-logs")
     read = {name: _artifacts(entry) for name, entry in inputs.get("artifacts", {}).items()}
     if stage == finish.NAME:

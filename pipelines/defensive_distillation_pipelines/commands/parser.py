@@ -106,11 +106,18 @@ def cluster_of(arguments: argparse.Namespace) -> Cluster:
 
 
 def package_of(arguments: argparse.Namespace) -> Package:
-    """The sweep for a cluster, from the flags of `add_settings` and `add_cluster`."""
+    """The sweep for a cluster, from the flags of `add_settings` and `add_cluster`.
+
+    Raises:
+        ConfigurationError: for wrong settings, and where a cluster could not hold the run.
+    """
     from defensive_distillation_pipelines.definitions.package import package
+    from defensive_distillation_pipelines.definitions.size import require_fitting
     from defensive_distillation_pipelines.definitions.sweep import sweep
 
-    return package(sweep(settings_of(arguments), cluster=cluster_of(arguments), work=arguments.work))
+    made = package(sweep(settings_of(arguments), cluster=cluster_of(arguments), work=arguments.work))
+    require_fitting(made)
+    return made
 
 
 def program() -> str:

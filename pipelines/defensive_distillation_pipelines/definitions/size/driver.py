@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from defensive_distillation.runtime.kubeflow_artifact import origin
 from defensive_distillation_pipelines.definitions.size.templates import LOGS, RUN, SERVERS
 from defensive_distillation_pipelines.definitions.size.text import text
 
@@ -49,6 +50,7 @@ class Driver:
         self.pipeline = pipeline
         self.levels: dict[str, Level] = {}
         self.executions = 0
+        self.longest = 0  # of the texts that a step's pod is started with
 
     def dag(self, given: Mapping[str, str]) -> dict[str, str]:
         """Begins a level."""
@@ -98,21 +100,21 @@ class Driver:
         if artifacts:
             told["inputs"]["artifacts"] = {key: {"artifacts": several} for key, several in artifacts.items()}
         level.tasks[name] = {key: self._stored(one, artifacts) for key, one in outputs.items()}
-        patch = self._patch(told, component, json.loads(given["container"]), json.loads(given["kubernetes-config"] or "{}"))
+        self.longest = max(self.longest, len(text(told)))
+        container, asked = json.loads(given["container"]), json.loads(given["kubernetes-config"] or "{}")
+        patch = self._patch({"--executor_input": text(told), "--component_spec": text(component)}, container, asked)
         return {"pod-spec-patch": text(patch), "cached-decision": "false", "condition": "nil"}
 
     def _stored(self, output: Artifact, inputs: Mapping[str, list[Artifact]]) -> Artifact:
         """An output as later steps are told of it, with what our step says of it (runtime/step.py)."""
         metadata = {"display_name": output["name"], "store_session_info": text(_STORE)}
         if output["name"] == "evaluation":
-            metadata["made_from"] = " ".join(one["uri"].split("/", 6)[-1] for given in inputs.values() for one in given)
+            uris = {name: [one["uri"] for one in given] for name, given in inputs.items()}
+            metadata["made_from"] = origin(uris, output["uri"])
         return {"name": self._execution(), "type": {"instanceSchema": ""}, "uri": output["uri"], "metadata": metadata}
 
-    def _patch(
-        self, told: Mapping[str, Any], component: Mapping[str, Any], container: Mapping[str, Any], asked: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        flags = {"--pipeline_name": self.pipeline, "--run_id": RUN, "--execution_id": self._execution()}
-        flags |= {"--executor_input": text(told), "--component_spec": text(component)}
+    def _patch(self, told: Mapping[str, str], container: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        flags = {"--pipeline_name": self.pipeline, "--run_id": RUN, "--execution_id": self._execution(), **told}
         flags |= {"--pod_name": "$(KFP_POD_NAME)", "--pod_uid": "$(KFP_POD_UID)", **SERVERS}
         main = {
             "name": "main",
@@ -138,7 +140,8 @@ class Driver:
         if "nodeSelector" in asked:
             pod["nodeSelector"] = asked["nodeSelector"].get("labels", {})
         if "tolerations" in asked:
-            pod["tolerations"] = [one.get("tolerationJson", {}).get("runtimeValue", one) for one in asked["tolerations"]]
+            given = (one.get("tolerationJson", {}).get("runtimeValue", {}) for one in asked["tolerations"])
+            pod["tolerations"] = [one.get("constant", one) for one in given]
         if "imagePullSecret" in asked:
             pod["imagePullSecrets"] = [{"name": one["secretName"]} for one in asked["imagePullSecret"]]
         return {name: value for name, value in pod.items() if value}
@@ -155,10 +158,10 @@ def _resources(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _volumes(asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     volumes, mounts = [], []
-    for kind, field_name, source in (("secretAsVolume", "secretName", "secret"), ("configMapAsVolume", "name", "configMap")):
-        for one in asked.get(kind, ()):
-            name = one.get("secretName") or one.get("configMapName")
-            volumes.append({"name": name, source: {field_name: name, "optional": one.get("optional", False)}})
+    for source, key in (("secret", "secretName"), ("configMap", "name")):
+        for one in asked.get(f"{source}AsVolume", ()):
+            name = one[f"{source}Name"]
+            volumes.append({"name": name, source: {key: name, "optional": one.get("optional", False)}})
             mounts.append({"name": name, "mountPath": one["mountPath"]})
     for one in asked.get("emptyDirMounts", ()):
         size = {"medium": one.get("medium"), "sizeLimit": one.get("sizeLimit")}

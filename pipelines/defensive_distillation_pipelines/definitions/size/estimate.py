@@ -14,6 +14,7 @@ from defensive_distillation_pipelines.definitions.size.templates import RUN
 from defensive_distillation_pipelines.definitions.size.text import parameters, text
 from defensive_distillation_pipelines.definitions.size.workflow import Compilation
 
+LONGEST = 128 * 1024 - 1  # bytes of one argument of a program, of which a driver gets a level with all its tasks
 MOST = 1024 * 1024  # bytes that a Workflow may have (argo-workflows, workflow/packer/packer.go)
 LARGEST = 800_000  # bytes, compressed, that we let through: a run that fails is told in more words
 _LEVEL = 5  # of zlib, the one whose size is that of the compressor that Argo uses
@@ -27,14 +28,16 @@ class Size:
     Attributes:
         pods: that are started, Kubeflow's drivers among them.
         nodes: in the Workflow's status.
-        uncompressed: bytes of the Workflow; beyond `MOST` Argo compresses the nodes, and Kubeflow's list of tasks stops.
+        uncompressed: bytes of the Workflow; beyond `MOST` Argo compresses its nodes and Kubeflow's list of tasks stops.
         compressed: bytes of the Workflow with compressed nodes; beyond `MOST` the run fails.
+        longest: bytes of the longest argument that a pod is started with; beyond `LONGEST` the run fails.
     """
 
     pods: int
     nodes: int
     uncompressed: int
     compressed: int
+    longest: int
 
     def __str__(self) -> str:
         sizes = f"{self.uncompressed / 1000:,.0f} KB uncompressed, {self.compressed / 1000:,.0f} KB compressed"
@@ -49,7 +52,8 @@ def size_of(package: Package) -> Size:
     nodes = text(dict(sorted(run.nodes.items())))  # as Go writes a map, which tears apart what would compress well
     packed = base64.b64encode(gzip.compress(nodes.encode(), _LEVEL, mtime=0))
     pods = sum(node["type"] == "Pod" for node in run.nodes.values())
-    return Size(pods, len(run.nodes), len(around) + len(nodes.encode()), len(around) + len(packed))
+    uncompressed, compressed = len(around) + len(nodes.encode()), len(around) + len(packed)
+    return Size(pods, len(run.nodes), uncompressed, compressed, run.driver.longest)
 
 
 def _workflow(compilation: Compilation, name: str) -> dict[str, Any]:
@@ -78,10 +82,22 @@ def _workflow(compilation: Compilation, name: str) -> dict[str, Any]:
         "templates": list(compilation.templates.values()),
     }
     # names, labels and times, the kinds of which are the same for all runs, are counted as they were on one
-    metadata = {"name": name, "generateName": name[:-5], "namespace": "kubeflow", "uid": RUN, "resourceVersion": "1" * 600}
+    metadata = {
+        "name": name,
+        "generateName": name[:-5],
+        "namespace": "kubeflow",
+        "uid": RUN,
+        "labels": "-" * 600,
+    }
     artifacts = {"artifactRepository": {"archiveLogs": True, "s3": store}, "default": True}
     status = {"phase": "Succeeded", "artifactRepositoryRef": artifacts, "conditions": "-" * 250}
-    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": metadata, "spec": spec, "status": status}
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": metadata,
+        "spec": spec,
+        "status": status,
+    }
 
 
 def require_fitting(package: Package) -> Size:
@@ -91,9 +107,9 @@ def require_fitting(package: Package) -> Size:
         ConfigurationError: if it would be too large.
     """
     size = size_of(package)
-    if size.compressed > LARGEST:
+    if size.compressed > LARGEST or size.longest > LONGEST:
         raise ConfigurationError(
-            f"the pipeline's workflow: expected at most {LARGEST // 1000} KB compressed, got {size}: take fewer "
-            "temperatures, attack_groups none, fewer attack.shards, or several runs (submit --runs N)"
+            f"the pipeline is too large for a cluster: expected at most {LARGEST // 1000} KB compressed, got {size}; "
+            "take fewer temperatures, no attack_groups, fewer attack.shards, or several runs (submit --runs N)"
         )
     return size

@@ -6,9 +6,11 @@ manifests): each node has a second one around it, which holds all inputs and out
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from defensive_distillation_pipelines.definitions.size.driver import Driver
@@ -16,13 +18,15 @@ from defensive_distillation_pipelines.definitions.size.templates import CONTAINE
 from defensive_distillation_pipelines.definitions.size.workflow import Compilation
 
 _PLACEHOLDER = re.compile(r"\{\{([^{}]+)\}\}")
+_AFTER = re.compile(r"([^ &]+)\.Succeeded")
+_BEGIN = datetime(2026, 1, 1)  # any
 Node = dict[str, Any]
 
 
 def _when(place: int) -> dict[str, str]:
     """Times that differ from node to node, as they do on a cluster."""
-    began, ended = (f"2026-01-01T{at // 3600:02}:{at // 60 % 60:02}:{at % 60:02}Z" for at in (place * 7, place * 7 + 99))
-    return {"startedAt": began, "finishedAt": ended}
+    began = _BEGIN + timedelta(seconds=7 * place)
+    return {"startedAt": f"{began.isoformat()}Z", "finishedAt": f"{(began + timedelta(seconds=99)).isoformat()}Z"}
 
 
 class Run:
@@ -82,6 +86,8 @@ class Run:
         log = {"name": "main-logs", "s3": {"key": f"private-artifacts/kubeflow/{folder}/main.log"}}
         outputs: dict[str, Any] = {"artifacts": [log], "exitCode": "0"}
         given = {one["name"]: one["value"] for one in pod["inputs"]["parameters"]}
+        if "pod-spec-patch" not in given:
+            self.driver.longest = max(self.driver.longest, *map(len, given.values()))
         made: dict[str, str] = {}
         if template in (DAG_DRIVER, CONTAINER_DRIVER):
             made = self.driver.dag(given) if template == DAG_DRIVER else self.driver.container(given)
@@ -105,14 +111,14 @@ class Run:
         # a task follows from the last of those before it: nearly every node is somebody's child, once
         node["children"] = children[:1]
         node["outboundNodes"] = children[-1:]
-        for before, after in zip(children, children[1:], strict=False):
+        for before, after in itertools.pairwise(children):
             self.nodes[before].setdefault("children", []).append(after)
 
     def _in_order(self, template: str) -> list[dict[str, Any]]:
         left, done = list(self.compilation.templates[template]["dag"]["tasks"]), list[dict[str, Any]]()
         while left:
             names = {task["name"] for task in left}
-            ready = [task for task in left if not names & set(re.findall(r"([^ &]+)\.Succeeded", task.get("depends", "")))]
+            ready = [task for task in left if not names & set(_AFTER.findall(task.get("depends", "")))]
             done += ready
             left = [task for task in left if task not in ready]
         return done

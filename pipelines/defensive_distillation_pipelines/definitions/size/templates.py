@@ -55,15 +55,16 @@ def dag(name: str, tasks: list[dict[str, Any]], inputs: Mapping[str, str | None]
 
 def dag_driver(pipeline: str) -> dict[str, Any]:
     """What prepares a level: root, exit handler, loop or an iteration."""
-    inputs = dict.fromkeys(("runtime-config", "task", "task-name"), "")
-    inputs = {"component": None, **inputs, "parent-dag-id": "0", "iteration-index": "-1", "driver-type": "DAG"}
+    inputs: dict[str, str | None] = {"component": None, "runtime-config": "", "task": "", "task-name": ""}
+    inputs |= {"parent-dag-id": "0", "iteration-index": "-1", "driver-type": "DAG"}
     outputs = {"execution-id": None, "iteration-count": "0", "condition": "true"}
     return _driver(DAG_DRIVER, pipeline, within("driver-type"), inputs, outputs, [])
 
 
 def container_driver(pipeline: str) -> dict[str, Any]:
     """What prepares a step."""
-    inputs = dict.fromkeys(("component", "task", "container", "task-name", "parent-dag-id"))
+    required = ("component", "task", "container", "task-name", "parent-dag-id")
+    inputs: dict[str, str | None] = dict.fromkeys(required)
     inputs |= {"iteration-index": "-1", "kubernetes-config": ""}
     outputs = {"pod-spec-patch": "", "cached-decision": "false", "condition": "true"}
     return _driver(CONTAINER_DRIVER, pipeline, "CONTAINER", inputs, outputs, _POD)
@@ -105,7 +106,9 @@ def _retried(retries: Sequence[str]) -> dict[str, Any]:
     if not retries:
         return {}
     limit, duration, factor, longest = map(within, retries)
-    return {"retryStrategy": {"limit": limit, "backoff": {"duration": duration, "factor": factor, "maxDuration": longest}}}
+    return {
+        "retryStrategy": {"limit": limit, "backoff": {"duration": duration, "factor": factor, "maxDuration": longest}}
+    }
 
 
 def _driver(

@@ -40,7 +40,7 @@ class Compilation:
         yield _level("root", "root", "root-driver")
 
     def _add(self, name: str, tasks: list[dict[str, Any]], *inputs: str) -> None:
-        self.templates[name] = dag(name, tasks, {given: None for given in inputs})
+        self.templates[name] = dag(name, tasks, dict.fromkeys(inputs))
 
     def _key(self, component: str) -> str:
         """Under what the component is kept: the digest of its container, so that equal containers are one."""
@@ -52,7 +52,7 @@ class Compilation:
         for key in sorted(tasks):
             self._component(tasks[key]["componentRef"]["name"])
         self.arguments.setdefault(f"components-{name}", text(component))
-        hooks = {}
+        hooks: dict[str, str] = {}
         for key in sorted(tasks):
             if _is_last(tasks[key]):
                 hook = f"exit-hook-{name}-{key}"
@@ -62,8 +62,8 @@ class Compilation:
         for step in steps:
             if step["name"] in hooks:
                 given = {"parent-dag-id": within("parent-dag-id")}
-                hook = {"template": hooks[step["name"]], "arguments": {"parameters": parameters(given)}}
-                step["hooks"] = {"exit": hook}
+                template = hooks[step["name"]]
+                step["hooks"] = {"exit": {"template": template, "arguments": {"parameters": parameters(given)}}}
         self._add(name, steps, "parent-dag-id")
 
     def _component(self, name: str) -> None:
@@ -118,16 +118,19 @@ class Compilation:
         label = self.pipeline["components"][component]["executorLabel"]
         metadata = self.on_kubernetes.get(label, {}).get("podMetadata", {})
         labels = sorted(metadata.get("labels", {}).items())
-        retries = {key: text(spec["retryPolicy"][of]).strip('"s') for key, of in _RETRIES.items() if "retryPolicy" in spec}
-        marked = {}
+        retries = {
+            key: text(spec["retryPolicy"][of]).strip('"s') for key, of in _RETRIES.items() if "retryPolicy" in spec
+        }
+        marked: dict[str, str] = {}
         for place, (key, value) in enumerate(labels, 1):
             number = f"-{place}" if len(labels) > 1 else ""
             marked |= {f"pod-metadata-label-key{number}": key, f"pod-metadata-label-val{number}": value}
         prefix = (f"metadata-0-{len(labels)}-" if labels else "") + ("retry-" if retries else "")
-        for template in templates.executor(prefix, list(marked), list(retries)):
-            self.templates.setdefault(template["name"], template)
+        for made in templates.executor(prefix, list(marked), list(retries)):
+            self.templates.setdefault(made["name"], made)
         from_driver = {
-            key: f"{{{{tasks.{name}-driver.outputs.parameters.{key}}}}}" for key in ("pod-spec-patch", "cached-decision")
+            key: f"{{{{tasks.{name}-driver.outputs.parameters.{key}}}}}"
+            for key in ("pod-spec-patch", "cached-decision")
         }
         template = f"{prefix}system-container-executor"
         return task(name, template, from_driver | marked | retries, [f"{name}-driver"])
