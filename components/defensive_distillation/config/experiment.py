@@ -189,7 +189,9 @@ class ExperimentConfig(BaseModel):
         """Of the settings only those that concern the step's own attacks: a change of others leaves it as it was."""
         config: AttackStageConfig = self.attack
         shards = shards or config.shards
-        values = {**self.settings("attack", lean=lean), **({} if lean and shards == 1 else {"shards": shards})}
+        values = {**self.settings("attack", lean=lean), "shards": shards}
+        if lean and shards == 1:
+            del values["shards"]
         tasks = []
         for names in groups:
             heeded = {key: value for key, value in values.items() if config.heeds(key, names)}

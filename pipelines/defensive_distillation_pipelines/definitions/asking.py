@@ -5,7 +5,7 @@ from __future__ import annotations
 from kfp import kubernetes
 from kfp.dsl.pipeline_task import PipelineTask
 
-from defensive_distillation.runtime.kubeflow import MOUNTED
+from defensive_distillation.runtime.kubeflow.pod import MOUNTED
 from defensive_distillation.runtime.progress import RUN_ID
 from defensive_distillation_pipelines.definitions.resources import Cluster
 
@@ -30,8 +30,8 @@ def ask(task: PipelineTask, stage: str, cluster: Cluster) -> None:
         kubernetes.empty_dir_mount(task, "dshm", "/dev/shm", medium="Memory", size_limit=wanted.shared_memory)
     for label, value in wanted.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
-    if wanted.tolerations:
-        kubernetes.add_toleration_json(task, wanted.tolerations)
+    for toleration in wanted.tolerations:
+        kubernetes.add_toleration(task, **toleration.model_dump())
     _everywhere(task, cluster)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from defensive_distillation.runtime.kubeflow import TOLD_NOTHING
+from defensive_distillation.runtime.kubeflow.pod import TOLD_NOTHING
 
 _ENTRY = ("python3", "-m", "defensive_distillation.runtime.kubeflow")
 _AS_TEXT = {  # numbers that the backend heeds only where the text beside them is missing
@@ -21,7 +21,7 @@ def make_lean(pipeline: dict[str, Any], platform: dict[str, Any]) -> None:
     """Leaves out of a compiled pipeline what a cluster does not need.
 
     KFP lets each step carry the text of its function: our image has it, the step only names its stage
-    (runtime/kubeflow.py). What is said of tasks, volumes and resources in two ways is said in one, and components that
+    (runtime/kubeflow). What is said of tasks, volumes and resources in two ways is said in one, and components that
     start equal containers in equal pods are one: the backend would anyway keep only one of them, with whatever inputs
     that one has (argocompiler/argo.go, hashComponentContainer).
     """

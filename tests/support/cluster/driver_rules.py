@@ -284,9 +284,9 @@ class _Replay:
         asked = self.on_kubernetes.get("executors", {}).get(label, {})
         for place, given in values.parameters_of(asked):
             value = self._value(path, place, given, {}, level)  # the driver looks at the inputs of the parent
-            if place.endswith("NameParameter") and value is not None and value is not ANY:
-                if not isinstance(value, str) or not value:
-                    self._fault("placeholder", path, place, f"expected a text that is not empty, got {value!r}")
+            a_name = place.endswith("NameParameter") and value is not None and value is not ANY
+            if a_name and (not isinstance(value, str) or not value):
+                self._fault("placeholder", path, place, f"expected a text that is not empty, got {value!r}")
 
     def _filled(self, path: tuple[str, ...], place: str, text: str, own: Mapping[str, Any]) -> str | None:
         """The text with the parameters that it names, None if one of them has no value."""

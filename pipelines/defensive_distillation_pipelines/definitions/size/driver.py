@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from defensive_distillation.runtime.kubeflow_artifact import origin
+from defensive_distillation.runtime.kubeflow.artifact import origin
 from defensive_distillation_pipelines.definitions.size.templates import LOGS, RUN, SERVERS
 from defensive_distillation_pipelines.definitions.size.text import text
 

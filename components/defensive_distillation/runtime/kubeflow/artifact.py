@@ -37,7 +37,7 @@ def origin(inputs: Mapping[str, Sequence[str]], uri: str) -> str:
         uri: of the artifact that was made from them.
     """
     run = _run(uri)
-    return " ".join(f"{name}={quote(one.removeprefix(run))}" for name, several in inputs.items() for one in several)
+    return " ".join(f"{name}={quote(one.removeprefix(run), safe='/:')}" for name, several in inputs.items() for one in several)
 
 
 def inputs_of(origin: str, uri: str) -> dict[str, list[str]]:
@@ -46,7 +46,7 @@ def inputs_of(origin: str, uri: str) -> dict[str, list[str]]:
     for one in origin.split():
         name, _, place = one.partition("=")
         found = unquote(place)
-        inputs.setdefault(name, []).append(found if found.startswith(("/", *_PLACES)) else run + found)
+        inputs.setdefault(name, []).append(found if found.startswith("/") or "://" in found else run + found)
     return inputs
 
 
