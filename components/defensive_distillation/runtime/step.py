@@ -17,6 +17,7 @@ from defensive_distillation.model_id import ModelId
 from defensive_distillation.runtime import unfinished
 from defensive_distillation.runtime.command import implementation
 from defensive_distillation.runtime.failure import ended
+from defensive_distillation.runtime.kubeflow.artifact import inputs_of, origin
 from defensive_distillation.runtime.progress import Progress, log_to_file
 from defensive_distillation.tracking import Recorder
 from defensive_distillation.tracking.connection import recorder
@@ -75,7 +76,7 @@ def run(
         stage: its name.
         settings: its configuration as plain values.
         inputs: Kubeflow's input artifacts by name, single or collected.
-        output: Kubeflow's output artifact; its metadata tells what it is.
+        output: Kubeflow's output artifact; the metadata of an evaluation tells what it was made from.
         step: a `Step` as plain values.
     """
     progress, model, told, told_of = Progress(stage), None, Step(), None
@@ -93,7 +94,7 @@ def run(
         module = implementation(stage)
         gc.freeze()  # what is imported stays: no more looks at it, least of all half a second's when the step ends
         told_of = _recorder(told, inputs, output)
-        artifact = module.run(
+        module.run(
             config,
             output=output.path,
             work=unfinished.place(told.work, output.uri),
@@ -111,15 +112,8 @@ def run(
                 if told_of is not None:
                     told_of.failed(model, f"{progress.task}: {first_line(error)}")
         raise ended(progress.task, error) from error
-    output.metadata.update(
-        {
-            "kind": artifact.manifest.kind,
-            "digest": artifact.digest,
-            "code": artifact.manifest.code,
-            "model": model.label if model else "",
-            **({_MADE_FROM: _uris(inputs)} if config.writes == "evaluation" else {}),
-        }
-    )
+    if config.writes == "evaluation":  # all else stands in the artifact's manifest
+        output.metadata[_MADE_FROM] = origin(_uris(inputs), output.uri)
 
 
 def _recorder(told: Step, inputs: Inputs, output: KfpArtifact) -> Recorder | None:
@@ -131,7 +125,7 @@ def _record_evaluations(told_of: Recorder, inputs: Inputs) -> None:
     for artifact in [artifact for given in inputs.values() for artifact in _several(given)]:
         if _MADE_FROM in artifact.metadata:
             with artifacts.opened(_place(artifact), "evaluation") as evaluation:
-                told_of.record(evaluation, artifact.metadata[_MADE_FROM])
+                told_of.record(evaluation, inputs_of(artifact.metadata[_MADE_FROM], artifact.uri))
 
 
 def _several(given: KfpArtifact | Sequence[KfpArtifact]) -> Sequence[KfpArtifact]:

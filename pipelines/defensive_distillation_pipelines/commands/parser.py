@@ -106,11 +106,18 @@ def cluster_of(arguments: argparse.Namespace) -> Cluster:
 
 
 def package_of(arguments: argparse.Namespace, *, gate: bool = False) -> Package:
-    """The sweep for a cluster, from the flags of `add_settings` and `add_cluster`; with or without a gate."""
+    """The sweep for a cluster, from the flags of `add_settings` and `add_cluster`; with or without a gate.
+
+    Raises:
+        ConfigurationError: for wrong settings, and where a cluster could not hold the run.
+    """
     from defensive_distillation_pipelines.definitions.package import package
+    from defensive_distillation_pipelines.definitions.size import require_fitting
     from defensive_distillation_pipelines.definitions.sweep import sweep
 
-    return package(sweep(settings_of(arguments), cluster=cluster_of(arguments), work=arguments.work, gate=gate))
+    made = package(sweep(settings_of(arguments), cluster=cluster_of(arguments), work=arguments.work, gate=gate))
+    require_fitting(made)
+    return made
 
 
 def program() -> str:

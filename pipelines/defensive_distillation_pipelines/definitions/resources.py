@@ -54,7 +54,9 @@ class Resources(BaseModel):
     shared_memory: str | None = Field(None, pattern=_QUANTITY, description="Size of /dev/shm, a part of the memory.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes to run on.")
     tolerations: tuple[Toleration, ...] = Field((), description="Taints to tolerate, as Kubernetes has them.")
-    retries: int = Field(2, ge=0, description="How often a step that has failed is tried again.")
+    retries: int = Field(
+        0, ge=0, description="How often a failed step is tried again; 0: as Kubeflow's controller does for lost pods."
+    )
     cache: bool = Field(True, description="Whether Kubeflow may take the result of an equal earlier step.")
 
 

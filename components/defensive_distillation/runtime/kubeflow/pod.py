@@ -14,6 +14,7 @@ from typing import Any
 
 from defensive_distillation.config import STAGES
 from defensive_distillation.errors import ConfigurationError
+from defensive_distillation.runtime import unfinished
 from defensive_distillation.runtime.failure import in_one_line
 from defensive_distillation.runtime.kubeflow import finish
 from defensive_distillation.runtime.kubeflow.again import again
@@ -21,6 +22,7 @@ from defensive_distillation.runtime.kubeflow.artifact import Given
 from defensive_distillation.runtime.step import run
 
 RERUN = "rerun"
+TOLD_NOTHING = {"work": unfinished.AUTOMATIC}  # what a step is told beside its settings, where nothing is said of it
 _LOGS = "executor-logs"  # an artifact of the launcher's own
 MOUNTED = Path("/etc/defensive-distillation")  # a config map and a secret, one file a variable
 
@@ -33,7 +35,8 @@ def main(argv: Sequence[str]) -> None:
     inputs, outputs = told.get("inputs", {}), told["outputs"]
     ((name, output),) = _artifacts({key: one for key, one in outputs["artifacts"].items() if key != _LOGS}).items()
     with in_one_line(stage):
-        _start(stage, inputs.get("parameterValues", {}), _artifacts(inputs.get("artifacts", {})), output[0])
+        parameters = {"step": TOLD_NOTHING, **inputs.get("parameterValues", {})}
+        _start(stage, parameters, _artifacts(inputs.get("artifacts", {})), output[0])
     place = Path(outputs["outputFile"])
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps({"artifacts": {name: {"artifacts": [vars(output[0])]}}}))
