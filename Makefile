@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CHART := charts/defensive-distillation
-# two processes, whole files each, in the order of their names: those that take longest, in tests/pipeline, come first
+# two processes, whole files each, in the order of their names: those that take longest come first (testpaths in pyproject.toml)
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-fast test-docker bench check golden docs image image-cli lock ui clean help

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from defensive_distillation_pipelines.commands import cli
-from support import docker_engine
+from support.containers import docker_engine
 
 CLI = [sys.executable, "-m", "defensive_distillation_pipelines.commands"]
 IMAGE = ("--runner", "docker", "--image", docker_engine.IMAGE)
