@@ -157,7 +157,7 @@ def _kubernetes_settings(access: Access) -> Any:
         if _in_pod() and not access.context:
             config.load_incluster_config(client_configuration=settings)
         else:
-            config.load_kube_config(context=access.context, client_configuration=settings)
+            config.load_kube_config(_kubeconfig(), context=access.context, client_configuration=settings)
     except Exception as error:  # of whatever kind: files, YAML, programs for credentials
         raise ClusterError(f"no usable kubeconfig or service account: {first_line(error)}") from error
     return settings
@@ -176,11 +176,16 @@ def _context_namespace(access: Access) -> str:
     from kubernetes import config
 
     try:
-        contexts, active = config.list_kube_config_contexts()
+        contexts, active = config.list_kube_config_contexts(_kubeconfig())
     except Exception:  # of whatever kind: there is no usable kubeconfig
         return ""
     chosen = next((one for one in contexts if one["name"] == access.context), active)
     return str(chosen.get("context", {}).get("namespace") or "")
+
+
+def _kubeconfig() -> str | None:
+    """What KUBECONFIG says now; Kubernetes' client asks only when it is imported."""
+    return os.environ.get("KUBECONFIG") or None
 
 
 def _in_pod() -> bool:
