@@ -66,7 +66,7 @@ class Titles:
 
     def succeeded(self, view: View) -> View:
         """What is known of a run that has succeeded, also where the source did not follow it to the end."""
-        states: dict[Path, State] = {path: "done" for path in self._steps}
+        states: dict[Path, State] = dict.fromkeys(self._steps, "done")
         kept: dict[Path, State] = {path: state for path, state in view.states.items() if state == "kept"}
         return replace(view, states={**view.states, **states, **kept})
 
