@@ -6,6 +6,7 @@ DefensiveDistillationError                what went wrong, in one line
 │   ├── DatasetError                      images or labels that cannot be used
 │   └── ArtifactError                     a file between stages that is damaged or of the wrong kind
 ├── TrainingError                         a training that diverged or stayed near chance: exit code 1
+├── GateError                             a sweep that is worse than the champion's: exit code 1
 └── OutsideError                          a fault outside the program: exit code 1
     ├── StorageError                      disk or object storage
     ├── TrackingError                     the MLflow server
@@ -43,6 +44,18 @@ class ArtifactError(InputError):
 
 class TrainingError(DefensiveDistillationError):
     """A training that diverged or did not leave chance."""
+
+
+class GateError(DefensiveDistillationError):
+    """A sweep that is clearly worse than the champion's; raised when that has been written and recorded.
+
+    Attributes:
+        artifact: where it was written.
+    """
+
+    def __init__(self, message: str, artifact: str) -> None:
+        super().__init__(message)
+        self.artifact = artifact
 
 
 class OutsideError(DefensiveDistillationError):

@@ -153,11 +153,31 @@ ROWS = [
     ),
     Row(
         "control of a distilled model",
-        f"stage scale_logits --model {{chain}}/student --temperature 5 {OUT}",
-        "expected an undistilled model trained at T = 1, got the defended T=20",
+        f"stage attack --dataset {{chain}}/dataset --model {{chain}}/student --logit-scale 5 {OUT}",
+        "student: expected an undistilled model trained at T = 1, got the defended T=20",
     ),
+    attack("of logits times 0", "--logit-scale 0", r"attack\.logit_scale: .*greater than 0, got '0'"),
     run("of no such attack", "--set attacks=jsma,hope", "attacks: expected attacks among jsma, .*, not 'hope'"),
-    run("of one attack twice", "--set attacks=jsma,fgsm+jsma", "attacks: each attack may be named once"),
+    run("of one attack twice", "--set attacks=jsma,jsma", "attacks: each attack may be named once"),
+    run(
+        "of nothing but transfer", "--set attacks=transfer", "transfer alone leaves no attack on the undistilled model"
+    ),
+    run(
+        "of half the attacks in groups",
+        "--set attacks=jsma,pgd --set attack_groups=jsma",
+        r"attack_groups: expected each of jsma, pgd once, got \['jsma'\]",
+    ),
+    run(
+        "by no such defense",
+        "--config {files}/no-defense.yaml",
+        r"defenses\.0: expected a defense among distillation, got 'hope'",
+    ),
+    run(
+        "by one defense twice",
+        "--config {files}/defense-twice.yaml",
+        "defenses: each network may stand once, repeated: T=7",
+    ),
+    run("of a stage's scale", "--set attack.logit_scale=3", "logit_scale: the sweep sets it, expected 'temperatures'"),
     run("of a transfer to controls", "--set control_attacks=transfer", "transfer to a control is no attack"),
     run("of a stage's attacks", "--set attack.attacks=jsma", r"attack\.attacks: the sweep sets it, expected 'attacks'"),
     # datasets
@@ -171,7 +191,7 @@ ROWS = [
     prepare("from a broken tar", "--source {files}/broken.tar.gz", r"broken\.tar\.gz: damaged or truncated"),
     prepare("from no archive", "--source {files}/image.png", r"image\.png: expected an archive of type \.zip, \.tar"),
     prepare(
-        "from elsewhere", "--source gs://bucket/x", "expected a local path or s3://bucket/prefix, got 'gs://bucket"
+        "from elsewhere", "--source gs://bucket/x", "expected a local path or s3://bucket/prefix, got gs://bucket/x"
     ),
     prepare("from no MNIST", "--source mnist --data-root {files}", "mnist: expected the file MNIST/raw/.*, found none"),
     prepare("with a needless root", "--data-root {files}", "data_root: expected the source cifar10 or mnist with it"),
@@ -281,10 +301,30 @@ ROWS = [
     Row("disk full of a sweep", "compile -o x/y", "x/y: expected room on the disk, found it full", 1, disk="8k"),
     # resources
     compiling("with no such resource", "--resources attack.gpus=1", f"resources: attack.gpus: .*{NO_KEY}"),
-    compiling("for no stage", "--resources atack.cpu=1", "resources: expected one of prepare_data, .*, got 'atack'"),
-    compiling("with many GPUs", "--resources attack.gpu_count=many", r"attack\.gpu_count: .*pattern.*, got 'many'"),
+    compiling(
+        "for no stage", "--resources atack.cpu=1", "resources: expected one of all, prepare_data, .*, got 'atack'"
+    ),
+    compiling("with many GPUs", "--resources attack.gpu_count=many", r"attack\.gpu_count: .*integer, got 'many'"),
     compiling("with much memory", "--resources attack.memory=much", r"attack\.memory: .*pattern.*, got 'much'"),
-    compiling("without '='", "--resources attack.cpu", r"--resources: expected STAGE\.KEY=VALUE, got 'attack\.cpu'"),
+    compiling("without '='", "--resources attack.cpu", r"attack\.cpu: expected a readable YAML or TOML file, got: "),
+    compiling(
+        "without a key", "--resources =1", r"--resources: expected a file, KEY=VALUE or STAGE\.KEY=VALUE, got '=1"
+    ),
+    compiling(
+        "with two files", "--resources a.yaml --resources b", "expected one file and KEY=VALUE over it, got a.yaml"
+    ),
+    compiling(
+        "with a list as file", "--resources {files}/list.yaml", r"list\.yaml: expected keys and values, got list"
+    ),
+    compiling(
+        "with no keys for a stage",
+        "--resources {files}/no-stages.yaml",
+        "resources: attack: expected keys and values, g",
+    ),
+    compiling("for no cluster", "--resources que=team-a", rf"resources\.que: .*{NO_KEY}"),
+    compiling("in no queue", "--resources 'queue=Team A'", r"resources\.queue: .*pattern.*, got 'Team A'"),
+    compiling("as root", "--resources run_as_user=0", r"resources\.run_as_user: .*greater than or equal to 1, got '0'"),
+    compiling("with no profile", "--profile tpu", r"resources\.profile: expected 'gpu' or 'cpu', got 'tpu'"),
     compiling("with half a JSON", "--resources 'attack.tolerations=[1'", "--resources: expected JSON after '='"),
     # earlier runs
     rerun("of no run", "attack --run no --temperature 20 {ws}", "which has .*finished.*; got 'no'"),
@@ -333,6 +373,47 @@ ROWS = [
     Row("report of a damaged run", "report damaged {ws}", r"config\.json: expected the settings of a run as JSON, got"),
     Row(
         "report below a file", "report finished -o {files}/image.png/x {ws}", "--output: expected a folder that can be"
+    ),
+    # comparisons
+    Row("compare one run", "compare finished {ws}", "compare: expected two runs or more, got 1"),
+    Row("compare with no run", "compare finished nobody {ws}", "expected a run of .*, which has .*; got 'nobody'"),
+    Row(
+        "compare with an unfinished run",
+        "compare finished unfinished {ws}",
+        "expected a finished run, it has no report",
+    ),
+    Row(
+        "compare with MLflow down",
+        "compare finished nobody {ws}",
+        r"MLflow at http://127\.0\.0\.1:\d+ did not",
+        1,
+        {"MLFLOW_TRACKING_URI": "{closed}"},
+    ),
+    Row("promote nothing", "promote {ws}", "promote: expected a run, or --list"),
+    Row("promote and list", "promote finished --list {ws}", "promote: expected a run, or --list"),
+    Row("promote no run", "promote nobody {ws}", "expected a run of .*, which has .*; got 'nobody'"),
+    Row(
+        "gate without evaluations",
+        f"stage gate --report {{chain}}/report {OUT}",
+        "the following arguments are required: --evaluations",
+    ),
+    Row(
+        "gate against a report",
+        f"stage gate --evaluations {{chain}}/evaluation --report {{chain}}/report --champion {{chain}}/report {OUT}",
+        KINDS.format("evaluation", "report"),
+    ),
+    Row(
+        "gate against the same twice",
+        f"stage gate --evaluations {{chain}}/evaluation --report {{chain}}/report --champion {{chain}}/evaluation "
+        f"{{chain}}/evaluation {OUT}",
+        "champion: expected each artifact once, got .* twice",
+    ),
+    Row(
+        "gate with MLflow down",
+        f"stage gate --evaluations {{chain}}/evaluation --report {{chain}}/report {OUT}",
+        r"MLflow at http://127\.0\.0\.1:\d+ did not",
+        1,
+        {"MLFLOW_TRACKING_URI": "{closed}"},
     ),
     Row("ui of nothing", "ui --workspace {tmp}/out", "--workspace: expected a folder that defdistill run made, got"),
     Row("ui on no port", "ui --port 99999 {ws}", "--port: expected a port from 1 to 65535, got '99999'"),
@@ -415,6 +496,9 @@ def files(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "empty.yaml": "",
         "section.yaml": "attack:\n",
         "typo.yaml": "atack: {theta: 1}\n",
+        "no-defense.yaml": "defenses: [{defense: hope}]\n",
+        "defense-twice.yaml": "defenses:\n" + 2 * "- {defense: distillation, parameters: {temperature: 7}}\n",
+        "no-stages.yaml": "stages: {attack: 3}\n",
         "broken.zip": "PK\3\4 and nothing else",
         "broken.tar.gz": "no gzip",
     }.items():
@@ -543,7 +627,7 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
 
 def test_the_table_covers_every_command() -> None:
     commands = {row.command.split()[0] for row in ROWS}
-    assert {"run", "compile", "rerun", "stage", "report", "times", "ui"} <= commands
+    assert {"run", "compile", "rerun", "stage", "report", "compare", "promote", "times", "ui"} <= commands
     stages = {row.command.split()[1] for row in ROWS if row.command.startswith("stage ")}
     assert set(STAGES) <= stages
     assert len({row.name for row in ROWS}) == len(ROWS)

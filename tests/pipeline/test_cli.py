@@ -18,10 +18,18 @@ from defensive_distillation.config import STAGES, StageConfig
 from defensive_distillation.config.loading import PRESETS, described, section
 from defensive_distillation_pipelines.commands import cli
 
-COMMANDS = ("run", "compile", "rerun", "stage", "report", "times", "ui")
+COMMANDS = ("run", "compile", "rerun", "stage", "report", "compare", "promote", "times", "ui")
 PROGRAM = str(Path(sys.executable).with_name("defdistill"))
 HEAVY = {"torch", "torchvision", "kfp", "mlflow", "boto3", "matplotlib", "sklearn"}
-TEXTS = {"source", "data_root", "architecture", "title", "defense", "parameters"}  # settings that take any text
+TEXTS = {
+    "source",
+    "data_root",
+    "architecture",
+    "title",
+    "defense",
+    "parameters",
+    "experiment",
+}  # settings that take any text
 HELP_SECONDS, COMPILE_SECONDS = 0.5, 2.0
 TRIES = 5  # another process may slow one down
 
@@ -165,15 +173,15 @@ def test_a_flag_reaches_its_setting(stage: str, capsys: pytest.CaptureFixture[st
 
 
 def test_a_stage_is_also_a_module(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", "-m", "defensive_distillation.stages.scale_logits"]
+    command = [sys.executable, "-W", "error", "-m", "defensive_distillation.stages.report"]
     helped = subprocess.run([*command, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert helped.stdout.startswith("usage: python -m defensive_distillation.stages.scale_logits ")
-    assert "example:\n  python -m defensive_distillation.stages.scale_logits --model out/baseline" in helped.stdout
-    assert all(flag in helped.stdout for flag in flags(STAGES["scale_logits"]))
+    assert helped.stdout.startswith("usage: python -m defensive_distillation.stages.report ")
+    assert "example:\n  python -m defensive_distillation.stages.report --evaluations" in helped.stdout
+    assert all(flag in helped.stdout for flag in flags(STAGES["report"]))
     assert helped.stderr == ""
     failed = subprocess.run([*command, "--output", "x"], cwd=tmp_path, capture_output=True, text=True)
     assert failed.returncode == 2
-    assert failed.stderr.startswith("python -m defensive_distillation.stages.scale_logits: the following arguments are")
+    assert failed.stderr.startswith("python -m defensive_distillation.stages.report: the following arguments are")
     assert failed.stderr.count("\n") == 1
 
 

@@ -21,7 +21,6 @@ def test_an_artifact_names_the_libraries_and_the_device_that_computed_it(chain: 
         "dataset": computed,
         "student": {**computed, "device": "cpu"},
         "attack": {**computed, "device": "cpu"},
-        "control": {"numpy": version("numpy")},
         "report": {name: version(name) for name in ("matplotlib", "pillow")},
     }.items():
         assert artifacts.read_manifest(chain.place(name)).environment == environment, name

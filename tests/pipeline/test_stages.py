@@ -27,7 +27,6 @@ from defensive_distillation.config import (
     EvaluateConfig,
     GenerateSoftLabelsConfig,
     PrepareDataConfig,
-    ScaleLogitsConfig,
     TrainStudentConfig,
     TrainTeacherConfig,
 )
@@ -39,7 +38,6 @@ from defensive_distillation.stages import (
     evaluate,
     generate_soft_labels,
     prepare_data,
-    scale_logits,
     train_student,
 )
 from defensive_distillation.stages import train_teacher as teacher_stage
@@ -87,7 +85,12 @@ def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, 
             {"dataset": at + "dataset", "model": at + "student"},
             "attack",
         ),
-        (scale_logits, ScaleLogitsConfig(temperature=20), {"model": at + "teacher-1"}, "control"),
+        (
+            attack,
+            AttackConfig(jsma=JSMA, part_size=30, logit_scale=20),
+            {"dataset": at + "dataset", "model": at + "teacher-1"},
+            "attack-control",
+        ),
         (
             evaluate,
             EvaluateConfig(),
@@ -344,28 +347,36 @@ def test_transfer_needs_another_model(chain: Chain, tmp_path: Path) -> None:
 
 
 def test_a_control_is_made_of_an_undistilled_model(chain: Chain, tmp_path: Path) -> None:
-    config = ScaleLogitsConfig(temperature=5)
-    for model, got in (("student", "defended T=20"), ("teacher-20", "teacher T=20"), ("control", "control T=20")):
+    config = AttackConfig(logit_scale=5)
+    for model, got in (("student", "defended T=20"), ("teacher-20", "teacher T=20")):
         with pytest.raises(ArtifactError, match=f"expected an undistilled model trained at T = 1, got the {got}"):
-            scale_logits.run(config, model=chain.place(model), output=str(tmp_path / "control"))
+            attack.run(
+                config, dataset=chain.place("dataset"), model=chain.place(model), output=str(tmp_path / "control")
+            )
     assert not (tmp_path / "control").exists()
 
 
+def test_attacks_on_a_network_and_on_its_control_are_not_evaluated_together(chain: Chain, tmp_path: Path) -> None:
+    inputs = {"dataset": chain.place("dataset"), "model": chain.place("teacher-1")}
+    places = [chain.place("attack-baseline"), chain.place("others-control")]
+    expected = "attacks: expected all on one model, got the (baseline|control T=20) and the (baseline|control T=20)"
+    with pytest.raises(ArtifactError, match=expected):
+        evaluate.run(EvaluateConfig(), **inputs, attacks=places, output=str(tmp_path / "evaluation"))
+
+
 def test_the_control_is_the_baseline_but_for_its_last_layer_times_t(chain: Chain) -> None:
-    tensors = {}
-    for name in ("teacher-1", "control"):
-        with artifacts.opened(chain.place(name), "model") as found:
-            tensors[name] = unpack(found.file("tensors.safetensors").read_bytes(), name)
-    assert set(tensors["control"]) == set(tensors["teacher-1"])
-    scaled = {name for name in tensors["control"] if name.startswith("17.")}  # the last of the paper's layers
+    with artifacts.opened(chain.place("teacher-1"), "model") as found:
+        baseline, control = (read_model(found, logit_scale=scale).state_dict() for scale in (1, 20))
+    assert set(control) == set(baseline)
+    scaled = {name for name in control if name.startswith("17.")}  # the last of the paper's layers
     assert scaled == {"17.weight", "17.bias"}
-    for name, value in tensors["teacher-1"].items():
-        assert torch.equal(tensors["control"][name], 20 * value if name in scaled else value)
+    for name, value in baseline.items():
+        assert torch.equal(control[name], 20 * value if name in scaled else value)
 
 
 @pytest.mark.parametrize(
     ("stage", "spared"),
-    [("scale_logits", {"torch", "matplotlib"}), ("report", {"torch"}), ("evaluate", {"matplotlib"})],
+    [("report", {"torch"}), ("evaluate", {"matplotlib"}), ("attack", {"matplotlib"})],
 )
 def test_a_stage_does_not_wait_for_libraries_that_it_does_not_need(stage: str, spared: set[str]) -> None:
     code = f"import sys; import defensive_distillation.stages.{stage}; print(*({spared} & set(sys.modules)))"

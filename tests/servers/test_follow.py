@@ -65,7 +65,7 @@ def test_a_killed_process_is_gone_on_with_and_nothing_is_lost_or_there_twice(cha
     say(tmp_path, stage="train_teacher", model=TEACHER, state="done", artifact=chain.place("teacher-20"))
     failed = distillation.student(50.0)
     say(tmp_path, stage="train_student", model=failed, state="failed", message="diverged", history=training[:1])
-    more = [chain.place("control"), "FAILED", chain.place("dataset")]
+    more = [chain.place("attack-control"), "FAILED", chain.place("dataset")]
     said = process.communicate("\n".join(more), timeout=120)
     assert (process.returncode, *said, again) == (0, "", "", parent)
     found = children(tree)

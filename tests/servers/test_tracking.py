@@ -19,7 +19,7 @@ from defensive_distillation.defenses import distillation
 from defensive_distillation.errors import TrackingError
 from defensive_distillation.model_id import BASELINE
 from defensive_distillation.runtime import checkpoints
-from defensive_distillation.stages import scale_logits, train_teacher
+from defensive_distillation.stages import attack, train_teacher
 from defensive_distillation.tracking import records
 from defensive_distillation.tracking.client import EXPERIMENT, TIME_LIMIT
 from defensive_distillation.tracking.connection import PARENT, recorder
@@ -36,12 +36,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 
 STUDENT = distillation.student(20.0)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server.running(tmp_path_factory.mktemp("server")) as address:
-        yield address
 
 
 @pytest.fixture
@@ -172,6 +166,8 @@ def test_the_report_lies_on_the_sweep_and_samples_on_its_models(sweep: RunTree, 
         run_id = children(sweep)[name].info.run_id
         assert set(files(sweep.client, run_id)) == {
             "evaluation.json",
+            "evaluation/manifest.json",
+            "evaluation/tensors.safetensors",
             "samples/examples.png",
             *(f"samples/jsma_{output}.png" for output in ("probabilities", "logits", "scaled")),
         }
@@ -197,7 +193,7 @@ def test_tags_lead_from_a_number_to_where_it_came_from(sweep: RunTree, chain: Ch
         "T=20": "20",
         "control T=20": "20",
     }
-    assert models["control T=20"]["defdistill.artifact.scale_logits"] == chain.place("control")
+    assert models["control T=20"]["defdistill.artifact.attack.jsma"] == chain.place("attack-control")
     for stage, name in (
         ("train_teacher", "teacher-20"),
         ("generate_soft_labels", "soft-labels"),
@@ -228,7 +224,7 @@ def test_artifacts_that_are_recorded_again_change_nothing(sweep: RunTree, chain:
 
     before = snapshot()
     again = RunTree(sweep.uri, "digits-1")
-    for name in ("dataset", "teacher-20", "soft-labels", "student", "control", "attack", "others", "evaluation"):
+    for name in ("dataset", "teacher-20", "soft-labels", "student", "attack-control", "attack", "others", "evaluation"):
         record(chain, name, again)
     record(chain, "report", again)
     assert snapshot() == before
@@ -365,7 +361,7 @@ def test_the_usual_variables_say_where_and_as_what(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of my own")
     monkeypatch.setenv("KFP_RUN_ID", "0f3a")
-    to = recorder(location="s3://bucket/dataset")
+    to = recorder(locations={chain.place("dataset"): "s3://bucket/dataset"})
     assert to is not None
     with artifacts.opened(chain.place("dataset"), "dataset") as artifact:
         to.record(artifact)
@@ -429,7 +425,7 @@ def test_a_run_that_was_made_before_is_adopted(
 
 def test_what_kubeflow_tells_is_checked(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-    for told in ("{", "[]"):
+    for told in ("{", "[]", "3"):
         monkeypatch.setenv("KFP_MLFLOW_CONFIG", told)
         with pytest.raises(TrackingError, match="KFP_MLFLOW_CONFIG: expected a JSON object, got: "):
             recorder()
@@ -513,14 +509,14 @@ def test_an_artifact_is_there_though_the_server_died_and_is_recorded_later(
     at_the_gate: mlflow_server.Gate, chain: Chain, tmp_path: Path
 ) -> None:
     to = recorder("died")
-    settings = config.ScaleLogitsConfig(temperature=3.0)
-    places = {"model": chain.place("teacher-1"), "output": str(tmp_path / "control")}
+    settings = config.AttackConfig(jsma={"sources": 1, "max_features": 1}, logit_scale=3)
+    places = {"dataset": chain.place("dataset"), "model": chain.place("teacher-1"), "output": str(tmp_path / "control")}
     at_the_gate.shut()
     with pytest.raises(TrackingError, match=f"MLflow at {at_the_gate.address} did not take the results: no answer"):
-        scale_logits.run(settings, **places, recorder=to)
+        attack.run(settings, **places, recorder=to)
     assert artifacts.exists(places["output"])
     assert list(children_after(at_the_gate, "died")) == []
-    scale_logits.run(settings, **places, recorder=recorder("died"))
+    attack.run(settings, **places, recorder=recorder("died"))
     assert children_after(at_the_gate, "died")["control T=3"].data.params["role"] == "control"
 
 

@@ -75,7 +75,6 @@ def run_chain(folder: Path) -> Chain:
         generate_soft_labels,
         prepare_data,
         report,
-        scale_logits,
         train_student,
         train_teacher,
     )
@@ -93,14 +92,13 @@ def run_chain(folder: Path) -> Chain:
     generate_soft_labels.run(soft, dataset=at("dataset"), teacher=at("teacher-20"), output=at("soft-labels"))
     student = config.TrainStudentConfig(**training, temperature=20)
     train_student.run(student, dataset=at("dataset"), soft_labels=at("soft-labels"), output=at("student"))
-    scale_logits.run(config.ScaleLogitsConfig(temperature=20), model=at("teacher-1"), output=at("control"))
-    for model, suffix, names in (
-        ("teacher-1", "-baseline", OTHERS[:-1]),
-        ("student", "", OTHERS),
-        ("control", "-control", ("fgsm", "pgd", "square", "noise")),
+    for model, suffix, names, scale in (
+        ("teacher-1", "-baseline", OTHERS[:-1], 1),
+        ("student", "", OTHERS, 1),
+        ("teacher-1", "-control", ("fgsm", "pgd", "square", "noise"), 20),
     ):
-        jsma = config.AttackConfig(jsma=JSMA, part_size=30)
-        others = config.AttackConfig(**SMALL, attacks=names)
+        jsma = config.AttackConfig(jsma=JSMA, part_size=30, logit_scale=scale)
+        others = config.AttackConfig(**SMALL, attacks=names, logit_scale=scale)
         for made, name in ((jsma, "attack" + suffix), (others, "others" + suffix)):
             inputs = {"dataset": at("dataset"), "model": at(model), "surrogate": at("teacher-1")}
             attack.run(made, **inputs, output=at(name))

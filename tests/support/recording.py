@@ -20,7 +20,6 @@ ARTIFACTS = (
     "teacher-20",
     "soft-labels",
     "student",
-    "control",
     *(f"{kind}{model}" for kind in ("attack", "others", "evaluation") for model in ("-baseline", "", "-control")),
     "report",
 )

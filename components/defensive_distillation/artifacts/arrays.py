@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.errors import ArtifactError
@@ -28,12 +26,6 @@ def read_arrays(artifact: Artifact) -> dict[str, NDArray[Any]]:
     with safetensors_of(artifact.location):
         arrays: dict[str, NDArray[Any]] = load(content)
         return arrays
-
-
-def write_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes arrays as one safetensors file, the same bytes for the same values."""
-    content: bytes = save({name: np.ascontiguousarray(value) for name, value in arrays.items()})
-    (folder / TENSORS).write_bytes(content)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from defensive_distillation.config.experiment import (
 from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, part_name
 from defensive_distillation.config.stages.base import ComputeConfig, Input, StageConfig, explain
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
+from defensive_distillation.config.stages.gate import GateConfig
 from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
 from defensive_distillation.config.stages.report import ReportConfig
 from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
@@ -33,6 +34,7 @@ __all__ = [
     "DefenseChoice",
     "EvaluateConfig",
     "ExperimentConfig",
+    "GateConfig",
     "GenerateSoftLabelsConfig",
     "Input",
     "PrepareDataConfig",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, known_attacks
 from defensive_distillation.config.stages.base import StageConfig, Temperature, explain
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
+from defensive_distillation.config.stages.gate import GateConfig
 from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
 from defensive_distillation.config.stages.report import ReportConfig
 from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
@@ -30,6 +31,7 @@ STAGES: dict[str, type[StageConfig]] = {
         AttackConfig,
         EvaluateConfig,
         ReportConfig,
+        GateConfig,
     )
 }
 SET_BY_SWEEP = {  # of the stages' settings, with the setting of the sweep that decides them
@@ -40,6 +42,7 @@ SET_BY_SWEEP = {  # of the stages' settings, with the setting of the sweep that 
     "defense": "defenses",
     "parameters": "defenses",
     "seed": "seed",
+    "experiment": "name",
 }
 
 
@@ -111,6 +114,7 @@ class ExperimentConfig(BaseModel):
     attack: AttackConfig = AttackConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
+    gate: GateConfig = GateConfig()
 
     @field_validator("temperatures")
     @classmethod
@@ -157,16 +161,17 @@ class ExperimentConfig(BaseModel):
         return tuple(t for t in self.temperatures if t != 1) or self.temperatures
 
     def settings(self, stage: str, *, lean: bool = False) -> dict[str, Any]:
-        """The settings of one stage as a pipeline parameter: JSON values, the experiment's seed, no temperature.
+        """The settings of one stage as a pipeline parameter: JSON values, the sweep's seed and name, no temperature.
 
         Args:
             stage: its name.
             lean: only what differs from the stage's defaults.
         """
         config: StageConfig = getattr(self, stage)
-        dumped = config.model_copy(update={"seed": self.seed})
-        return dumped.model_dump(
-            mode="json", exclude=set(SET_BY_SWEEP) - {"seed"}, exclude_none=True, exclude_defaults=lean
+        by_sweep = {"seed": self.seed, "experiment": self.name}
+        given = {name: value for name, value in by_sweep.items() if name in type(config).model_fields}
+        return config.model_copy(update=given).model_dump(
+            mode="json", exclude=set(SET_BY_SWEEP) - set(given), exclude_none=True, exclude_defaults=lean
         )
 
     def attack_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
@@ -189,7 +194,9 @@ class ExperimentConfig(BaseModel):
         """Of the settings only those that concern the step's own attacks: a change of others leaves it as it was."""
         config: AttackStageConfig = self.attack
         shards = shards or config.shards
-        values = {**self.settings("attack", lean=lean), **({} if lean and shards == 1 else {"shards": shards})}
+        values = {**self.settings("attack", lean=lean), "shards": shards}
+        if lean and shards == 1:
+            del values["shards"]
         tasks = []
         for names in groups:
             heeded = {key: value for key, value in values.items() if config.heeds(key, names)}

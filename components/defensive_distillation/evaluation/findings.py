@@ -19,8 +19,7 @@ from defensive_distillation.evaluation.results import (
     TransferFindings,
     WorstCase,
 )
-
-_WITHIN = 1 + 1e-6  # x + ε rounds
+from defensive_distillation.evaluation.robust import WITHIN, common_sources, nearest
 
 
 def by_budget(outcome: Outcome, features: int) -> AttackFindings:
@@ -117,36 +116,28 @@ def transferred(outcome: Outcome, surrogate: str) -> TransferFindings:
     )
 
 
-def common_sources(outcomes: Sequence[Outcome]) -> Tensor:
-    """The test images that every attack was given, ascending; their indices (S,)."""
-    common = set(outcomes[0].samples.source_index.tolist())
-    for outcome in outcomes[1:]:
-        common &= set(outcome.samples.source_index.tolist())
-    return torch.tensor(sorted(common), dtype=torch.int64)
-
-
 def worst_case(outcomes: Sequence[Outcome]) -> WorstCase | None:
     """Per source the nearest misclassified sample of any attack; None without attacks or common sources."""
-    sources = common_sources(outcomes) if outcomes else torch.zeros(0)
+    sources = common_sources(outcomes)
     if not len(sources):
         return None
-    nearest = {
+    nearest_in = {
         norm: torch.stack(
-            [_nearest(outcome, getattr(outcome.samples, norm).double(), sources) for outcome in outcomes]
+            [nearest(outcome, getattr(outcome.samples, norm).double(), sources) for outcome in outcomes]
         )  # (R, S)
         for norm in ("changed_pixels", "l2", "linf")
     }
-    l2, which = nearest["l2"].min(dim=0)
+    l2, which = nearest_in["l2"].min(dim=0)
     fooled = l2.isfinite()
     attacks = [outcome.attack.name for outcome in outcomes]
     counts = dict.fromkeys(dict.fromkeys(attacks), 0)
     for number in which[fooled].tolist():
         counts[attacks[number]] += 1
     epsilons = sorted({level for outcome in outcomes if outcome.attack.family == "ball" for level in outcome.levels})
-    linf = nearest["linf"].amin(0)
+    linf = nearest_in["linf"].amin(0)
 
     def mean(norm: str) -> float | None:
-        return float(nearest[norm].amin(0)[fooled].mean()) if bool(fooled.any()) else None
+        return float(nearest_in[norm].amin(0)[fooled].mean()) if bool(fooled.any()) else None
 
     return WorstCase(
         attacks=tuple(counts),
@@ -157,13 +148,5 @@ def worst_case(outcomes: Sequence[Outcome]) -> WorstCase | None:
         mean_linf=mean("linf"),
         nearest=counts,
         epsilons=tuple(epsilons),
-        success_by_epsilon=tuple(float((linf <= epsilon * _WITHIN).double().mean()) for epsilon in epsilons),
+        success_by_epsilon=tuple(float((linf <= epsilon * WITHIN).double().mean()) for epsilon in epsilons),
     )
-
-
-def _nearest(outcome: Outcome, distance: Tensor, sources: Tensor) -> Tensor:
-    """The smallest of `distance` (P,) over the successes on each source (S,); infinite without any."""
-    place = torch.searchsorted(sources, outcome.samples.source_index).clamp(max=len(sources) - 1)
-    counted = outcome.samples.success & (sources[place] == outcome.samples.source_index)
-    smallest = torch.full((len(sources),), torch.inf, dtype=torch.float64)
-    return smallest.scatter_reduce(0, place[counted], distance[counted], "amin")

@@ -68,6 +68,16 @@ class Outcome:
         assert own is not None
         return torch.where(samples.success, own.double(), torch.inf)
 
+    @property
+    def by_pair(self) -> dict[str, Tensor]:
+        """What is kept of each pair, to compare networks by: source, target, success and distance, (P,) each."""
+        return {
+            "source": self.samples.source_index.int(),
+            "target": self.samples.target_class.int(),
+            "success": self.samples.success,
+            "distance": self.distance.float(),
+        }
+
 
 def successes_at(outcome: Outcome, level: float) -> Tensor:
     """Success at one level, (P,) bool."""

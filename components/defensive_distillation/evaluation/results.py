@@ -149,6 +149,16 @@ class WorstCase(Finding):
     success_by_epsilon: tuple[float, ...]  # share with a misclassified sample within each L∞ radius
 
 
+class RobustAccuracy(Finding):
+    """Share of test images that are classified right and that no attack fools within an L∞ radius (robust.py)."""
+
+    samples: int  # images that every attack within balls was given
+    epsilons: tuple[float, ...]
+    right: tuple[int, ...]
+    accuracy: tuple[float, ...]
+    intervals: tuple[tuple[float, float], ...]  # Wilson, 95 %
+
+
 class Condition(Finding):
     """Something that holds of every sound attack on a network whose gradients are not masked.
 
@@ -196,6 +206,7 @@ class Evaluation(Finding):
     distances: tuple[DistanceFindings, ...] = ()
     transfer: TransferFindings | None = None
     worst_case: WorstCase | None = None
+    robust: RobustAccuracy | None = None  # None where no attack within balls was run
     conditions: tuple[Condition, ...] = ()
     masking: Masking
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from defensive_distillation.datasets.dataset import Dataset
-from defensive_distillation.evaluation.findings import common_sources
 from defensive_distillation.evaluation.outcome import Outcome
+from defensive_distillation.evaluation.robust import common_sources
 from defensive_distillation.evaluation.stored_attack import StoredAttack
 
 MOST_CLASSES = 10
@@ -49,7 +49,7 @@ def examples(dataset: Dataset, outcomes: Sequence[Outcome]) -> tuple[dict[str, T
         Tensors originals (S, C, H, W) and images (A, S, C, H, W), uint8, and success (A, S) bool; and the names of the
         attacks ('attacks') and of the sources' classes ('labels'). Both empty without a source of all attacks.
     """
-    sources = common_sources(outcomes) if outcomes else torch.zeros(0, dtype=torch.int64)
+    sources = common_sources(outcomes)
     # one of each class first, as far as there are places
     order = sorted(sources.tolist(), key=lambda index: _repeats(index, sources, dataset))[:MOST_EXAMPLES]
     if not order:

@@ -9,14 +9,14 @@ from defensive_distillation.artifacts.arrays import read_arrays
 from defensive_distillation.reporting.figures.samples import example_sheet, sample_grid
 from defensive_distillation.reporting.grid import Examples, Grid
 
-_EXAMPLES = "examples"  # what stands before the dot in the names of their tensors; no output of JSMA
+_EXAMPLES = "examples"  # what stands before the dot in the names of their tensors
 
 
 def grids(artifact: Artifact) -> dict[str, Grid]:
     """The grids of JSMA in an evaluation, by output."""
     tensors = read_arrays(artifact)
     classes = tuple(artifact.facts["evaluation"]["dataset"]["classes"])
-    outputs = dict.fromkeys(name.partition(".")[0] for name in tensors)
+    outputs = [name.removesuffix(".present") for name in tensors if name.endswith(".present")]
     return {
         output: Grid(
             images=tensors[f"{output}.images"],
@@ -25,7 +25,6 @@ def grids(artifact: Artifact) -> dict[str, Grid]:
             classes=classes[: len(tensors[f"{output}.images"])],
         )
         for output in outputs
-        if output != _EXAMPLES
     }
 
 

@@ -62,9 +62,9 @@ class Progress:
             parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
             print(f"{self.task}: {sum(seconds.values()):.1f} CPU s: {parts}", flush=True)
 
-    def failed(self, message: str, exit_code: int) -> None:
-        """The stage failed."""
-        self._say(state="failed", message=message, exit_code=exit_code)
+    def failed(self, message: str, exit_code: int, artifact: str = "") -> None:
+        """The stage failed, and may have left an artifact that tells why."""
+        self._say(state="failed", message=message, exit_code=exit_code, artifact=artifact)
 
     def _say(self, **changes: Any) -> None:
         self._at = time.monotonic()

@@ -8,7 +8,7 @@ finds it there and goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -31,6 +31,7 @@ from defensive_distillation.runtime.stopwatch import phase, running, timed
 from defensive_distillation.runtime.unfinished import note
 from defensive_distillation.tracking import Recorder
 
+Places = Mapping[str, str | Sequence[str] | None]  # of a stage's inputs, by their names
 C = TypeVar("C", bound=StageConfig)
 R = TypeVar("R")
 
@@ -85,10 +86,20 @@ class Result:
 
 @dataclass(frozen=True)
 class Stage(Generic[C]):
-    """A stage: what its configuration states of it, and what computes its result."""
+    """A stage: what its configuration states of it, and what computes its result.
+
+    Attributes:
+        config_type: its configuration.
+        compute: its result.
+        found: inputs that it finds itself where none are given, such as a champion; they decide its identity as all do.
+        require: raises what is wrong with a result, once that has been written and recorded.
+        code: digest of its code.
+    """
 
     config_type: type[C]
     compute: Callable[[Task[C]], Result]
+    found: Callable[[C, Places], AbstractContextManager[Places]] = lambda config, given: nullcontext({})
+    require: Callable[[Artifact], None] = lambda artifact: None
     code: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -124,9 +135,10 @@ class Stage(Generic[C]):
         with ExitStack() as stack:
             clock = stack.enter_context(running())
             with clock.phase("reading"):
+                given = {**inputs, **stack.enter_context(self.found(config, inputs))}
                 opened = {
                     key: [stack.enter_context(artifacts.opened(place, config.reads[key].kind)) for place in places]
-                    for key, places in located(config, inputs).items()
+                    for key, places in located(config, given).items()
                 }
             _require_different(opened)
             made_from = _Origin(self, config, opened)
@@ -149,8 +161,9 @@ class Stage(Generic[C]):
                     # one on S3 is fetched for it
                     with clock.phase("recording"), artifacts.opened(artifact.location, config.writes) as here:
                         recorder.record(here)
+                self.require(artifact)
             except Exception as error:
-                progress.failed(first_line(error), getattr(error, "exit_code", 1))
+                progress.failed(first_line(error), getattr(error, "exit_code", 1), getattr(error, "artifact", ""))
                 if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
                     raise DefensiveDistillationError(f"{name}: out of memory; try a smaller batch_size") from error
                 raise
@@ -193,9 +206,10 @@ def located(config: StageConfig, inputs: Mapping[str, str | Sequence[str] | None
     places: dict[str, list[str]] = {}
     for name, wanted in config.reads.items():
         given = inputs.get(name)
-        if given is not None and config.needs(name):
-            places[name] = [given] if isinstance(given, str) else list(given)
-        elif given is None and not wanted.optional:
+        several = [given] if isinstance(given, str) else list(given or ())
+        if several and config.needs(name):
+            places[name] = several
+        elif not several and not wanted.optional:
             raise ConfigurationError(f"{config.stage}: expected the input {name}, got none")
     return places
 

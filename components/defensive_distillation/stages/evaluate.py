@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.attack import read_attack
 from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.evaluation import SAMPLES
 from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import EvaluateConfig
@@ -22,6 +23,7 @@ from defensive_distillation.evaluation.conditions import conditions
 from defensive_distillation.evaluation.masking import judge
 from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.results import DatasetFacts, Epoch, Evaluation, Gradients
+from defensive_distillation.evaluation.robust import NearestErrors, nearest_errors, robust_accuracy
 from defensive_distillation.evaluation.samples import examples, sample_grid
 from defensive_distillation.evaluation.stored_attack import join_attacks
 from defensive_distillation.model_id import BASELINE, ModelId
@@ -46,6 +48,8 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     model = compute.on(device, task.read(scaled, task.input("model"), dataset))
     logits = predict(model, dataset.test_images, batch_size=config.batch_size, device=device)
     checked = conditions(outcomes)
+    correct = logits.argmax(dim=1).cpu() == dataset.test_labels
+    errors = nearest_errors(correct, list(outcomes.values()))
     at_1, at_temperature = _gradients(task, model, dataset, device, (1.0, model_id.temperature))
     of = {
         family: [outcome for outcome in outcomes.values() if outcome.attack.family == family]
@@ -76,6 +80,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
         distances=tuple(findings.by_distance(outcome) for outcome in of["distance"]),
         transfer=findings.transferred(of["transfer"][0], BASELINE.label) if of["transfer"] else None,
         worst_case=findings.worst_case(list(outcomes.values())),
+        robust=robust_accuracy(errors) if errors else None,
         conditions=tuple(checked),
         masking=judge(_paired(outcomes), checked, same=model_id.temperature == 1),
     )
@@ -85,10 +90,15 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
         if outcome.attack.by_class:
             grid = sample_grid(dataset, outcome.samples)
             tensors |= {f"{outcome.variant}.{name}": tensor for name, tensor in grid.items()}
+    tensors |= {f"{SAMPLES}.{name}": tensor for name, tensor in _samples(outcomes, correct, errors).items()}
     content = {
         "model": model_id.model_dump(mode="json"),
         "evaluation": evaluation.model_dump(mode="json"),
         "examples": names,
+        SAMPLES: {
+            "images": task.input("dataset").facts["content"],
+            "arguments": {name: dict(outcome.facts["arguments"]) for name, outcome in outcomes.items()},
+        },
     }
     return Result(content, lambda folder: write_tensors(folder, tensors))
 
@@ -136,6 +146,14 @@ def _require_same_model(task: Task[EvaluateConfig], attack: Artifact) -> None:
                 f"{attack.location}: expected an attack on the {name} {task.input(name).digest[:12]}, "
                 f"got one on {attack.manifest.inputs[name][0][:12]}"
             )
+
+
+def _samples(outcomes: Mapping[str, Outcome], correct: Tensor, errors: NearestErrors | None) -> dict[str, Tensor]:
+    """What came of each test image and of each pair, by which networks are compared later."""
+    kept = {"correct": correct}
+    for name, outcome in outcomes.items():
+        kept |= {f"{name}.{key}": tensor for key, tensor in outcome.by_pair.items()}
+    return kept | ({"errors.source": errors.source_index.int(), "errors.linf": errors.linf} if errors else {})
 
 
 def _attacked(task: Task[EvaluateConfig]) -> ModelId:

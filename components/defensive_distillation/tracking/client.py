@@ -25,6 +25,7 @@ _SETTINGS = {  # of MLflow, where the user has set no others
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it would tell mlflow.org of every run
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
 
@@ -72,7 +73,7 @@ def reported(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise TrackingError(
-            f"MLflow at {_without_password(uri)} did not take the results: {_reason(error)}; no artifact is lost, "
+            f"MLflow at {without_password(uri)} did not take the results: {_reason(error)}; no artifact is lost, "
             "run the stage again when it is up"
         ) from error
 
@@ -84,8 +85,9 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, (ConnectionError, TimeoutError, socket.gaierror)):
             return f"no answer ({cause.strerror or cause})"
         cause = cause.__cause__ or cause.__context__
-    return _without_password(str(error).strip().split("\n")[0].rstrip(".")[:300])
+    return without_password(str(error).strip().split("\n")[0].rstrip(".")[:300])
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
+    """Text without the passwords of its addresses."""
     return re.sub(r"://[^\s/@]+@", "://***@", text)

@@ -38,9 +38,9 @@ class Follower:
         self._told: dict[str, float] = {}  # when the epochs of a running training were recorded last
 
     def look(self) -> None:
-        """Records the artifacts of the steps that are done, and the epochs of trainings that run or have failed."""
+        """Records what steps have left, and the epochs of trainings that run or have failed."""
         for task, status in statuses(self._progress).items():
-            if status.state == "done":
+            if status.artifact:  # a gate has one also where it failed
                 self.record(status.artifact)
             elif status.history and status.model:
                 now = time.monotonic()

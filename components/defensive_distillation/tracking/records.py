@@ -16,6 +16,7 @@ from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.metrics import curve, metrics
 from defensive_distillation.tracking.status import FAILED
+from defensive_distillation.tracking.sweeps import EVALUATION, EXPERIMENT
 
 if TYPE_CHECKING:
     from defensive_distillation.tracking.mlflow_runs import Run
@@ -101,16 +102,14 @@ def _dataset(tree: RunTree, run: Run, artifact: Artifact) -> None:
 
 
 def _model(tree: RunTree, run: Run, artifact: Artifact) -> None:
-    """A training; of a control, which is not trained, the training of the network that it is."""
     model, config = ModelId.model_validate(artifact.facts["model"]), artifact.manifest.config
-    if "epochs" in config:
-        settings = {key: value for key, value in config.items() if key not in _NOT_OF_TRAINING}
-        if model.role == "baseline":
-            settings["threads"] = config.get("baseline_threads") or config["threads"]
-        # the models' runs have the same parameters, so the settings of all teachers stand on the sweep's
-        apart = model.role == "teacher" and not tree.rerun
-        place, section = (tree.sweep(), "train_teacher") if apart else (run, "training")
-        place.params(_flat(section, settings))
+    settings = {key: value for key, value in config.items() if key not in _NOT_OF_TRAINING}
+    if model.role == "baseline":
+        settings["threads"] = config.get("baseline_threads") or config["threads"]
+    # the models' runs have the same parameters, so the settings of all teachers stand on the sweep's
+    apart = model.role == "teacher" and not tree.rerun
+    place, section = (tree.sweep(), "train_teacher") if apart else (run, "training")
+    place.params(_flat(section, settings))
     run.curves(curve(artifact.facts["training"], _prefix(model)))
 
 
@@ -151,13 +150,31 @@ def _evaluation(tree: RunTree, run: Run, artifact: Artifact) -> None:
     run.curves(curve(facts["teacher_training"], "teacher_"))
     run.metrics(metrics(evaluation))
     run.files({"evaluation.json": json.dumps(facts, indent=1).encode(), **pictures(artifact)})
+    run.folder(artifact.folder, EVALUATION)  # whole, so that sweeps can be compared sample by sample
     run.ended()
 
 
 def _report(tree: RunTree, run: Run, artifact: Artifact) -> None:
     run.params({"models": ", ".join(artifact.facts["models"])})
+    run.tags({EXPERIMENT: artifact.manifest.config["experiment"]})
     run.folder(artifact.folder, "report")
     run.ended()
+
+
+def _gate(tree: RunTree, run: Run, artifact: Artifact) -> None:
+    """The outcome, and the report with it in front; a run that failed its gate has failed."""
+    outcome, page = artifact.facts["outcome"], artifact.file("report.html")
+    run.params(_flat("gate", artifact.manifest.config))
+    run.files({"report/report.html": page.read_bytes()})
+    run.folder(artifact.folder, "gate")
+    run.tags(
+        {
+            "defdistill.gate": outcome,
+            "defdistill.gate.why": artifact.facts["sentence"],
+            EXPERIMENT: artifact.manifest.config["experiment"],
+        }
+    )
+    run.ended("FAILED" if outcome == "failed" else "FINISHED")
 
 
 _OF_KIND: dict[str, Callable[[RunTree, Run, Artifact], None]] = {
@@ -167,6 +184,7 @@ _OF_KIND: dict[str, Callable[[RunTree, Run, Artifact], None]] = {
     "attack": _attack,
     "evaluation": _evaluation,
     "report": _report,
+    "gate": _gate,
 }
 
 

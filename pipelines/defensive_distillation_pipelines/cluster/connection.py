@@ -119,7 +119,7 @@ def kubeflow(access: Access) -> Server:
     hint = "check --host (KF_PIPELINES_ENDPOINT) and that it runs"
     if access.host:
         return Server("Kubeflow Pipelines", access.host, headers=access.headers, hint=hint)
-    if _in_pod():
+    if in_pod():
         url = f"http://ml-pipeline.{KUBEFLOW}.svc.cluster.local:8888"
         return Server("Kubeflow Pipelines", url, headers=access.headers, hint=hint)
     server, why_not = kubernetes(
@@ -154,10 +154,12 @@ def _kubernetes_settings(access: Access) -> Any:
 
     settings = client.Configuration()
     try:
-        if _in_pod() and not access.context:
+        if in_pod() and not access.context:
             config.load_incluster_config(client_configuration=settings)
         else:
-            config.load_kube_config(_kubeconfig(), context=access.context, client_configuration=settings)
+            config.load_kube_config(
+                config_file=_variable("KUBECONFIG"), context=access.context, client_configuration=settings
+            )
     except Exception as error:  # of whatever kind: files, YAML, programs for credentials
         raise ClusterError(f"no usable kubeconfig or service account: {first_line(error)}") from error
     return settings
@@ -176,19 +178,15 @@ def _context_namespace(access: Access) -> str:
     from kubernetes import config
 
     try:
-        contexts, active = config.list_kube_config_contexts(_kubeconfig())
+        contexts, active = config.list_kube_config_contexts(_variable("KUBECONFIG"))
     except Exception:  # of whatever kind: there is no usable kubeconfig
         return ""
     chosen = next((one for one in contexts if one["name"] == access.context), active)
     return str(chosen.get("context", {}).get("namespace") or "")
 
 
-def _kubeconfig() -> str | None:
-    """What KUBECONFIG says now; Kubernetes' client asks only when it is imported."""
-    return os.environ.get("KUBECONFIG") or None
-
-
-def _in_pod() -> bool:
+def in_pod() -> bool:
+    """Whether this process is in a pod of the cluster."""
     return "KUBERNETES_SERVICE_HOST" in os.environ and (_SERVICE_ACCOUNT / "token").is_file()
 
 

@@ -37,11 +37,11 @@ def submit(
         ClusterError: if Kubeflow Pipelines is not reached or refuses.
     """
     scope = runs.scope()
-    pipeline_id, version_id = version(runs, package, scope)
+    pipeline, version_id = version(runs, package, scope)
     body: dict[str, Any] = {
         "display_name": name,
-        "experiment_id": _experiment(runs, experiment, scope),
-        "pipeline_version_reference": {"pipeline_id": pipeline_id, "pipeline_version_id": version_id},
+        "experiment_id": experiment_id(runs, experiment, scope),
+        "pipeline_version_reference": {"pipeline_id": pipeline, "pipeline_version_id": version_id},
         "runtime_config": {"pipeline_root": pipeline_root} if pipeline_root else {},
     }
     if service_account:
@@ -56,51 +56,58 @@ def version(runs: Runs, package: Package, scope: dict[str, str]) -> tuple[str, s
         ClusterError: if Kubeflow Pipelines is not reached or refuses.
     """
     server, name = runs.server, package.digest
+    pipeline = pipeline_id(runs, package.name, scope)
 
-    def pipeline() -> str | None:
+    def stored() -> str | None:
+        path = f"{API}/pipelines/{pipeline}/versions"
+        several = server.get(path, filter=_named(name), page_size=1).get("pipeline_versions")
+        return str(several[0]["pipeline_version_id"]) if several else None
+
+    return pipeline, found_or_made(stored, lambda: upload(runs, pipeline, name, package.text))
+
+
+def pipeline_id(runs: Runs, name: str, scope: dict[str, str]) -> str:
+    """The id of the pipeline of this name, which is made if there is none."""
+
+    def known() -> str | None:
         try:
-            return str(server.get(f"{API}/pipelines/names/{package.name}", **scope)["pipeline_id"])
+            return str(runs.server.get(f"{API}/pipelines/names/{name}", **scope)["pipeline_id"])
         except RefusedError as error:
             if error.status == 404:
                 return None
             raise
 
-    def new_pipeline() -> str:
-        body = {"display_name": package.name, "name": package.name, **scope}
-        return str(server.post(f"{API}/pipelines", body)["pipeline_id"])
+    def made() -> str:
+        return str(runs.server.post(f"{API}/pipelines", {"display_name": name, "name": name, **scope})["pipeline_id"])
 
-    pipeline_id = _found_or_made(pipeline, new_pipeline)
-
-    def stored() -> str | None:
-        path = f"{API}/pipelines/{pipeline_id}/versions"
-        several = server.get(path, filter=_named(name), page_size=1).get("pipeline_versions")
-        return str(several[0]["pipeline_version_id"]) if several else None
-
-    def uploaded() -> str:
-        answer = server.upload(
-            f"{API}/pipelines/upload_version",
-            f"{name}.yaml",
-            package.text.encode(),
-            name=name,
-            display_name=name,
-            pipelineid=pipeline_id,
-        )
-        return str(answer["pipeline_version_id"])
-
-    return pipeline_id, _found_or_made(stored, uploaded)
+    return found_or_made(known, made)
 
 
-def _experiment(runs: Runs, name: str, scope: dict[str, str]) -> str:
+def upload(runs: Runs, pipeline: str, name: str, text: str) -> str:
+    """The id of a new version of a pipeline."""
+    answer = runs.server.upload(
+        f"{API}/pipelines/upload_version",
+        f"{name}.yaml",
+        text.encode(),
+        name=name,
+        display_name=name,
+        pipelineid=pipeline,
+    )
+    return str(answer["pipeline_version_id"])
+
+
+def experiment_id(runs: Runs, name: str, scope: dict[str, str]) -> str:
+    """The id of the experiment of this name, which is made if there is none."""
     path = f"{API}/experiments"
 
     def known() -> str | None:
         several = runs.server.get(path, filter=_named(name), page_size=1, **scope).get("experiments")
         return str(several[0]["experiment_id"]) if several else None
 
-    return _found_or_made(known, lambda: str(runs.server.post(path, {"display_name": name, **scope})["experiment_id"]))
+    return found_or_made(known, lambda: str(runs.server.post(path, {"display_name": name, **scope})["experiment_id"]))
 
 
-def _found_or_made(find: Callable[[], str | None], make: Callable[[], str]) -> str:
+def found_or_made(find: Callable[[], str | None], make: Callable[[], str]) -> str:
     """What is found, else made; somebody else may have made it at the same moment."""
     found = find()
     if found is not None:

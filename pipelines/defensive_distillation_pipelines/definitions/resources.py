@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -22,8 +22,19 @@ IMAGE_VARIABLE = "DEFDISTILL_IMAGE"
 ALL = "all"  # stands for every stage
 FINISH = "finish"  # the step that ends a run
 Profile = Literal["gpu", "cpu"]
-PROFILES: tuple[str, ...] = get_args(Profile)
 _QUANTITY = r"^(\d+\.?\d*|\.\d+)([EPTGMK]i?|m|k)?$"
+
+
+class Toleration(BaseModel):
+    """A taint of nodes that a step tolerates, in Kubernetes' words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = Field(None, alias="tolerationSeconds")
 
 
 class Resources(BaseModel):
@@ -42,8 +53,10 @@ class Resources(BaseModel):
     memory: str = Field("4Gi", pattern=_QUANTITY, description="Memory that the step has and may not exceed.")
     shared_memory: str | None = Field(None, pattern=_QUANTITY, description="Size of /dev/shm, a part of the memory.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes to run on.")
-    tolerations: list[dict[str, Any]] = Field(default_factory=list, description="Taints to tolerate.")
-    retries: int = Field(2, ge=0, description="How often a step that has failed is tried again.")
+    tolerations: tuple[Toleration, ...] = Field((), description="Taints to tolerate, as Kubernetes has them.")
+    retries: int = Field(
+        0, ge=0, description="How often a failed step is tried again; 0: as Kubeflow's controller does for lost pods."
+    )
     cache: bool = Field(True, description="Whether Kubeflow may take the result of an equal earlier step.")
 
 
@@ -60,6 +73,9 @@ class Cluster(BaseModel):
     )
     image_pull_secrets: tuple[str, ...] = Field((), description="Secrets for the registry of the image.")
     service_account: str | None = Field(None, description="Account of the steps; none: Kubeflow's own for runs.")
+    secret: str = Field(
+        "defensive-distillation-credentials", min_length=1, description="Secret with the credentials of MLflow and S3."
+    )
     queue: str | None = Field(
         None, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", description="Kueue's local queue that the steps wait in."
     )

@@ -8,7 +8,9 @@ from rich.box import SIMPLE
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from defensive_distillation.comparison.change import Change
 from defensive_distillation.model_id import BASELINE
+from defensive_distillation.reporting.findings import changes as in_words
 from defensive_distillation.reporting.table import OUTPUTS, Row, Value
 from defensive_distillation.reporting.words import MASKED
 from defensive_distillation.runtime.stopwatch import PHASES
@@ -67,6 +69,26 @@ def of_times(steps: Sequence[Status]) -> Table:
         table.add_row(status.title, *(_number(value) for value in seconds))
     for column, values in zip(table.columns[1:], zip(*every, strict=True), strict=True):
         column.footer = _number(sum(values))
+    return table
+
+
+def of_changes(changes: Sequence[Change], before: str, after: str) -> Table:
+    """The differences between two runs, a line a measure."""
+    table = _table("network", "measure", before, after, "difference", "95 % interval", "samples", "change", "note")
+    for column in (*table.columns[:2], *table.columns[-2:]):
+        column.justify = "left"
+    for change in changes:
+        table.add_row(
+            change.title,
+            in_words.measured(change),
+            in_words.value(change, change.before),
+            in_words.value(change, change.after),
+            in_words.difference(change),
+            in_words.interval(change),
+            f"{change.samples} {'paired' if change.paired else 'apart'}" if change.samples else "",
+            in_words.DIRECTIONS[change.direction],
+            change.note,
+        )
     return table
 
 

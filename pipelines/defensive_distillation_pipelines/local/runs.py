@@ -20,12 +20,27 @@ from defensive_distillation_pipelines.local.workspace import Workspace
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from defensive_distillation_pipelines.local.containers import Containers
+
 MAX_NAME = 100  # of a run, in characters
 _REPORT = ("report", "", "")
 
 
-def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, program: str) -> list[RenderableType]:
+def run_sweep(
+    workspace: Workspace,
+    config: ExperimentConfig,
+    name: str | None,
+    program: str,
+    containers: Containers | None = None,
+) -> list[RenderableType]:
     """Runs the sweep, or what of it is not finished, and returns the table and where to look next.
+
+    Args:
+        workspace: where the run leaves what it makes.
+        config: the settings.
+        name: of the run; one made from the settings without it.
+        program: the command as it was called.
+        containers: that each step runs in; None: each runs in a process.
 
     Raises:
         InputError: if another process is at work on the run, or its name belongs to other settings.
@@ -36,7 +51,12 @@ def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, 
     run = RunFolder(workspace, default_name(config) if name is None else _checked_name(name))
     with run.locked():
         run.begin(config)
-        job = Job(workspace=str(workspace.root.absolute()), plan=str(run.plan), experiment=plain(config))
+        job = Job(
+            workspace=str(workspace.root.absolute()),
+            plan=str(run.plan),
+            experiment=plain(config),
+            containers=containers and containers.model_dump(),
+        )
         finished = execute(
             run, job, lambda statuses: [stored.location for stored in run.made(statuses[_REPORT].artifact)]
         )
@@ -100,8 +120,11 @@ def _checked_name(name: str) -> str:
 
 def _stored_inputs(run: RunFolder, stage: str, label: str | None) -> tuple[dict[str, list[str]], dict[str, Any]]:
     """Where the artifacts lie that the stage read in the earlier run, and the settings that it had."""
-    if stage == "report":
-        return {"evaluations": [stored.location for stored in run.evaluations()]}, run.config().settings("report")
+    if stage in ("report", "gate"):
+        inputs = {"evaluations": [stored.location for stored in run.evaluations()]}
+        if stage == "gate":
+            inputs["report"] = [str(run.report)]
+        return inputs, run.config().settings(stage)
     if label is None and stage != "prepare_data":
         raise ConfigurationError(f"--model: expected the model whose {stage} is run again, got none")
     lineage = run.lineage(label or "baseline")

@@ -21,7 +21,6 @@ from defensive_distillation.config import (
 from defensive_distillation.config import loading as settings
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.networks import architectures as models
-from defensive_distillation_pipelines.definitions.resources import Resources, resources
 
 TRAININGS = ("train_teacher", "train_student")
 # Tables I and II of the paper; MNIST has no decay there, which is a factor of 1
@@ -36,6 +35,11 @@ LAYERS = {  # convolutions, features left of the paper's images, fully connected
     "mnist": ((1, 28, 28), [32, 32, 64, 64], 64 * 4 * 4, [200, 200, 10]),
     "cifar10": ((3, 32, 32), [64, 64, 128, 128], 128 * 5 * 5, [256, 256, 10]),
 }
+
+
+def distilled(temperature: float) -> dict[str, Any]:
+    """Distillation as one of the defenses beside distillation."""
+    return {"defense": "distillation", "parameters": {"temperature": temperature}}
 
 
 @pytest.fixture
@@ -187,6 +191,24 @@ def test_one_temperature_is_a_sweep_too() -> None:
     assert settings.load("digits", None, ["temperatures=20, 5"]).temperatures == (20.0, 5.0)
 
 
+def test_a_defense_has_its_defaults_and_a_network_of_its_own() -> None:
+    (choice,) = experiment({"temperatures": [5], "defenses": [{"defense": "distillation"}]}).defenses
+    assert (choice.parameters, choice.label) == ({"temperature": 20.0}, "T=20")
+
+
+def test_the_controls_are_those_of_the_temperatures_but_for_one_that_changes_nothing() -> None:
+    for temperatures, controls in (((1, 2, 20), (2, 20)), ((1,), (1,))):
+        config = experiment({"temperatures": temperatures})
+        assert config.control_temperatures == controls
+        assert [task["logit_scale"] for task in config.control_tasks()] == list(controls)
+
+
+def test_every_attack_in_a_group_of_its_own_is_said_by_one_word() -> None:
+    config = experiment({"attacks": ["pgd", "jsma"], "attack_groups": ["each"]})
+    assert config.attack_groups == ("pgd", "jsma")
+    assert ExperimentConfig.model_validate(config.model_dump(mode="json")) == config, "a run's settings are read again"
+
+
 # What is refused
 
 
@@ -204,6 +226,19 @@ def test_one_temperature_is_a_sweep_too() -> None:
         ({"attack": {"seed": 3}}, r"attack\.seed: the sweep sets it, expected 'seed' instead"),
         ({"attack": {"jsma": {"theta": 0}}}, r"attack\.jsma\.theta: .*not be 0, got 0"),
         ({"attack": {"jsma": {"sources": 0, "theta": 2}}}, r"^attack\.jsma\.sources: .*got 0 \(and 1 more\)$"),
+        ({"attack": {"logit_scale": 3}}, r"attack\.logit_scale: the sweep sets it, expected 'temperatures' instead"),
+        ({"attacks": ["jsma", "hope"]}, "^attacks: expected attacks among jsma, .*, not 'hope'"),
+        ({"attacks": ["transfer"]}, "^attacks: transfer alone leaves no attack on the undistilled model: name another"),
+        ({"attacks": ["jsma", "pgd"], "attack_groups": ["jsma"]}, "^attack_groups: expected each of jsma, pgd once, "),
+        ({"attacks": ["jsma"], "attack_groups": ["jsma+jsma"]}, "^attack_groups: expected each of jsma once, got"),
+        ({"attacks": ["jsma"], "attack_groups": ["jsma", "each"]}, "^attack_groups: expected each of jsma once, got"),
+        ({"attacks": ["jsma"], "attack_groups": ["jsma+"]}, "^attack_groups: expected each of jsma once, got"),
+        ({"control_attacks": ["transfer"]}, "^control_attacks: transfer to a control is no attack"),
+        ({"defenses": [{"defense": "hope"}]}, r"^defenses\.0: expected a defense among distillation, got 'hope'$"),
+        ({"defenses": [{"defense": "distillation", "parameters": {"t": 3}}]}, r"^defenses\.0\.t: .*does not exist"),
+        ({"defenses": [distilled(0)]}, r"^defenses\.0\.temperature: .*greater than 0, got 0"),
+        ({"defenses": [distilled(7), distilled(7.0)]}, "^defenses: each network may stand once, repeated: T=7"),
+        ({"temperatures": [20], "defenses": [distilled(20)]}, "^defenses: each network may stand once, repeated: T=20"),
         ({"name": "No Name"}, "^name: .*got 'No Name'"),
         ({"seed": -1}, "^seed: .*got -1"),
     ],
@@ -221,8 +256,8 @@ def test_a_stage_refuses_unknown_keys(stage: str) -> None:
 
 
 def test_an_unknown_stage_or_preset_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ConfigurationError, match=r"stage: expected one of prepare_data, .*, report, got 'gate'"):
-        stage_config("gate", {})
+    with pytest.raises(ConfigurationError, match=r"stage: expected one of prepare_data, .*, gate, got 'publish'"):
+        stage_config("publish", {})
     with pytest.raises(
         ConfigurationError, match="preset: expected one of cifar10, digits, mnist, mnist-short, got 'imagenet'"
     ):
@@ -247,7 +282,8 @@ def test_settings_come_through_a_pipeline_unchanged(preset: str, stage: str) -> 
     config = settings.load(preset, None, ["seed=7"])
     passed = whole_numbers_as_floats(json.loads(json.dumps(config.settings(stage))))
     again = stage_config(stage, passed)
-    assert again == getattr(config, stage).model_copy(update={"seed": 7})
+    by_sweep = {"seed": 7, **({"experiment": config.name} if stage in ("report", "gate") else {})}
+    assert again == getattr(config, stage).model_copy(update=by_sweep)
     for name, field in type(again).model_fields.items():
         if field.annotation is int:
             assert type(getattr(again, name)) is int, f"{name} decides digests: 30 is not 30.0 there"
@@ -266,7 +302,7 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
     for stage in STAGES:
         passed = config.settings(stage)
         assert passed["seed"] == 7
-        assert not set(SET_BY_SWEEP) & (set(passed) - {"seed"})
+        assert not set(SET_BY_SWEEP) & (set(passed) - {"seed", "experiment"})
         assert None not in passed.values()
         missing = set(STAGES[stage].model_fields) - set(passed) - set(SET_BY_SWEEP)
         unset = {"data_root", "test_limit", "image_size"}
@@ -277,16 +313,14 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
 # The models
 
 
-@pytest.mark.parametrize(
-    "config", [*(getattr(ExperimentConfig(), stage) for stage in STAGES), ExperimentConfig(), Resources()]
-)
+@pytest.mark.parametrize("config", [*(getattr(ExperimentConfig(), stage) for stage in STAGES), ExperimentConfig()])
 def test_configurations_are_frozen(config: Any) -> None:
     for name in type(config).model_fields:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(config, name, getattr(config, name))
 
 
-@pytest.mark.parametrize("model", [*STAGES.values(), ExperimentConfig, Resources])
+@pytest.mark.parametrize("model", [*STAGES.values(), ExperimentConfig])
 def test_every_setting_has_a_description(model: Any) -> None:
     for name, field in model.model_fields.items():
         if name not in STAGES:  # a stage has a summary
@@ -298,36 +332,3 @@ def test_every_setting_has_a_description(model: Any) -> None:
 def test_every_preset_names_settings_that_exist() -> None:
     for name in settings.PRESETS:
         assert settings.load(name).name == name
-
-
-# Kubeflow's components
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_component_takes_what_its_stage_reads_and_no_setting_twice(stage: str) -> None:
-    from defensive_distillation_pipelines.definitions.components import component
-
-    config, found = STAGES[stage], component(stage).component_spec
-    temperature = ["temperature"] if "temperature" in config.model_fields else []
-    assert list(found.inputs) == [*config.reads, "settings", "step", *temperature]
-    assert list(found.outputs) == [config.output]
-    for name, given in found.inputs.items():
-        assert given.type.startswith("system.") == (name in config.reads), name
-        assert given.is_artifact_list == (name in config.reads and config.reads[name].many), name
-
-
-def test_a_component_may_be_given_one_input_from_several_places() -> None:
-    from defensive_distillation_pipelines.definitions.components import component
-
-    found = component("report", evaluations=("baseline", "others*")).component_spec
-    assert list(found.inputs) == ["baseline", "others", "settings", "step"]
-    assert [found.inputs[name].is_artifact_list for name in ("baseline", "others")] == [False, True]
-
-
-def test_resources_of_a_stage_are_checked_and_the_others_keep_theirs() -> None:
-    found = resources({"attack": {"gpu_count": "2", "cpu": "500m", "memory": "1Gi", "cache": "false", "retries": "0"}})
-    assert found["attack"] == Resources(gpu_count="2", cpu="500m", memory="1Gi", cache=False, retries=0)
-    assert found["evaluate"] == resources({})["evaluate"]
-    for key, value in (("gpu_count", "-1"), ("cpu", "two"), ("memory", "4 GB"), ("retries", "-1"), ("gpus", "1")):
-        with pytest.raises(ConfigurationError, match=rf"^resources: attack\.{key}: "):
-            resources({"attack": {key: value}})

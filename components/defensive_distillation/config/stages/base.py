@@ -13,6 +13,10 @@ from defensive_distillation.model_id import ModelId
 
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Temperature T of the softmax, above 0.")]
 
+ExperimentName = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of the experiment that a champion is known by.")
+]
+
 
 @dataclass(frozen=True)
 class Input:

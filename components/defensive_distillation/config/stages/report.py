@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from defensive_distillation.config.stages.base import Input, StageConfig
+from defensive_distillation.config.stages.base import ExperimentName, Input, StageConfig
 from defensive_distillation.model_id import ModelId
 
 
@@ -24,6 +24,7 @@ class ReportConfig(StageConfig):
     libraries: ClassVar[tuple[str, ...]] = ("matplotlib", "pillow")
     example: ClassVar[str] = "--evaluations out/evaluation out/baseline-evaluation --output out/report"
 
+    experiment: ExperimentName = "digits"
     title: str = Field("Defensive distillation", min_length=1, description="Title of the page.")
 
     def works_for(self, inputs: Mapping[str, ModelId | None]) -> ModelId | None:

@@ -75,7 +75,7 @@ def page(
     """
     ordered = checked(evaluations)
     pngs = figures_as_png(ordered) if drawn is None else drawn
-    template = _templates().get_template("page.html")
+    template = templates().get_template("page.html")
     screen, facts, sections = first_screen(ordered), _facts(ordered), _sections(ordered, pngs, code_version)
 
     def written(**samples: Any) -> str:
@@ -139,7 +139,8 @@ def _facts(ordered: Sequence[Evaluation]) -> dict[str, Any]:
 
 
 @cache
-def _templates() -> Environment:
+def templates() -> Environment:
+    """What fills the templates of this room."""
     return Environment(
         loader=PackageLoader("defensive_distillation.reporting"),
         autoescape=True,

@@ -17,7 +17,8 @@ from defensive_distillation.artifacts import Manifest
 from defensive_distillation.config import STAGES, loading
 from defensive_distillation.errors import ArtifactError, DefensiveDistillationError, InputError
 from defensive_distillation.model_id import BASELINE, ModelId
-from defensive_distillation.runtime.kubeflow_artifact import Given
+from defensive_distillation.runtime.failure import in_one_line
+from defensive_distillation.runtime.kubeflow.artifact import Given
 from defensive_distillation.runtime.step import Inputs, KfpArtifact, run
 from defensive_distillation.tracking.lineage import locations
 
@@ -58,7 +59,7 @@ class Made:
 
 
 def again(stage: str, request: Mapping[str, Any], output: KfpArtifact, step: Mapping[str, Any]) -> None:
-    """Runs a stage again inside a step; on failure prints one line and ends the step with the error's exit code.
+    """Runs a stage again inside a step; a failure ends the process (runtime/failure.py).
 
     Args:
         stage: its name.
@@ -66,11 +67,14 @@ def again(stage: str, request: Mapping[str, Any], output: KfpArtifact, step: Map
         output: Kubeflow's output artifact.
         step: a `Step` as plain values.
     """
-    asked = Request.model_validate(request)
-    inputs, settings = (asked.inputs, asked.settings) if asked.inputs or not asked.runs else _looked_up(stage, asked)
+    with in_one_line(f"rerun {stage}"):
+        asked = Request.model_validate(request)
+        told = asked.inputs or not asked.runs
+        inputs, settings = (asked.inputs, asked.settings) if told else _looked_up(stage, asked)
     for name, places in inputs.items():
         print(f"{stage}: {name} is {', '.join(places)}", flush=True)
-    run(stage, settings, _given(stage, inputs), output, step)
+    beside = {"beside": asked.runs[0]} if asked.runs and step.get("rerun") else {}
+    run(stage, settings, _given(stage, inputs), output, {**step, **beside})
 
 
 def _given(stage: str, inputs: Mapping[str, Sequence[str]]) -> Inputs:
@@ -121,7 +125,13 @@ def stored_inputs(stage: str, label: str, made: Sequence[Made]) -> tuple[dict[st
     # of several steps of attacks the paper's, unless the settings name others
     chosen = next((one for one in runs if "jsma" in one.manifest.config.get("attacks", ())), runs[0])
     by_digest = {one.digest: one.location for one in made}
-    places = {name: _places(digests, by_digest) for name, digests in chosen.manifest.inputs.items()}
+    reads = STAGES[stage].reads
+    places = {
+        name: _places(digests, by_digest)
+        for name, digests in chosen.manifest.inputs.items()
+        # a champion is of another run, and is looked for again
+        if not reads[name].optional or set(digests) <= set(by_digest)
+    }
     settings = dict(chosen.manifest.config)
     if stage == "attack":
         baseline = next((o for o in made if o.label == BASELINE.label and o.manifest.stage == "train_teacher"), None)

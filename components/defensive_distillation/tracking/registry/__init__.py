@@ -1,0 +1,1 @@
+"""MLflow's model registry: which sweep is the champion, and the models that it has."""

@@ -1,0 +1,44 @@
+"""defdistill compare: what differs between runs, beyond chance."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from defensive_distillation_pipelines.commands.parser import add_workspace, command
+
+
+def add(commands: Any) -> None:
+    """Adds the verb."""
+    parser = command(
+        commands,
+        "compare",
+        _call,
+        "Show what differs between finished runs, here or on a cluster, with intervals.",
+        "  defdistill compare digits-1a2b3c digits-4d5e6f\n"
+        "  defdistill compare digits-1a2b3c latest --changed\n"
+        "  defdistill compare 0d3c6a54-7be4-4d0e-8a3f-5f1f6a3f0c11 latest --json",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="the run that others are compared with, then those: names or their beginnings, 'latest', or ids of runs "
+        "of Kubeflow or MLflow (MLFLOW_TRACKING_URI)",
+    )
+    parser.add_argument("--changed", action="store_true", help="only what differs beyond chance")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_workspace(parser)
+
+
+def _call(arguments: argparse.Namespace) -> None:
+    from defensive_distillation_pipelines.display.tables import show
+    from defensive_distillation_pipelines.local.workspace import Workspace
+    from defensive_distillation_pipelines.runs.comparing import as_json, as_tables, compared
+
+    found = compared(Workspace(Path(arguments.workspace)), arguments.runs)
+    if arguments.json:
+        print(as_json(found))
+    else:
+        show(*as_tables(found, changed=arguments.changed))

@@ -1,0 +1,1 @@
+"""Networks measured sample by sample, for the tests of comparisons, gate and promotion."""
