@@ -11,7 +11,7 @@ from defensive_distillation.suite.sections import Jsma
 from support.evaluations import attack, bounded, distances
 
 ATTACKS = (
-    by_budget(name="jsma_gentle", title="gentle JSMA", effort=2, order=35, settings=Jsma),
+    by_budget(name="jsma_gentle", title="gentle JSMA", order=35, settings=Jsma),
     within_balls(
         name="apgd",
         title="APGD",
