@@ -7,7 +7,7 @@ CHART := charts/defensive-distillation
 # two processes, whole files each, in the order of their names: those that take longest come first (testpaths in pyproject.toml)
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-fast test-docker bench check golden docs image image-cli lock ui clean help
+.PHONY: run test test-fast test-docker test-cluster bench check golden docs image image-cli lock ui clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -46,6 +46,10 @@ image-cli:
 # make test-docker  what needs a Docker engine and that image
 test-docker: $(VENV)/installed
 	DEFDISTILL_IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/docker -m docker
+
+# make test-cluster  what needs a cluster with Kubeflow Pipelines and that image (docs/cluster.md)
+test-cluster: $(VENV)/installed
+	$(BIN)/python -m pytest tests/live -m cluster -v
 
 # make lock   exact versions and hashes of what the images hold; UV_UPGRADE=1 takes the newest
 lock: $(VENV)/installed
