@@ -72,7 +72,7 @@ def reported(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise TrackingError(
-            f"MLflow at {_without_password(uri)} did not take the results: {_reason(error)}; no artifact is lost, "
+            f"MLflow at {shown(uri)} did not take the results: {_reason(error)}; no artifact is lost, "
             "run the stage again when it is up"
         ) from error
 
@@ -84,8 +84,9 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, (ConnectionError, TimeoutError, socket.gaierror)):
             return f"no answer ({cause.strerror or cause})"
         cause = cause.__cause__ or cause.__context__
-    return _without_password(str(error).strip().split("\n")[0].rstrip(".")[:300])
+    return shown(str(error).strip().split("\n")[0].rstrip(".")[:300])
 
 
-def _without_password(text: str) -> str:
+def shown(text: str) -> str:
+    """A text with an address in it, for people: without a password."""
     return re.sub(r"://[^\s/@]+@", "://***@", text)

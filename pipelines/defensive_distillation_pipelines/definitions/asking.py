@@ -5,7 +5,7 @@ from __future__ import annotations
 from kfp import kubernetes
 from kfp.dsl.pipeline_task import PipelineTask
 
-from defensive_distillation.runtime.kubeflow import MOUNTED
+from defensive_distillation.runtime.kubeflow.pod import MOUNTED
 from defensive_distillation.runtime.progress import RUN_ID
 from defensive_distillation_pipelines.definitions.resources import Cluster
 

@@ -27,12 +27,12 @@ _NAMES = {
     "PipelineTaskFinalStatus": PipelineTaskFinalStatus,
 }
 _FINISH = """def finish(status: PipelineTaskFinalStatus, name: str, step: dict, ending: Output[Artifact]):
-    from defensive_distillation.runtime.finish import finish
+    from defensive_distillation.runtime.kubeflow.finish import finish
 
     finish(vars(status), name, step, ending)
 """
 _RERUN = """def rerun(stage: str, request: dict, step: dict, result: Output[Artifact]):
-    from defensive_distillation.runtime.again import again
+    from defensive_distillation.runtime.kubeflow.again import again
 
     again(stage, request, result, step)
 """
@@ -52,12 +52,12 @@ def component(stage: str, image: str, given: Mapping[str, tuple[str, ...]]) -> A
 
 
 def finishing(image: str) -> Any:
-    """The component of the last step of a run on a cluster (runtime.finish)."""
+    """The component of the last step of a run on a cluster (runtime.kubeflow.finish)."""
     return _component("finish", _FINISH, image)
 
 
 def repeating(image: str) -> Any:
-    """The component that runs one stage of earlier runs again (runtime.again)."""
+    """The component that runs one stage of earlier runs again (runtime.kubeflow.again)."""
     return _component("rerun", _RERUN, image)
 
 

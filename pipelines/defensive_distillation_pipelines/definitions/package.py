@@ -62,7 +62,7 @@ def package(pipeline: Any) -> Package:
     """The compiled pipeline for a cluster.
 
     KFP lets each step carry the text of its function, which a workflow would then hold six times for every step. Our
-    image has the function: the step only names its stage (runtime/kubeflow.py).
+    image has the function: the step only names its stage (runtime/kubeflow).
     """
     documents = list(yaml.safe_load_all(compiled(pipeline)))
     for name, executor in documents[0]["deploymentSpec"]["executors"].items():

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from defensive_distillation.config import STAGES, stage_config
 from defensive_distillation.model_id import ModelId
-from defensive_distillation.runtime.again import Request
+from defensive_distillation.runtime.kubeflow.again import Request
 from defensive_distillation_pipelines.definitions.package import stage_of
 from defensive_distillation_pipelines.definitions.resources import FINISH
 

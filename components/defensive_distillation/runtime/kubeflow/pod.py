@@ -1,27 +1,27 @@
-"""A step in its pod: `python -m defensive_distillation.runtime.kubeflow STAGE EXECUTOR_INPUT`.
+"""A step in its pod, which Kubeflow's launcher starts with its description of the step, one JSON value.
 
-Kubeflow's launcher starts this with its description of the step, one JSON value, and reads from a file what became of
-the artifact. It is what KFP's own executor does for a function that it carries along as text, without that text, which
-a workflow would hold six times for every step (definitions/lean.py).
+From a file the launcher reads what became of the artifact. It is what KFP's own executor does for a function that it
+carries along as text, without that text, which a workflow would hold six times for every step.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from defensive_distillation.config import STAGES
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation.runtime import finish
-from defensive_distillation.runtime.again import again
-from defensive_distillation.runtime.kubeflow_artifact import Given
+from defensive_distillation.runtime.failure import in_one_line
+from defensive_distillation.runtime.kubeflow import finish
+from defensive_distillation.runtime.kubeflow.again import again
+from defensive_distillation.runtime.kubeflow.artifact import Given
 from defensive_distillation.runtime.step import run
 
 RERUN = "rerun"
+_LOGS = "executor-logs"  # an artifact of the launcher's own
 MOUNTED = Path("/etc/defensive-distillation")  # a config map and a secret, one file a variable
 
 
@@ -31,9 +31,15 @@ def main(argv: Sequence[str]) -> None:
     add_variables(MOUNTED)
     told = json.loads(text)
     inputs, outputs = told.get("inputs", {}), told["outputs"]
-    parameters = inputs.get("parameterValues", {})
-    (output,) = (_artifacts(entry)[0] for name, entry in outputs["artifacts"].items() if name != "executor-logs")
-    read = {name: _artifacts(entry) for name, entry in inputs.get("artifacts", {}).items()}
+    ((name, output),) = _artifacts({key: one for key, one in outputs["artifacts"].items() if key != _LOGS}).items()
+    with in_one_line(stage):
+        _start(stage, inputs.get("parameterValues", {}), _artifacts(inputs.get("artifacts", {})), output[0])
+    place = Path(outputs["outputFile"])
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps({"artifacts": {name: {"artifacts": [vars(output[0])]}}}))
+
+
+def _start(stage: str, parameters: Mapping[str, Any], read: Mapping[str, Sequence[Given]], output: Given) -> None:
     if stage == finish.NAME:
         finish.finish(parameters["status"], parameters["name"], parameters["step"], output)
     elif stage == RERUN:
@@ -43,9 +49,6 @@ def main(argv: Sequence[str]) -> None:
         if "temperature" in parameters:
             settings["temperature"] = parameters["temperature"]
         run(stage, settings, by_stage(stage, read), output, parameters["step"])
-    place = Path(outputs["outputFile"])
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps({"artifacts": {name: {"artifacts": [vars(output)]} for name in _own(outputs)}}))
 
 
 def add_variables(folder: Path) -> None:
@@ -84,13 +87,8 @@ def _taking_several(stage: str, name: str) -> str:
     return many[0]
 
 
-def _artifacts(entry: Mapping[str, Any]) -> list[Given]:
-    return [Given(one.get("name", ""), one["uri"], dict(one.get("metadata", {}))) for one in entry["artifacts"]]
-
-
-def _own(outputs: Mapping[str, Any]) -> list[str]:
-    return [name for name in outputs["artifacts"] if name != "executor-logs"]
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def _artifacts(told: Mapping[str, Any]) -> dict[str, list[Given]]:
+    return {
+        name: [Given(one.get("name", ""), one["uri"], dict(one.get("metadata", {}))) for one in entry["artifacts"]]
+        for name, entry in told.items()
+    }

@@ -17,7 +17,8 @@ from defensive_distillation.artifacts import Manifest
 from defensive_distillation.config import STAGES, loading
 from defensive_distillation.errors import ArtifactError, DefensiveDistillationError, InputError
 from defensive_distillation.model_id import BASELINE, ModelId
-from defensive_distillation.runtime.kubeflow_artifact import Given
+from defensive_distillation.runtime.failure import in_one_line
+from defensive_distillation.runtime.kubeflow.artifact import Given
 from defensive_distillation.runtime.step import Inputs, KfpArtifact, run
 from defensive_distillation.tracking.lineage import locations
 
@@ -58,7 +59,7 @@ class Made:
 
 
 def again(stage: str, request: Mapping[str, Any], output: KfpArtifact, step: Mapping[str, Any]) -> None:
-    """Runs a stage again inside a step; on failure prints one line and ends the step with the error's exit code.
+    """Runs a stage again inside a step; a failure ends the process (runtime/failure.py).
 
     Args:
         stage: its name.
@@ -66,11 +67,14 @@ def again(stage: str, request: Mapping[str, Any], output: KfpArtifact, step: Map
         output: Kubeflow's output artifact.
         step: a `Step` as plain values.
     """
-    asked = Request.model_validate(request)
-    inputs, settings = (asked.inputs, asked.settings) if asked.inputs or not asked.runs else _looked_up(stage, asked)
+    with in_one_line(f"rerun {stage}"):
+        asked = Request.model_validate(request)
+        told = asked.inputs or not asked.runs
+        inputs, settings = (asked.inputs, asked.settings) if told else _looked_up(stage, asked)
     for name, places in inputs.items():
         print(f"{stage}: {name} is {', '.join(places)}", flush=True)
-    run(stage, settings, _given(stage, inputs), output, step)
+    beside = {"beside": asked.runs[0]} if asked.runs and step.get("rerun") else {}
+    run(stage, settings, _given(stage, inputs), output, {**step, **beside})
 
 
 def _given(stage: str, inputs: Mapping[str, Sequence[str]]) -> Inputs:
