@@ -90,7 +90,7 @@ def test_a_run_that_kubeflows_integration_holds_in_an_experiment_of_its_own_is_f
 
 @pytest.mark.parametrize("name", ["no such run", "it's", 'say "x"'])
 def test_a_run_that_mlflow_does_not_know_is_said(sweep: RunTree, name: str) -> None:
-    with pytest.raises(InputError, match="rerun: expected a run that MLflow at sqlite:.* knows, got "):
+    with pytest.raises(InputError, match=r"rerun: expected a run that MLflow at sqlite:.* knows, got "):
         locations(name)
 
 
@@ -200,10 +200,10 @@ def test_a_stage_of_artifacts_that_are_named_needs_no_mlflow(
     chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    inputs = {"evaluations": [chain.place("evaluation"), chain.place("evaluation-baseline")]}
-    found = rerun("report", tmp_path / "report", {"inputs": inputs, "settings": {"title": "Two"}})
-    assert found.facts["models"] == ["baseline", "T=20"]
-    assert f"report: evaluations is {', '.join(inputs['evaluations'])}" in capsys.readouterr().out
+    inputs = {"dataset": [chain.place("dataset")], "model": [chain.place("student")]}
+    found = rerun("attack", tmp_path / "attack", {"inputs": inputs, "settings": BRIEF})
+    assert found.config["jsma"]["sources"] == 1
+    assert f"attack: model is {chain.place('student')}\n" in capsys.readouterr().out
 
 
 def test_what_cannot_be_run_again_ends_in_one_line(

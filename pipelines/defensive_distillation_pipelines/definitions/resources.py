@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -22,7 +22,6 @@ IMAGE_VARIABLE = "DEFDISTILL_IMAGE"
 ALL = "all"  # stands for every stage
 FINISH = "finish"  # the step that ends a run
 Profile = Literal["gpu", "cpu"]
-PROFILES: tuple[str, ...] = get_args(Profile)
 _QUANTITY = r"^(\d+\.?\d*|\.\d+)([EPTGMK]i?|m|k)?$"
 
 
