@@ -191,7 +191,7 @@ ROWS = [
     prepare("from a broken tar", "--source {files}/broken.tar.gz", r"broken\.tar\.gz: damaged or truncated"),
     prepare("from no archive", "--source {files}/image.png", r"image\.png: expected an archive of type \.zip, \.tar"),
     prepare(
-        "from elsewhere", "--source gs://bucket/x", "expected a local path or s3://bucket/prefix, got gs://bucket/x"
+        "from elsewhere", "--source gs://bucket/x", "expected a local path or s3://bucket/prefix, got 'gs://bucket/x'"
     ),
     prepare("from no MNIST", "--source mnist --data-root {files}", "mnist: expected the file MNIST/raw/.*, found none"),
     prepare("with a needless root", "--data-root {files}", "data_root: expected the source cifar10 or mnist with it"),
