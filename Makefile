@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CHART := charts/defensive-distillation
 # two processes, whole files each, in the order of their names: those that take longest, in tests/pipeline, come first
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-fast bench check golden docs ui clean help
+.PHONY: run test test-fast test-docker bench check golden docs image image-cli lock ui clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -21,12 +22,39 @@ $(VENV)/installed: pyproject.toml
 run: $(VENV)/installed
 	$(BIN)/defdistill run
 
-test: $(VENV)/installed check
+test: $(VENV)/installed $(BIN)/actionlint check
 	$(BIN)/python -m pytest $(TWO)
 
 # make test-fast  the unit tests, without those that take seconds
 test-fast: $(VENV)/installed
 	$(BIN)/python -m pytest tests/unit -m "not slow" $(TWO)
+
+# make image  the image of every step, tried out: DEVICE=cpu or cuda, IMAGE=its name; make image-cli the small one
+DEVICE ?= cpu
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' components/defensive_distillation/__init__.py)
+IMAGE ?= defensive-distillation:$(VERSION)$(if $(filter cuda,$(DEVICE)),-cuda)
+CLI_IMAGE ?= defensive-distillation-cli:$(VERSION)
+
+image:
+	docker/build.sh step $(DEVICE) $(IMAGE)
+	docker/check.sh step $(IMAGE)
+
+image-cli:
+	docker/build.sh cli cpu $(CLI_IMAGE)
+	docker/check.sh cli $(CLI_IMAGE)
+
+# make test-docker  what needs a Docker engine and that image
+test-docker: $(VENV)/installed
+	DEFDISTILL_IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/docker -m docker
+
+# make lock   exact versions and hashes of what the images hold; UV_UPGRADE=1 takes the newest
+lock: $(VENV)/installed
+	PATH="$(abspath $(BIN)):$$PATH" docker/lock.sh
+
+# what checks the workflows is a program in Go
+$(BIN)/actionlint: $(VENV)/installed
+	if command -v go >/dev/null; then \
+	    GOBIN=$(abspath $(BIN)) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12; fi
 
 # make bench  ours beside every peer, into docs/benchmarks.md; an environment of its own
 .bench/installed: pyproject.toml
@@ -39,12 +67,14 @@ test-fast: $(VENV)/installed
 bench: .bench/installed
 	.bench/bin/python -m benchmarks --output docs/benchmarks.md
 
-# style, types and the direction of imports
+# style, types, the direction of imports, the chart's values
 check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/check-jsonschema --check-metaschema $(CHART)/values.schema.json
+	$(BIN)/check-jsonschema --schemafile $(CHART)/values.schema.json $(CHART)/values*.yaml
 
 # make golden writes the compiled pipeline that the tests compare with
 golden: $(VENV)/installed

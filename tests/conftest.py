@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import secrets
@@ -66,6 +67,13 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def thawed() -> Iterator[None]:
+    """A step takes what is imported for lasting, as its process does nothing else; the tests' process does."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ DefensiveDistillationError                what went wrong, in one line
 ├── GateError                             a sweep that is worse than the champion's: exit code 1
 └── OutsideError                          a fault outside the program: exit code 1
     ├── StorageError                      disk or object storage
-    └── TrackingError                     the MLflow server
+    ├── TrackingError                     the MLflow server
+    └── ClusterError                      Kubeflow Pipelines or Kubernetes
 
 Messages read 'what: expected X, got Y'. The command line prints them without a traceback.
 """
@@ -67,6 +68,10 @@ class StorageError(OutsideError):
 
 class TrackingError(OutsideError):
     """The MLflow server could not be reached or refused."""
+
+
+class ClusterError(OutsideError):
+    """Kubeflow Pipelines or Kubernetes could not be reached, or refused."""
 
 
 def first_line(error: BaseException) -> str:

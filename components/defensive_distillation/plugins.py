@@ -62,5 +62,12 @@ def sources() -> list[Path]:
     return [Path(spec.origin) for spec in specs if spec and spec.origin]
 
 
+def places() -> list[Path]:
+    """What must lie on Python's path for them, each a file or the folder of a package; none is imported for it."""
+    specs = {name: find_spec(name) for name in sorted({name.partition(".")[0] for name in _names()})}
+    found = [next(iter(spec.submodule_search_locations or ()), spec.origin) for spec in specs.values() if spec]
+    return [Path(place) for place in found if place]
+
+
 def _names() -> list[str]:
     return [name for part in os.environ.get(PLUGINS, "").split(",") if (name := part.strip())]

@@ -32,7 +32,8 @@ SMALL = (
     *("--temperatures", "20", "--set", "prepare_data.train_limit=120", "--set", "prepare_data.test_limit=30"),
     *("--set", "train.epochs=4", "--set", "train.batch_size=16", "--set", "train.minimum_progress=0"),
     *("--set", "attack.jsma.sources=1", "--set", "attack.jsma.max_features=6", "--set", "attack.bounded.samples=3"),
-    *("--set", "attack.square.queries=5", "--set", "attacks=jsma,fgsm+square", "--set", "control_attacks=jsma"),
+    *("--set", "attack.square.queries=5", "--set", "attacks=jsma,fgsm,square", "--set", "control_attacks=jsma"),
+    *("--set", "attack_groups=jsma,fgsm+square"),
 )
 SETTINGS_AGAIN = ("--set", "jsma.max_features=4", "--set", "attacks=jsma,noise")
 CLI = [sys.executable, "-m", "defensive_distillation_pipelines.commands"]
@@ -109,8 +110,8 @@ def test_a_run_tells_how_far_it_is(finished: Finished) -> None:
     assert "running" in finished.errors
     assert "left" in finished.errors
     assert "[0:0" in finished.errors
-    # of fifteen: data, four for the baseline, three for the control, six for the student, report
-    assert "15 done" in finished.errors
+    # of fourteen: data, four for the baseline, two for the control, six for the student, report
+    assert "14 done" in finished.errors
 
 
 def test_the_processor_time_of_every_step_is_told_by_phase(
@@ -120,7 +121,7 @@ def test_the_processor_time_of_every_step_is_told_by_phase(
     head, rule, *rows, other_rule, total, empty, words = said.splitlines()
     assert head.split() == ["step", *PHASES, "all"]
     assert (set(rule), other_rule, empty) == ({"─"}, rule, "")
-    assert len(rows) == 15
+    assert len(rows) == 14
     cells = [[float(cell) for cell in row.split()[-6:]] for row in [*rows, total]]
     for *phases, whole in cells:
         assert sum(phases) == pytest.approx(whole, abs=0.3), "each a tenth at most from its cell"
@@ -130,7 +131,7 @@ def test_the_processor_time_of_every_step_is_told_by_phase(
     importing, _, computing, *_ = by_step["train_student T=20"]
     assert importing > 0.5, "Python, Kubeflow and PyTorch"
     assert computing > 0.05
-    assert "15 steps" in words
+    assert "14 steps" in words
     assert re.search(r"Not computing: [\d.]+ of [\d.]+ s, [\d.]+ s a step and [\d.]+ s at most \(", words)
 
 
@@ -187,7 +188,7 @@ def test_a_killed_run_is_finished_by_the_same_command_and_a_changed_setting_repe
     assert {path: after[path] for path in killed} == killed
     assert {path: after[path] for path in before} == before
     new = stages_of([path for path in after if path not in killed])
-    assert f"15 done ({15 - len(new)} kept" in done.stderr
+    assert f"14 done ({14 - len(new)} kept" in done.stderr
     # nothing of the control depends on either, nor does JSMA on the baseline
     repeated = ["attack", "attack", "attack", "evaluate", "evaluate", "report", "train_student"]
     assert stages_of([path for path in after if path not in before]) == repeated
@@ -220,9 +221,14 @@ def test_the_report_can_be_made_again(finished: Finished) -> None:
 
 
 def test_a_failed_stage_names_itself_its_temperature_and_its_log(finished: Finished) -> None:
-    settings = ("--temperatures", "20", "--set", "train_student.learning_rate=1e9")
-    arguments = ("run", "--workspace", str(finished.workspace), *SMALL[2:], *settings)
-    done = defdistill(*arguments, expect=1)
+    """With all attacks on a network in one step: what comes before the student, is finished and stays."""
+    before = stored(finished.workspace)
+    settings = ("--set", "attack_groups=", "--set", "train_student.learning_rate=1e9")
+    done = defdistill("run", "--workspace", str(finished.workspace), *SMALL, *settings, expect=1)
+    new = [path for path in stored(finished.workspace) if path not in before and path.endswith(artifacts.MANIFEST)]
+    facts = [json.loads(Path(path).read_text()) for path in new]
+    attacked = {one["facts"]["model"]["label"]: one["config"]["attacks"] for one in facts if one["kind"] == "attack"}
+    assert attacked == {"baseline": ["jsma", "fgsm", "square"], "control T=20": ["jsma"]}
     last = done.stderr.strip().splitlines()[-1]
     assert "train_student at T=20 failed: training at T = 20 diverged" in last
     assert "lower learning_rate" in last

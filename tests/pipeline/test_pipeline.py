@@ -18,7 +18,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from defensive_distillation.config import STAGES, AttackConfig, experiment, stage_config
 from defensive_distillation.config import loading as settings
-from defensive_distillation.runtime.again import Request
+from defensive_distillation.runtime.kubeflow.again import Request
 from defensive_distillation.suite.execution import attack_calls
 from defensive_distillation.suite.registry import ATTACKS
 from defensive_distillation_pipelines.commands import cli

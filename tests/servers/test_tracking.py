@@ -38,12 +38,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 STUDENT = distillation.student(20.0)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mlflow_server.running(tmp_path_factory.mktemp("server")) as address:
-        yield address
-
-
 @pytest.fixture
 def gate(server: str) -> Iterator[mlflow_server.Gate]:
     with mlflow_server.Gate(server) as gate:

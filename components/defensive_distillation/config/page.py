@@ -42,7 +42,7 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield _HEAD
     yield "## The sweep\n"
-    yield from _table(ExperimentConfig, {"name", "seed", "temperatures"})
+    yield from _table(ExperimentConfig, set(ExperimentConfig.model_fields) - set(STAGES))
     for stage, config in STAGES.items():
         yield f"\n## {stage}\n"
         yield f"{config.summary} Reads: {', '.join(config.reads) or 'nothing'}. Writes: {config.writes}.\n"
@@ -77,13 +77,13 @@ def _rows(model: type[BaseModel], names: set[str], before: str = "") -> Iterator
 def _flat(values: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{key}.")
+            yield from _flat(value, f"{before}{key}.")
         else:
             yield before + key, value
 
 
 def _shown(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, tuple | list):
         return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,12 +16,13 @@ from defensive_distillation.errors import ArtifactError, DefensiveDistillationEr
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.runtime import unfinished
 from defensive_distillation.runtime.command import implementation
+from defensive_distillation.runtime.failure import ended
+from defensive_distillation.runtime.kubeflow.artifact import inputs_of, origin
 from defensive_distillation.runtime.progress import Progress, log_to_file
 from defensive_distillation.tracking import Recorder
 from defensive_distillation.tracking.connection import recorder
 
 _MADE_FROM = "made_from"  # where the artifacts lie that an evaluation was made from: a step that is cached has no log
-TERMINATION_LOG = Path("/dev/termination-log")  # what stands there is a pod's last word, which Argo shows
 
 
 class Step(BaseModel):
@@ -34,6 +33,7 @@ class Step(BaseModel):
             keeps it beside the output.
         code: the code digest that the pipeline was made for; '' takes any.
         rerun: name of a rerun, recorded beside the first run; '' for none.
+        beside: name of that first run, '' where it is this one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +41,7 @@ class Step(BaseModel):
     work: str = ""
     code: str = ""
     rerun: str = ""
+    beside: str = ""
 
 
 class KfpArtifact(Protocol):
@@ -69,22 +70,22 @@ def run(
     output: KfpArtifact,
     step: Mapping[str, Any],
 ) -> None:
-    """Runs a stage inside a step; on failure prints one line and ends the step with the error's exit code.
+    """Runs a stage inside a step; a failure is also told to MLflow, and ends the process (failure.py).
 
     Args:
         stage: its name.
         settings: its configuration as plain values.
         inputs: Kubeflow's input artifacts by name, single or collected.
-        output: Kubeflow's output artifact; its metadata tells what it is.
+        output: Kubeflow's output artifact; the metadata of an evaluation tells what it was made from.
         step: a `Step` as plain values.
     """
-    progress, model, told_of = Progress(stage), None, None
+    progress, model, told, told_of = Progress(stage), None, Step(), None
     try:
+        told = Step.model_validate(step)
         places = {
             name: [_place(artifact) for artifact in given] if isinstance(given, Sequence) else _place(given)
             for name, given in inputs.items()
         }
-        told = Step.model_validate(step)
         config = stage_config(stage, settings)
         model = _model(config, places)
         progress = Progress(stage, model, config.part)
@@ -92,8 +93,8 @@ def run(
         progress.started()
         module = implementation(stage)
         gc.freeze()  # what is imported stays: no more looks at it, least of all half a second's when the step ends
-        told_of = recorder(rerun=told.rerun, locations=_locations(inputs, output))
-        artifact = module.run(
+        told_of = _recorder(told, inputs, output)
+        module.run(
             config,
             output=output.path,
             work=unfinished.place(told.work, output.uri),
@@ -104,23 +105,19 @@ def run(
         if told_of is not None:
             _record_evaluations(told_of, inputs)
     except Exception as error:
-        reason = f"{progress.task}: {first_line(error)}"
-        exit_code = getattr(error, "exit_code", 1)
-        progress.failed(first_line(error), exit_code, getattr(error, "artifact", ""))
-        _tell(told_of, model, reason)
-        if not isinstance(error, DefensiveDistillationError):
-            traceback.print_exc()
-        print(reason, file=sys.stderr, flush=True)
-        raise SystemExit(exit_code) from error
-    output.metadata.update(
-        {
-            "kind": artifact.manifest.kind,
-            "digest": artifact.digest,
-            "code": artifact.manifest.code,
-            "model": model.label if model else "",
-            **({_MADE_FROM: _uris(inputs)} if config.writes == "evaluation" else {}),
-        }
-    )
+        progress.failed(first_line(error), getattr(error, "exit_code", 1), getattr(error, "artifact", ""))
+        if not isinstance(error, TrackingError):
+            with contextlib.suppress(DefensiveDistillationError):  # what failed first is what matters
+                told_of = told_of or _recorder(told, inputs, output)
+                if told_of is not None:
+                    told_of.failed(model, f"{progress.task}: {first_line(error)}")
+        raise ended(progress.task, error) from error
+    if config.writes == "evaluation":  # all else stands in the artifact's manifest
+        output.metadata[_MADE_FROM] = origin(_uris(inputs), output.uri)
+
+
+def _recorder(told: Step, inputs: Inputs, output: KfpArtifact) -> Recorder | None:
+    return recorder(rerun=told.rerun, beside=told.beside, locations=_locations(inputs, output))
 
 
 def _record_evaluations(told_of: Recorder, inputs: Inputs) -> None:
@@ -128,7 +125,7 @@ def _record_evaluations(told_of: Recorder, inputs: Inputs) -> None:
     for artifact in [artifact for given in inputs.values() for artifact in _several(given)]:
         if _MADE_FROM in artifact.metadata:
             with artifacts.opened(_place(artifact), "evaluation") as evaluation:
-                told_of.record(evaluation, artifact.metadata[_MADE_FROM])
+                told_of.record(evaluation, inputs_of(artifact.metadata[_MADE_FROM], artifact.uri))
 
 
 def _several(given: KfpArtifact | Sequence[KfpArtifact]) -> Sequence[KfpArtifact]:
@@ -165,16 +162,6 @@ def _lies_at(uri: str) -> bool:
         return artifacts.exists(uri)
     except DefensiveDistillationError:
         return False  # this process has no way to that store
-
-
-def _tell(told_of: Recorder | None, model: ModelId | None, reason: str) -> None:
-    """Says why the step failed where people look for it: the pod's last word, and MLflow."""
-    if TERMINATION_LOG.exists():
-        with contextlib.suppress(OSError):
-            TERMINATION_LOG.write_text(reason)
-    if told_of is not None:
-        with contextlib.suppress(TrackingError):  # what failed first is what matters
-            told_of.failed(model, reason)
 
 
 def _model(config: StageConfig, places: Mapping[str, str | list[str]]) -> ModelId | None:

@@ -2,7 +2,7 @@
 
 The work of a step lies below a digest of all that decides its result (stage.Work). Kubeflow uploads a step's artifact
 after the step has ended, so a step cannot remove its own work: it leaves a note of it below the name of the run, and
-the step that ends the run (finish.py) removes what the notes name.
+the step that ends the run (kubeflow/finish.py) removes what the notes name.
 """
 
 from __future__ import annotations

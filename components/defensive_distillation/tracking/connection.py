@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 PARENT = "DEFDISTILL_MLFLOW_PARENT"  # id of the sweep's run, where an early step has made it
 
 
-def recorder(pipeline_run: str | None = None, *, rerun: str = "", locations: Mapping[str, str] = {}) -> Recorder | None:
+def recorder(
+    pipeline_run: str | None = None, *, rerun: str = "", beside: str = "", locations: Mapping[str, str] = {}
+) -> Recorder | None:
     """The recorder that the environment asks for, or None.
 
     MLFLOW_TRACKING_URI says where, or Kubeflow's own MLflow integration; without both nothing is recorded. Nor is it in
@@ -28,14 +30,16 @@ def recorder(pipeline_run: str | None = None, *, rerun: str = "", locations: Map
     Args:
         pipeline_run: name of the pipeline run; KFP_RUN_ID without it.
         rerun: name of a rerun, which is recorded beside the first run.
+        beside: name of that run, where it is another than this.
         locations: where others find artifacts, by where they lie for this step.
 
     Raises:
+        InputError: if MLflow does not know the run `beside`.
         TrackingError: if the server does not answer.
     """
     if os.environ.get(RUN_DIR):
         return None
-    found = tree(pipeline_run, rerun=rerun)
+    found = tree(pipeline_run, rerun=rerun, beside=beside)
     if found is None:
         return None
     from defensive_distillation.tracking.records import StepRecorder
@@ -43,13 +47,17 @@ def recorder(pipeline_run: str | None = None, *, rerun: str = "", locations: Map
     return StepRecorder(found, locations)
 
 
-def tree(pipeline_run: str | None = None, *, rerun: str = "") -> RunTree | None:
+def tree(pipeline_run: str | None = None, *, rerun: str = "", beside: str = "") -> RunTree | None:
     """The runs of the sweep that the environment tells of, or None where nothing is recorded."""
     uri, told = tracking_uri(), _integration()
     if not uri:
         return None
     from defensive_distillation.tracking.run_tree import RunTree
 
+    if beside:
+        from defensive_distillation.tracking.lineage import parent
+
+        return RunTree(uri, beside, parent=parent(beside), step=os.environ.get("MLFLOW_RUN_ID", ""), rerun=rerun)
     same_server = str(told.get("endpoint") or uri).rstrip("/") == uri.rstrip("/")
     above = str(told.get("parentRunId") or "") if same_server else ""
     return RunTree(

@@ -27,7 +27,9 @@ def close(tree: RunTree, *, name: str, state: str, unexplained: str) -> str:
     """
     with reported(tree.uri):
         runs = [tree.client.get_run(tree.parent_id), *tree.children()]
-    given = [run.data.tags[REASON] for run in runs if REASON in run.data.tags and run.info.status != FINISHED]
+    # the report finishes the sweep's own run, which a later step may fail; a network's is finished by its evaluation
+    failed = [run for run in runs if run is runs[0] or run.info.status != FINISHED]
+    given = [run.data.tags[REASON] for run in failed if REASON in run.data.tags]
     why = "" if state == FINISHED else "; ".join(given) or unexplained
     for run in runs[1:]:
         if run.info.status == "RUNNING":

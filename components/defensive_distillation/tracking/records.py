@@ -102,16 +102,14 @@ def _dataset(tree: RunTree, run: Run, artifact: Artifact) -> None:
 
 
 def _model(tree: RunTree, run: Run, artifact: Artifact) -> None:
-    """A training; of a control, which is not trained, the training of the network that it is."""
     model, config = ModelId.model_validate(artifact.facts["model"]), artifact.manifest.config
-    if "epochs" in config:
-        settings = {key: value for key, value in config.items() if key not in _NOT_OF_TRAINING}
-        if model.role == "baseline":
-            settings["threads"] = config.get("baseline_threads") or config["threads"]
-        # the models' runs have the same parameters, so the settings of all teachers stand on the sweep's
-        apart = model.role == "teacher" and not tree.rerun
-        place, section = (tree.sweep(), "train_teacher") if apart else (run, "training")
-        place.params(_flat(section, settings))
+    settings = {key: value for key, value in config.items() if key not in _NOT_OF_TRAINING}
+    if model.role == "baseline":
+        settings["threads"] = config.get("baseline_threads") or config["threads"]
+    # the models' runs have the same parameters, so the settings of all teachers stand on the sweep's
+    apart = model.role == "teacher" and not tree.rerun
+    place, section = (tree.sweep(), "train_teacher") if apart else (run, "training")
+    place.params(_flat(section, settings))
     run.curves(curve(artifact.facts["training"], _prefix(model)))
 
 

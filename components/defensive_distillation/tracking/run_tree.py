@@ -59,7 +59,7 @@ class RunTree:
             self.client = connect(uri)
             self.step = Run(self.client, step, uri) if step else None
             if parent or below:
-                self.parent_id = parent or _root(self.client, below)
+                self.parent_id = parent or root(self.client, below)
                 self.experiment_id = str(self.client.get_run(self.parent_id).info.experiment_id)
             else:
                 self.experiment_id = experiment(self.client, uri)
@@ -120,7 +120,7 @@ class RunTree:
         return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
-def _root(client: MlflowClient, run_id: str) -> str:
+def root(client: MlflowClient, run_id: str) -> str:
     """The topmost run above a run, which may be the run itself: a loop of Kubeflow's has one of its own between."""
     while above := client.get_run(run_id).data.tags.get(_PARENT):
         run_id = above

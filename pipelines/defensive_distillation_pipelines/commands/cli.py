@@ -8,6 +8,7 @@ from defensive_distillation import __version__
 from defensive_distillation.runtime.command import Parser, exits
 from defensive_distillation_pipelines.commands import compare, promote, stage
 from defensive_distillation_pipelines.commands import compile as compile_command
+from defensive_distillation_pipelines.commands.cluster import doctor, schedule, stop, submit, watch
 from defensive_distillation_pipelines.commands.local import report, rerun, run, times, ui
 from defensive_distillation_pipelines.commands.parser import RAW
 
@@ -20,7 +21,10 @@ _EXAMPLES = """examples:
   defdistill run                                  the sweep on handwritten digits, in minutes on a laptop
   defdistill run --preset mnist --data-root data  the paper's MNIST sweep
   defdistill ui                                   compare its models in MLflow
-  defdistill compile -o sweep.yaml                the same pipeline for a cluster
+  defdistill submit --wait                        the same sweep on a cluster with Kubeflow Pipelines
+  defdistill schedule --cron '0 3 * * *'          the same every night
+  defdistill doctor                               whether the cluster has what that needs
+  defdistill compile -o sweep.yaml                the same pipeline as a file
   defdistill rerun attack --run RUN --temperature 20 --set jsma.max_features=50
   defdistill compare RUN latest                   what differs between two runs, beyond chance
   defdistill stage attack --help                  one stage alone
@@ -43,6 +47,22 @@ def command_parser() -> Parser:
     parser = Parser(prog="defdistill", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=RAW)
     parser.add_argument("--version", action="version", version=f"defensive-distillation {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for verb in (run, compile_command, rerun, stage, report, compare, promote, times, ui):
+    verbs = (
+        run,
+        submit,
+        watch,
+        stop,
+        schedule,
+        doctor,
+        compile_command,
+        rerun,
+        stage,
+        report,
+        compare,
+        promote,
+        times,
+        ui,
+    )
+    for verb in verbs:
         verb.add(commands)
     return parser

@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.local.tables import show
+    from defensive_distillation_pipelines.display.tables import show
     from defensive_distillation_pipelines.local.workspace import Workspace
     from defensive_distillation_pipelines.runs.comparing import as_json, as_tables, compared
 

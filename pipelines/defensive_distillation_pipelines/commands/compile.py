@@ -27,7 +27,8 @@ def add(commands: Any) -> None:
 
 def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation.artifacts import storage
+    from defensive_distillation_pipelines.definitions.size import size_of
 
     package = package_of(arguments)
     storage.write_bytes(arguments.output, package.text.encode())
-    print(f"compiled to {arguments.output}")
+    print(f"compiled to {arguments.output}: {size_of(package)}")

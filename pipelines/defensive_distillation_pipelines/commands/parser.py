@@ -105,12 +105,19 @@ def cluster_of(arguments: argparse.Namespace) -> Cluster:
     return cluster(arguments.profile, files[0] if files else None, assignments, cache=not arguments.no_cache)
 
 
-def package_of(arguments: argparse.Namespace) -> Package:
-    """The sweep for a cluster, from the flags of `add_settings` and `add_cluster`."""
+def package_of(arguments: argparse.Namespace, *, gate: bool = False) -> Package:
+    """The sweep for a cluster, from the flags of `add_settings` and `add_cluster`; with or without a gate.
+
+    Raises:
+        ConfigurationError: for wrong settings, and where a cluster could not hold the run.
+    """
     from defensive_distillation_pipelines.definitions.package import package
+    from defensive_distillation_pipelines.definitions.size import require_fitting
     from defensive_distillation_pipelines.definitions.sweep import sweep
 
-    return package(sweep(settings_of(arguments), cluster=cluster_of(arguments), work=arguments.work))
+    made = package(sweep(settings_of(arguments), cluster=cluster_of(arguments), work=arguments.work, gate=gate))
+    require_fitting(made)
+    return made
 
 
 def program() -> str:

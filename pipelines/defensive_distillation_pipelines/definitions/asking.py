@@ -5,12 +5,12 @@ from __future__ import annotations
 from kfp import kubernetes
 from kfp.dsl.pipeline_task import PipelineTask
 
-from defensive_distillation.runtime.kubeflow import MOUNTED
+from defensive_distillation.runtime.kubeflow.pod import MOUNTED
 from defensive_distillation.runtime.progress import RUN_ID
 from defensive_distillation_pipelines.definitions.resources import Cluster
 
 CONFIG_MAP = "defensive-distillation"  # where MLflow and the object store are, one key a variable
-SECRET = "defensive-distillation-credentials"  # the credentials of both; Kubeflow calls volumes by these names
+PART_OF = "app.kubernetes.io/part-of"  # the chart's network policy goes by it
 QUEUE = "kueue.x-k8s.io/queue-name"
 
 
@@ -43,7 +43,8 @@ def _everywhere(task: PipelineTask, cluster: Cluster) -> None:
     kubernetes.set_security_context(task, run_as_user=cluster.run_as_user, run_as_non_root=True)
     kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
     kubernetes.use_config_map_as_volume(task, CONFIG_MAP, str(MOUNTED / "config"), optional=True)
-    kubernetes.use_secret_as_volume(task, SECRET, str(MOUNTED / "secret"), optional=True)
+    kubernetes.use_secret_as_volume(task, cluster.secret, str(MOUNTED / "secret"), optional=True)
+    kubernetes.add_pod_label(task, PART_OF, CONFIG_MAP)
     if cluster.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, list(cluster.image_pull_secrets))
     if cluster.queue:

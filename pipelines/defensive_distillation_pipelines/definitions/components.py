@@ -16,6 +16,7 @@ from kfp.dsl import Artifact, Dataset, Input, Model, Output, PipelineTaskFinalSt
 
 from defensive_distillation.config import STAGES
 
+_SETTINGS = {"temperature": "float"}  # that may be told apart, and how Kubeflow knows them
 _TYPES = {"dataset": "Dataset", "model": "Model"}
 _NAMES = {
     "Artifact": Artifact,
@@ -27,19 +28,19 @@ _NAMES = {
     "PipelineTaskFinalStatus": PipelineTaskFinalStatus,
 }
 _FINISH = """def finish(status: PipelineTaskFinalStatus, name: str, step: dict, ending: Output[Artifact]):
-    from defensive_distillation.runtime.finish import finish
+    from defensive_distillation.runtime.kubeflow.finish import finish
 
     finish(vars(status), name, step, ending)
 """
 _RERUN = """def rerun(stage: str, request: dict, step: dict, result: Output[Artifact]):
-    from defensive_distillation.runtime.again import again
+    from defensive_distillation.runtime.kubeflow.again import again
 
     again(stage, request, result, step)
 """
 LOCAL_IMAGE = "python:local"  # the runner in processes needs none, but warns of names without 'python'
 
 
-def component(stage: str, image: str, given: Mapping[str, tuple[str, ...]]) -> Any:
+def component(stage: str, image: str, given: Mapping[str, tuple[str, ...]], apart: tuple[str, ...] = ()) -> Any:
     """The component of a stage.
 
     Args:
@@ -47,17 +48,18 @@ def component(stage: str, image: str, given: Mapping[str, tuple[str, ...]]) -> A
         image: that it runs in.
         given: the inputs that it gets, each with the names under which the pipeline delivers it: more than one where an
             input takes several artifacts; a name that ends in '*' delivers a list.
+        apart: settings that are told apart from the others, such as the temperature.
     """
-    return _component(stage, source(stage, given), image)
+    return _component(stage, source(stage, given, apart), image)
 
 
 def finishing(image: str) -> Any:
-    """The component of the last step of a run on a cluster (runtime.finish)."""
+    """The component of the last step of a run on a cluster (runtime.kubeflow.finish)."""
     return _component("finish", _FINISH, image)
 
 
 def repeating(image: str) -> Any:
-    """The component that runs one stage of earlier runs again (runtime.again)."""
+    """The component that runs one stage of earlier runs again (runtime.kubeflow.again)."""
     return _component("rerun", _RERUN, image)
 
 
@@ -70,7 +72,7 @@ def _component(name: str, text: str, image: str) -> Any:
     return dsl.component(namespace[name], base_image=image, install_kfp_package=False)
 
 
-def source(stage: str, given: Mapping[str, tuple[str, ...]]) -> str:
+def source(stage: str, given: Mapping[str, tuple[str, ...]], apart: tuple[str, ...] = ()) -> str:
     """The component's function as Python."""
     config = STAGES[stage]
     parameters, inputs = [], []
@@ -80,10 +82,9 @@ def source(stage: str, given: Mapping[str, tuple[str, ...]]) -> str:
             inputs.append(f'"{name}": [{", ".join(map(_spread, given[name]))}]' if wanted.many else f'"{name}": {name}')
     parameters.append(f"{config.output}: Output[{_TYPES.get(config.writes, 'Artifact')}]")
     parameters += ["settings: dict", "step: dict"]
-    settings = "settings"
-    if "temperature" in config.model_fields:
-        parameters.append("temperature: float")
-        settings = '{**settings, "temperature": temperature}'
+    parameters += [f"{name}: {_SETTINGS[name]}" for name in apart]
+    told = ", ".join(f'"{name}": {name}' for name in apart)
+    settings = f"{{**settings, {told}}}" if apart else "settings"
     return (
         f"def {stage}({', '.join(parameters)}):\n"
         "    from defensive_distillation.runtime.step import run\n\n"

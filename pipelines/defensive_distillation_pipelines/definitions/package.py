@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,17 @@ from typing import Any
 import yaml
 from kfp import compiler
 
-_ENTRY = ("python3", "-m", "defensive_distillation.runtime.kubeflow")
+from defensive_distillation_pipelines.definitions.lean import make_lean, stage_of
+
+__all__ = ["Package", "compiled", "package", "stage_of"]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what stands in several places at each of them."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """See above."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -59,17 +68,7 @@ def compiled(pipeline: Any) -> str:
 
 
 def package(pipeline: Any) -> Package:
-    """The compiled pipeline for a cluster.
-
-    KFP lets each step carry the text of its function, which a workflow would then hold six times for every step. Our
-    image has the function: the step only names its stage (runtime/kubeflow.py).
-    """
+    """The compiled pipeline for a cluster."""
     documents = list(yaml.safe_load_all(compiled(pipeline)))
-    for name, executor in documents[0]["deploymentSpec"]["executors"].items():
-        executor["container"] |= {"command": [*_ENTRY, stage_of(name.removeprefix("exec-"))], "args": ["{{$}}"]}
-    return Package(yaml.safe_dump_all(documents, sort_keys=True, width=10_000))
-
-
-def stage_of(component: str) -> str:
-    """The stage of a component by its name in the compiled pipeline, which is numbered where there are several."""
-    return re.sub(r"-\d+$", "", component).replace("-", "_")
+    make_lean(*documents)
+    return Package(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, width=10_000))

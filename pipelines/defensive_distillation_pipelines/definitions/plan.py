@@ -11,16 +11,21 @@ from pydantic import BaseModel, ConfigDict
 
 from defensive_distillation.config import STAGES, stage_config
 from defensive_distillation.model_id import ModelId
-from defensive_distillation.runtime.again import Request
+from defensive_distillation.runtime.kubeflow.again import Request
 from defensive_distillation_pipelines.definitions.package import stage_of
 from defensive_distillation_pipelines.definitions.resources import FINISH
 
 RERUN = "rerun"
+_TOLD = ("settings", "step")  # the other parameters of a step are settings that are told apart
 Found = list[int]  # the steps that an artifact comes from, by their places in the plan
 
 
 class PlannedStep(BaseModel):
-    """A step: the stage, the model that it works for, what tells it apart from others, and the steps before it."""
+    """A step: the stage, the model that it works for, what tells it apart from others, and the steps before it.
+
+    `path` leads to it through the pipeline: the names of tasks, a loop's with the number of the iteration, such as
+    ('for-loop-4[0]', 'train-teacher-2').
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,6 +33,7 @@ class PlannedStep(BaseModel):
     model: ModelId | None
     part: str
     needs: tuple[int, ...]
+    path: tuple[str, ...]
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -39,7 +45,7 @@ def plan(pipeline: Mapping[str, Any]) -> list[PlannedStep]:
     """The steps of a compiled pipeline, as a mapping, with the parameters' defaults; each after those that it needs."""
     walk = _Walk(pipeline["components"], [])
     parameters = pipeline["root"].get("inputDefinitions", {}).get("parameters", {})
-    walk.dag(pipeline["root"]["dag"], {name: given.get("defaultValue") for name, given in parameters.items()}, {})
+    walk.dag(pipeline["root"]["dag"], {name: given.get("defaultValue") for name, given in parameters.items()}, {}, ())
     return walk.steps
 
 
@@ -49,7 +55,7 @@ class _Walk:
     steps: list[PlannedStep] = field(default_factory=list)
 
     def dag(
-        self, dag: Mapping[str, Any], values: Mapping[str, Any], artifacts: Mapping[str, Found]
+        self, dag: Mapping[str, Any], values: Mapping[str, Any], artifacts: Mapping[str, Found], path: tuple[str, ...]
     ) -> dict[str, Found]:
         """Walks through the tasks of a DAG with these inputs; its outputs."""
         made: dict[str, dict[str, Found]] = {}
@@ -58,8 +64,9 @@ class _Walk:
             own = {key: _value(given, values) for key, given in _inputs(task, "parameters")}
             read = {key: _artifact(given, artifacts, made) for key, given in _inputs(task, "artifacts")}
             made[name] = {}
-            for each in _iterations(task, own):
-                for key, places in self._task(task["componentRef"]["name"], each, read).items():
+            for number, each in enumerate(_iterations(task, own)):
+                at = (*path, f"{name}[{number}]" if "parameterIterator" in task else name)
+                for key, places in self._task(task["componentRef"]["name"], each, read, at).items():
                     made[name].setdefault(key, []).extend(places)
         selectors = dag.get("outputs", {}).get("artifacts", {})
         return {
@@ -71,30 +78,30 @@ class _Walk:
             for key, output in selectors.items()
         }
 
-    def _task(self, component: str, values: Mapping[str, Any], read: Mapping[str, Found]) -> dict[str, Found]:
+    def _task(
+        self, component: str, values: Mapping[str, Any], read: Mapping[str, Found], path: tuple[str, ...]
+    ) -> dict[str, Found]:
         definition = self.components[component]
         if "dag" in definition:
-            return self.dag(definition["dag"], values, read)
+            return self.dag(definition["dag"], values, read, path)
         stage = stage_of(component.removeprefix("comp-"))
         if stage == FINISH:
             return {}
         if stage == RERUN:
-            return self._again(values["stage"], values["request"])
-        settings = dict(values["settings"])
-        if "temperature" in values:
-            settings["temperature"] = values["temperature"]
+            return self._again(values["stage"], values["request"], path)
+        settings = {**values["settings"], **{key: value for key, value in values.items() if key not in _TOLD}}
         config = stage_config(stage, settings)
         models = {key: self.steps[places[0]].model for key, places in read.items() if places}
         needs = sorted({place for places in read.values() for place in places})
         self.steps.append(
-            PlannedStep(stage=stage, model=config.works_for(models), part=config.part, needs=tuple(needs))
+            PlannedStep(stage=stage, model=config.works_for(models), part=config.part, needs=tuple(needs), path=path)
         )
         return {STAGES[stage].output: [len(self.steps) - 1]}
 
-    def _again(self, stage: str, request: Mapping[str, Any]) -> dict[str, Found]:
+    def _again(self, stage: str, request: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Found]:
         asked = Request.model_validate(request)
         config = stage_config(stage, asked.settings)
-        self.steps.append(PlannedStep(stage=stage, model=config.works_for({}), part=config.part, needs=()))
+        self.steps.append(PlannedStep(stage=stage, model=config.works_for({}), part=config.part, needs=(), path=path))
         return {}
 
 

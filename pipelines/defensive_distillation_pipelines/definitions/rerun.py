@@ -11,7 +11,7 @@ from typing import Any
 from kfp import dsl
 
 from defensive_distillation.config import stage_config
-from defensive_distillation.runtime.again import Request
+from defensive_distillation.runtime.kubeflow.again import Request
 from defensive_distillation_pipelines.definitions.asking import ask
 from defensive_distillation_pipelines.definitions.components import LOCAL_IMAGE, repeating
 from defensive_distillation_pipelines.definitions.resources import Cluster

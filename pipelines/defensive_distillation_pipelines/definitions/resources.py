@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -22,7 +22,6 @@ IMAGE_VARIABLE = "DEFDISTILL_IMAGE"
 ALL = "all"  # stands for every stage
 FINISH = "finish"  # the step that ends a run
 Profile = Literal["gpu", "cpu"]
-PROFILES: tuple[str, ...] = get_args(Profile)
 _QUANTITY = r"^(\d+\.?\d*|\.\d+)([EPTGMK]i?|m|k)?$"
 
 
@@ -55,7 +54,9 @@ class Resources(BaseModel):
     shared_memory: str | None = Field(None, pattern=_QUANTITY, description="Size of /dev/shm, a part of the memory.")
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes to run on.")
     tolerations: tuple[Toleration, ...] = Field((), description="Taints to tolerate, as Kubernetes has them.")
-    retries: int = Field(2, ge=0, description="How often a step that has failed is tried again.")
+    retries: int = Field(
+        0, ge=0, description="How often a failed step is tried again; 0: as Kubeflow's controller does for lost pods."
+    )
     cache: bool = Field(True, description="Whether Kubeflow may take the result of an equal earlier step.")
 
 
@@ -72,6 +73,9 @@ class Cluster(BaseModel):
     )
     image_pull_secrets: tuple[str, ...] = Field((), description="Secrets for the registry of the image.")
     service_account: str | None = Field(None, description="Account of the steps; none: Kubeflow's own for runs.")
+    secret: str = Field(
+        "defensive-distillation-credentials", min_length=1, description="Secret with the credentials of MLflow and S3."
+    )
     queue: str | None = Field(
         None, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", description="Kueue's local queue that the steps wait in."
     )

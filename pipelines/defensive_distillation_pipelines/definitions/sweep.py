@@ -1,19 +1,23 @@
 """The sweep over temperatures as a Kubeflow pipeline: one definition for this machine and for a cluster.
 
 The shape of the pipeline stands in `_Sweep.define` and nowhere else: what a run shows of its progress is read off the
-compiled pipeline (plan.py).
+compiled pipeline (plan.py). Only how it fans out differs. Here it does by loops, since Kubeflow's local runner runs at
+once what is in a loop. For a cluster every network is written out: a loop there costs two pods and twenty seconds, and
+begins only when all is there that its body reads, while the tasks of one network wait for nothing but their own inputs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kfp import dsl
 
 from defensive_distillation.config import STAGES, ExperimentConfig
+from defensive_distillation.defenses import distillation
+from defensive_distillation.model_id import BASELINE
 from defensive_distillation_pipelines.definitions.asking import ask
 from defensive_distillation_pipelines.definitions.components import LOCAL_IMAGE, component, finishing
 from defensive_distillation_pipelines.definitions.resources import FINISH, Cluster
@@ -21,9 +25,9 @@ from defensive_distillation_pipelines.definitions.resources import FINISH, Clust
 _DESCRIPTIONS = {
     "temperatures": "Temperatures of the sweep; the undistilled model is always added.",
     "undistilled": "Settings of attack on the undistilled model and its controls, whose logits are multiplied by T.",
-    "attacks": "Settings of attack on a defended model.",
     "baseline_attacks": "Settings of each step of attacks on the undistilled model.",
     "controls": "Settings of attack on each control, the undistilled model with its logits multiplied by T.",
+    "attacks": "Settings of attack on a defended model.",
     "defenses": "Settings of train_defended, one object for each defense beside distillation.",
 }
 _SETTINGS_FROM_LISTS = ("attack", "train_defended")  # stages whose settings come from parameters of other names
@@ -74,28 +78,20 @@ class _Sweep:
     ) -> None:
         self.cluster, self.work, self.codes, self.image, self.gate = cluster, work, codes, image, gate
         self.values: Mapping[str, Any] = {}
+        self.ended: list[dsl.PipelineTask] = []  # the last task of each network so far
+        self.first: list[dsl.PipelineTask] = []  # what the first task of the next network waits for
+        lean = cluster is not None  # the image there fixes the defaults: only what differs from them is told
+        self.lists = _lists(config, lean)
+        settings: dict[str, Any] = {} if lean else dict(self.lists)
+        if "attacks" not in self.lists:
+            (settings["attacks"],) = config.attack_tasks(lean=lean)
+        left_out = {*_SETTINGS_FROM_LISTS, *(() if gate else ("gate",))}
+        settings |= {stage: config.settings(stage, lean=lean) for stage in STAGES if stage not in left_out}
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         self.parameters = {
-            name: inspect.Parameter(
-                name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=_kind(default)
-            )
-            for name, default in self._defaults(config).items()
+            name: inspect.Parameter(name, kind, default=default, annotation=_annotation(default))
+            for name, default in settings.items()
         }
-
-    def _defaults(self, config: ExperimentConfig) -> dict[str, Any]:
-        """The pipeline's parameters; on a cluster, whose image fixes the defaults, settings that differ from them."""
-        lean = self.cluster is not None
-        attacks, baseline = config.attack_tasks(lean=lean), config.baseline_tasks(lean=lean)
-        controls = config.control_tasks(lean=lean)
-        values: dict[str, Any] = {"temperatures": list(config.temperatures)}
-        if len(baseline) == 1:
-            values["undistilled"] = baseline + controls
-        else:
-            values |= {"baseline_attacks": baseline, "controls": controls}
-        values["attacks"] = attacks if len(attacks) > 1 else attacks[0]
-        if config.defenses:
-            values["defenses"] = config.defense_tasks(lean=lean)
-        left_out = {*_SETTINGS_FROM_LISTS, *(() if self.gate else ("gate",))}
-        return values | {stage: config.settings(stage, lean=lean) for stage in STAGES if stage not in left_out}
 
     def documentation(self) -> str:
         """A line for the pipeline, and one for each parameter."""
@@ -111,65 +107,78 @@ class _Sweep:
         with self._ending():
             dataset = self._step("prepare_data")
             baseline = self._step("train_teacher", "train baseline", dataset=dataset, temperature=1.0)
-            evaluations = {**self._undistilled(dataset, baseline), "students": self._students(dataset, baseline)}
-            if "defenses" in values:
-                evaluations["defended"] = self._defended(dataset, baseline)
+            evaluations = self._undistilled(dataset, baseline)
+            evaluations |= self._fan_out("temperatures", lambda each: self._student(each, dataset, baseline))
+            if "defenses" in self.lists:
+                evaluations |= self._fan_out("defenses", lambda each: self._defended(each, dataset, baseline))
             report = self._step("report", evaluations=evaluations)
             if self.gate:
-                self._step("gate", evaluations=evaluations, report=report)
+                self._step("gate", evaluations=_once_more(evaluations), report=report)
 
     def _undistilled(self, dataset: Any, baseline: Any) -> dict[str, Any]:
-        """The undistilled network and its controls: one loop, since all are attacks on one network."""
-        if "undistilled" in self.values:
-            with self._loop("undistilled") as attack:
-                one = self._judged("undistilled", attack, dataset=dataset, model=baseline)
-            return {"undistilled": dsl.Collected(one)}
-        of_baseline = self._judged("baseline", self.values["baseline_attacks"], dataset=dataset, model=baseline)
-        with self._loop("controls") as attack:
-            of_control = self._judged("control", attack, dataset=dataset, model=baseline)
-        return {"baseline": of_baseline, "controls": dsl.Collected(of_control)}
+        """The undistilled network and its controls, which are attacks on one network."""
+        given = {"dataset": dataset, "model": baseline}
+        if "undistilled" in self.lists:
+            return self._fan_out("undistilled", lambda each: self._evaluated(_undistilled(each), each, **given))
+        samples = self._fan_out("baseline_attacks", lambda each: self._attacked("baseline", each, **given))
+        of_baseline = self._step("evaluate", "evaluate baseline", attacks=samples, **given)
+        controls = self._fan_out("controls", lambda each: self._evaluated(_undistilled(each), each, **given))
+        return {"baseline": of_baseline, **controls}
 
-    def _students(self, dataset: Any, baseline: Any) -> Any:
-        with self._loop("temperatures") as temperature:
-            teacher = self._step("train_teacher", dataset=dataset, temperature=temperature)
-            soft_labels = self._step("generate_soft_labels", dataset=dataset, teacher=teacher, temperature=temperature)
-            student = self._step("train_student", dataset=dataset, soft_labels=soft_labels, temperature=temperature)
-            one = self._judged("student", self.values["attacks"], dataset=dataset, model=student, surrogate=baseline)
-        return dsl.Collected(one)
+    def _student(self, temperature: Any, dataset: Any, baseline: Any) -> Any:
+        """The paper's chain: teacher, soft labels, student."""
+        label = distillation.student(temperature).label if isinstance(temperature, float) else ""
+        at = {"dataset": dataset, "temperature": temperature}
+        teacher = self._step("train_teacher", f"train teacher {label}", **at)
+        soft_labels = self._step("generate_soft_labels", f"generate soft labels {label}", teacher=teacher, **at)
+        student = self._step("train_student", f"train student {label}", soft_labels=soft_labels, **at)
+        return self._judged(label or "student", dataset=dataset, model=student, surrogate=baseline)
 
-    def _defended(self, dataset: Any, baseline: Any) -> Any:
-        with self._loop("defenses") as settings:
-            defended = self._step("train_defended", dataset=dataset, settings=settings)
-            one = self._judged("defended", self.values["attacks"], dataset=dataset, model=defended, surrogate=baseline)
-        return dsl.Collected(one)
+    def _defended(self, settings: Any, dataset: Any, baseline: Any) -> Any:
+        label = settings["defense"] if isinstance(settings, dict) else ""
+        defended = self._step("train_defended", f"train {label or 'defended'}", dataset=dataset, settings=settings)
+        return self._judged(label or "defended", dataset=dataset, model=defended, surrogate=baseline)
 
-    def _judged(self, label: str, attacks: Any, *, dataset: Any, model: Any, **surrogate: Any) -> Any:
-        """The evaluation of a network after its attacks, which are one step, or one for each item of a list."""
+    def _judged(self, label: str, *, dataset: Any, model: Any, surrogate: Any) -> Any:
+        """The evaluation of a defended network after its attacks, which are one step, or several."""
+        given = {"dataset": dataset, "model": model}
+        if "attacks" not in self.lists:
+            return self._evaluated(label, self.values["attacks"], surrogate=surrogate, **given)
+        samples = self._fan_out("attacks", lambda each: self._attacked(label, each, surrogate=surrogate, **given))
+        return self._step("evaluate", f"evaluate {label}", attacks=samples, **given)
 
-        def attacked(settings: Any) -> Any:
-            return self._step("attack", f"attack {label}", settings=settings, dataset=dataset, model=model, **surrogate)
-
-        if self._is_list(attacks):
-            with dsl.ParallelFor(attacks, name=f"attacks-on-{label}") as settings:
-                samples = attacked(settings)
-            samples = dsl.Collected(samples)
-        else:
-            samples = attacked(attacks)
+    def _evaluated(self, label: str, attack: Any, *, dataset: Any, model: Any, **surrogate: Any) -> Any:
+        samples = self._attacked(label, attack, dataset=dataset, model=model, **surrogate)
         return self._step("evaluate", f"evaluate {label}", dataset=dataset, model=model, attacks={"attacks": samples})
 
-    def _is_list(self, channel: Any) -> bool:
-        parameter = self.parameters.get(getattr(channel, "name", ""))
-        return parameter is not None and isinstance(parameter.default, list)
+    def _attacked(self, label: str, settings: Any, **given: Any) -> Any:
+        return self._step("attack", f"attack {label}", settings=settings, **given)
 
-    def _loop(self, parameter: str) -> Any:
-        return dsl.ParallelFor(
-            self.values[parameter],
-            name=parameter,
-            parallelism=self.cluster.parallelism if self.cluster else None,
-        )
+    def _fan_out(self, name: str, chain: Callable[[Any], Any]) -> dict[str, Any]:
+        """What `chain` makes of each item of the list `name`, by the names under which a step takes them."""
+        if self.cluster is None:
+            with dsl.ParallelFor(self.values[name], name=name) as item:
+                one = chain(item)
+            return {name: dsl.Collected(one)}
+        made = {}
+        for number, item in enumerate(self.lists[name], start=1):
+            with self._turn(apart=name.endswith("attacks")):
+                made[f"{name}_{number}"] = chain(item)
+        return made
 
     @contextlib.contextmanager
-    def _ending(self) -> Any:
+    def _turn(self, *, apart: bool) -> Iterator[None]:
+        """Keeps no more networks at work at once than the run may have; steps of attacks `apart` are no network."""
+        most = self.cluster.parallelism if self.cluster else None
+        if apart or most is None:
+            yield
+            return
+        self.first = self.ended[-most:][:1] if len(self.ended) >= most else []
+        yield
+        self.ended.append(self.last)
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[None]:
         """On a cluster, around all steps: a last one that ends what a failed run has left open."""
         if self.cluster is None:
             yield
@@ -180,20 +189,31 @@ class _Sweep:
             yield
 
     def _step(self, stage: str, title: str = "", *, settings: Any = None, **inputs: Any) -> Any:
-        """A task of the stage; its one output. An input that takes several artifacts is a mapping of named ones."""
-        given, arguments = {}, {}
-        for name, channel in inputs.items():
-            if name == "temperature":
-                arguments[name] = channel
-                continue
-            several = channel if isinstance(channel, dict) else {name: channel}
-            given[name] = tuple(f"{key}*" if isinstance(one, dsl.Collected) else key for key, one in several.items())
-            arguments |= several
-        task = component(stage, self.image, given)(
-            **arguments, settings=self.values[stage] if settings is None else settings, step=self._told(stage)
+        """A task of the stage; its one output.
+
+        Args:
+            stage: its name.
+            title: for people.
+            settings: of the stage, if not those of its own parameter.
+            inputs: artifacts by name, or for an input that takes several a mapping of named ones; and settings that
+                are told apart from the others.
+        """
+        apart = {name: value for name, value in inputs.items() if name in STAGES[stage].model_fields}
+        read = {
+            name: one if isinstance(one, dict) else {name: one} for name, one in inputs.items() if name not in apart
+        }
+        given = {name: tuple(map(_delivered, several.items())) for name, several in read.items()}
+        task = component(stage, self.image, given, tuple(apart))(
+            **apart,
+            **{key: one for several in read.values() for key, one in several.items()},
+            settings=self.values[stage] if settings is None else settings,
+            step=self._told(stage),
         )
+        for before in self.first:
+            task.after(before)
+        self.first, self.last = [], task
         if title:
-            task.set_display_name(title)
+            task.set_display_name(title.strip())
         if self.cluster is not None:
             ask(task, stage, self.cluster)
         else:
@@ -205,8 +225,43 @@ class _Sweep:
         return {name: value for name, value in told.items() if value}
 
 
-def _kind(default: Any) -> Any:
+def _lists(config: ExperimentConfig, lean: bool) -> dict[str, list[Any]]:
+    """What the sweep fans out over; attacks only where a network has several steps of them."""
+    attacks, baseline = config.attack_tasks(lean=lean), config.baseline_tasks(lean=lean)
+    controls = config.control_tasks(lean=lean)
+    lists: dict[str, list[Any]] = {"temperatures": list(config.temperatures)}
+    # a loop within a loop, and Kubeflow's local runner would hand the inner one's items to the outer one's steps
+    lists |= (
+        {"undistilled": baseline + controls}
+        if len(baseline) == 1
+        else {
+            "baseline_attacks": baseline,
+            "controls": controls,
+        }
+    )
+    lists |= {"attacks": attacks} if len(attacks) > 1 else {}
+    return lists | ({"defenses": config.defense_tasks(lean=lean)} if config.defenses else {})
+
+
+def _undistilled(settings: Any) -> str:
+    """The label of the undistilled network or of a control, as far as it is known when the pipeline is compiled."""
+    if not isinstance(settings, dict):
+        return "undistilled"
+    return distillation.control(settings["logit_scale"]).label if "logit_scale" in settings else BASELINE.label
+
+
+def _delivered(named: tuple[str, Any]) -> str:
+    name, channel = named
+    return f"{name}*" if isinstance(channel, dsl.Collected) else name
+
+
+def _annotation(default: Any) -> Any:
     """The annotation of a parameter: a loop over a list of unknown items would hand on texts."""
     if isinstance(default, list):
         return list[float] if isinstance(default[0], float) else list[dict[str, Any]]
     return type(default)
+
+
+def _once_more(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs for a second task: the compiler writes into a Collected, so each task needs its own."""
+    return {name: dsl.Collected(one.output) if isinstance(one, dsl.Collected) else one for name, one in inputs.items()}

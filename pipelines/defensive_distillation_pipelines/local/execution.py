@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from defensive_distillation.errors import DefensiveDistillationError
 from defensive_distillation.tracking.status import RUN_DIR, Status, statuses
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
-from defensive_distillation_pipelines.local.board import Board, Key
+from defensive_distillation_pipelines.display.board import Board, Key
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.recording import Recording, recorded
 from defensive_distillation_pipelines.local.run_folder import RunFolder
@@ -73,7 +73,8 @@ def _followed(run: RunFolder, job: Job, board: Board, recording: Recording) -> M
         for status in current.values():
             if status.state == "running":
                 raise StepFailedError(f"{_where(status)} was killed; log: {status.log or run.kubeflow_log}")
-        raise StepFailedError(f"the pipeline failed before a stage began; log: {run.kubeflow_log}")
+        what = "the pipeline failed" if job.containers is None else "a container ended"
+        raise StepFailedError(f"{what} before its stage began; log: {run.kubeflow_log}")
     board.show(current, last=True)
     return current
 
@@ -105,6 +106,7 @@ def _where(status: Status) -> str:
 @contextmanager
 def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     """The process that Kubeflow runs in, with all its steps in one group that ends with this block."""
+    _end_containers(run, job)  # of a start that was killed with all its processes
     path = run.path / "job.json"
     path.write_text(job.model_dump_json())
     environment = {
@@ -129,3 +131,11 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        _end_containers(run, job)
+
+
+def _end_containers(run: RunFolder, job: Job) -> None:
+    if job.containers is not None:
+        from defensive_distillation_pipelines.local.containers import end
+
+        end(run.path.absolute())

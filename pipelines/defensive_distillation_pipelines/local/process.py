@@ -1,4 +1,4 @@
-"""The process that Kubeflow Pipelines' own SubprocessRunner works in.
+"""The process that one of Kubeflow Pipelines' own local runners works in: SubprocessRunner or DockerRunner.
 
 `python -m defensive_distillation_pipelines.local.process JOB` runs a job, a JSON file that says what to run, and where.
 execution.py starts it and follows its steps.
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from defensive_distillation.config import STAGES, experiment
 from defensive_distillation.runtime.code_version import code_digest
+from defensive_distillation.tracking.status import RUN_DIR
 
 
 class Job(BaseModel):
@@ -31,40 +32,46 @@ class Job(BaseModel):
     plan: str  # the file that the steps of the pipeline are written to
     experiment: dict[str, Any] | None = None  # the sweep to run, or
     rerun: dict[str, Any] | None = None  # the arguments of rerun.rerun
+    containers: dict[str, Any] | None = None  # a containers.Containers: each step in one; None: each in a process
 
 
 def main(path: str) -> None:
     """Runs the job and exits with 0 if every step did."""
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     job = Job.model_validate(json.loads(Path(path).read_text()))
+    threading.Thread(target=_end_with_parent, args=(os.getppid(), job), daemon=True).start()
     # the runner warns of images without 'python' in their name, and of resources that mean nothing here
     warnings.simplefilter("ignore")
     from kfp import local
 
     root = Path(job.workspace)
+    runner, cache, image = local.SubprocessRunner(use_venv=False), root / "cache", ""
+    if job.containers is not None:
+        from defensive_distillation_pipelines.local.containers import Containers
+        from defensive_distillation_pipelines.local.containers import runner as in_containers
+
+        wanted = Containers.model_validate(job.containers)
+        runner, image = in_containers(wanted, root), wanted.image
+        cache = cache / wanted.digest.partition(":")[2]  # what another image has made is nothing to it
     local.init(
-        local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(root / "store"),
-        enable_caching=True,
-        cache_root=str(root / "cache"),
-        raise_on_error=True,
+        runner, pipeline_root=str(root / "store"), enable_caching=True, cache_root=str(cache), raise_on_error=True
     )
-    pipeline = _pipeline(job)
+    pipeline = _pipeline(job, image)
     _write_plan(pipeline, Path(job.plan))
     pipeline()
 
 
-def _pipeline(job: Job) -> Any:
+def _pipeline(job: Job, image: str) -> Any:
     work = str(Path(job.workspace, "work").absolute())
     if job.rerun is not None:
         from defensive_distillation_pipelines.definitions.rerun import rerun
 
         return rerun(**job.rerun, work=work)
+    from defensive_distillation_pipelines.definitions.components import LOCAL_IMAGE
     from defensive_distillation_pipelines.definitions.sweep import sweep
 
     assert job.experiment is not None
     codes = {stage: code_digest(stage) for stage in STAGES}
-    return sweep(experiment(job.experiment), cluster=None, work=work, codes=codes)
+    return sweep(experiment(job.experiment), cluster=None, work=work, codes=codes, image=image or LOCAL_IMAGE)
 
 
 def _write_plan(pipeline: Any, path: Path) -> None:
@@ -78,10 +85,14 @@ def _write_plan(pipeline: Any, path: Path) -> None:
     beside.replace(path)
 
 
-def _end_with_parent(parent: int) -> None:
+def _end_with_parent(parent: int, job: Job) -> None:
     """Ends this process and all its steps when the command that started it is gone, however it went."""
     while os.getppid() == parent:
         time.sleep(0.5)
+    if job.containers is not None:
+        from defensive_distillation_pipelines.local.containers import end
+
+        end(Path(os.environ[RUN_DIR]))
     os.killpg(0, signal.SIGKILL)
 
 

@@ -11,7 +11,7 @@ from defensive_distillation.config import STAGES, ExperimentConfig, loading, sta
 from defensive_distillation.errors import ConfigurationError, InputError
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.table import rows
-from defensive_distillation_pipelines.local import tables
+from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.local.execution import execute
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.run_folder import RunFolder, default_name, existing_run, plain
@@ -20,12 +20,27 @@ from defensive_distillation_pipelines.local.workspace import Workspace
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from defensive_distillation_pipelines.local.containers import Containers
+
 MAX_NAME = 100  # of a run, in characters
 _REPORT = ("report", "", "")
 
 
-def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, program: str) -> list[RenderableType]:
+def run_sweep(
+    workspace: Workspace,
+    config: ExperimentConfig,
+    name: str | None,
+    program: str,
+    containers: Containers | None = None,
+) -> list[RenderableType]:
     """Runs the sweep, or what of it is not finished, and returns the table and where to look next.
+
+    Args:
+        workspace: where the run leaves what it makes.
+        config: the settings.
+        name: of the run; one made from the settings without it.
+        program: the command as it was called.
+        containers: that each step runs in; None: each runs in a process.
 
     Raises:
         InputError: if another process is at work on the run, or its name belongs to other settings.
@@ -36,7 +51,12 @@ def run_sweep(workspace: Workspace, config: ExperimentConfig, name: str | None, 
     run = RunFolder(workspace, default_name(config) if name is None else _checked_name(name))
     with run.locked():
         run.begin(config)
-        job = Job(workspace=str(workspace.root.absolute()), plan=str(run.plan), experiment=plain(config))
+        job = Job(
+            workspace=str(workspace.root.absolute()),
+            plan=str(run.plan),
+            experiment=plain(config),
+            containers=containers and containers.model_dump(),
+        )
         finished = execute(
             run, job, lambda statuses: [stored.location for stored in run.made(statuses[_REPORT].artifact)]
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 
 from defensive_distillation.errors import InputError
-from defensive_distillation_pipelines.local import tables
+from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.local.execution import latest
 from defensive_distillation_pipelines.local.run_folder import RunFolder
 

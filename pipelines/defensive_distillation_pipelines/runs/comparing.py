@@ -11,7 +11,7 @@ from defensive_distillation.comparison.change import Change
 from defensive_distillation.comparison.sweeps import changes
 from defensive_distillation.errors import InputError
 from defensive_distillation.reporting.findings.changes import plain, rows
-from defensive_distillation_pipelines.local import tables
+from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.local.workspace import Workspace
 from defensive_distillation_pipelines.runs.sources import Run, named_run
 

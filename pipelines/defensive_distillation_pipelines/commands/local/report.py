@@ -24,8 +24,8 @@ def add(commands: Any) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
+    from defensive_distillation_pipelines.display.tables import show
     from defensive_distillation_pipelines.local.runs import show_report
-    from defensive_distillation_pipelines.local.tables import show
     from defensive_distillation_pipelines.local.workspace import Workspace
 
     show(*show_report(Workspace(Path(arguments.workspace)), arguments.run, arguments.output))

@@ -23,8 +23,8 @@ def add(commands: Any) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
+    from defensive_distillation_pipelines.display.tables import show
     from defensive_distillation_pipelines.local.run_folder import existing_run
-    from defensive_distillation_pipelines.local.tables import show
     from defensive_distillation_pipelines.local.times import times
     from defensive_distillation_pipelines.local.workspace import Workspace
 

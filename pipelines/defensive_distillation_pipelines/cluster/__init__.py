@@ -1,0 +1,1 @@
+"""Runs on a cluster: Kubeflow Pipelines' API, and what Kubernetes says of a run's pods."""

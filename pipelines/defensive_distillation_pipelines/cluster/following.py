@@ -1,0 +1,55 @@
+"""What submit and watch do: follow a run, say where it is seen, and end with its table."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from defensive_distillation.errors import TrackingError, first_line
+from defensive_distillation_pipelines.cluster import connection, watching
+from defensive_distillation_pipelines.cluster.connection import Access
+from defensive_distillation_pipelines.cluster.planning import planned
+from defensive_distillation_pipelines.cluster.progress.sources import Sources
+from defensive_distillation_pipelines.cluster.runs import Run, Runs
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def follow(access: Access, runs: Runs, run: Run) -> Run:
+    """Shows the progress of a run until it ends.
+
+    Raises:
+        RunFailedError: if it did not succeed.
+        ClusterError: if Kubeflow Pipelines refuses.
+    """
+    steps = planned(runs, run)
+    kubernetes, why_not = connection.kubernetes(access)
+    sources = Sources(kubernetes, why_not, access.namespace, steps)
+    return watching.Watch(runs, sources, steps, poll=watching.POLL).until_ended(run.id)
+
+
+def link(access: Access, runs: Runs, run: Run) -> str:
+    """Where people see the run."""
+    return f"{access.ui or runs.server.url}/#/runs/details/{run.id}"
+
+
+def results(run: Run) -> list[RenderableType]:
+    """The table of a run that has succeeded, from MLflow; else where to look."""
+    from defensive_distillation.reporting.table import rows
+    from defensive_distillation.tracking.finished import evaluations
+    from defensive_distillation_pipelines.display import tables
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return ["table:   set MLFLOW_TRACKING_URI to see it here; it is in the report, an artifact of the last step"]
+    try:
+        found = evaluations(uri, run.id)
+    except TrackingError as error:
+        return [f"table:   not read: {first_line(error)}"]
+    if not found:
+        return [
+            f"table:   MLflow has no evaluations of run {run.id}; it is in the report, an artifact of the last step"
+        ]
+    table = rows(found)
+    return ["", tables.of_networks(table), *tables.of_controls(table), ""]

@@ -1,0 +1,1 @@
+"""Recurring runs, declared: cron lines, what Kubeflow has, and what is wished."""

@@ -1,0 +1,32 @@
+"""defdistill stop: ends a run on a cluster."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection
+from defensive_distillation_pipelines.commands.cluster.watch import RUN_HELP
+from defensive_distillation_pipelines.commands.parser import command
+
+
+def add(commands: Any) -> None:
+    """Adds the verb."""
+    parser = command(
+        commands,
+        "stop",
+        _call,
+        "Stop a run on a cluster; what its steps have finished stays.",
+        "  defdistill stop latest\n  defdistill stop 33ec24d0 --host http://localhost:8888",
+    )
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    add_connection(parser)
+
+
+def _call(arguments: argparse.Namespace) -> None:
+    from defensive_distillation_pipelines.cluster import connection
+    from defensive_distillation_pipelines.cluster.runs import Runs
+
+    access = access_of(arguments)
+    runs = Runs(connection.kubeflow(access), access.namespace)
+    print(runs.stop(runs.find(arguments.run)))

@@ -1,0 +1,58 @@
+"""defdistill watch: the progress of a run on a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection
+from defensive_distillation_pipelines.commands.parser import command
+
+if TYPE_CHECKING:
+    from defensive_distillation_pipelines.cluster.connection import Access
+    from defensive_distillation_pipelines.cluster.runs import Run, Runs
+
+RUN_HELP = "id of the run, its beginning, its name, or 'latest'"
+
+
+def add(commands: Any) -> None:
+    """Adds the verb."""
+    parser = command(
+        commands,
+        "watch",
+        _call,
+        "Show the progress of a run on a cluster until it ends; exits with 0 if it succeeded, else with 1.",
+        "  defdistill watch latest\n  defdistill watch 33ec24d0 --host http://localhost:8888",
+    )
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    add_connection(parser)
+
+
+def _call(arguments: argparse.Namespace) -> None:
+    from defensive_distillation_pipelines.cluster import connection
+    from defensive_distillation_pipelines.cluster.following import link
+    from defensive_distillation_pipelines.cluster.runs import Runs
+
+    access = access_of(arguments)
+    runs = Runs(connection.kubeflow(access), access.namespace)
+    run = runs.find(arguments.run)
+    print(f"run:     {run.title}\nlink:    {link(access, runs, run)}", flush=True)
+    show(access, runs, run)
+
+
+def show(access: Access, runs: Runs, run: Run) -> None:
+    """Follows a run and ends with its table; an interrupt leaves the run and says how to come back."""
+    from defensive_distillation_pipelines.cluster.following import follow, results
+    from defensive_distillation_pipelines.display import tables
+
+    try:
+        follow(access, runs, run)
+    except KeyboardInterrupt:
+        print(
+            f"defdistill: the run goes on; look again with 'defdistill watch {run.id}', "
+            f"stop it with 'defdistill stop {run.id}'",
+            file=sys.stderr,
+        )
+        raise SystemExit(130) from None
+    tables.show(*results(run), f"run {run.title} succeeded")

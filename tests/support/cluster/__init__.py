@@ -1,0 +1,1 @@
+"""What the tests of runs on a cluster share."""

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from defensive_distillation.reporting.table import rows
+from defensive_distillation_pipelines.display.tables import of_controls, of_networks, show
+from support.evaluations import complete, evaluation, smoothed
+
+
+def test_the_table_of_networks_is_aligned_and_in_per_cent(capsys: pytest.CaptureFixture[str]) -> None:
+    table = rows([*complete()[2:], evaluation(7.5, probabilities=0, logits=None, scaled=None)])
+    show(of_networks(table), *of_controls(table))
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "                   JSMA success, %                features changed            C&W L2",
+        "   T  accuracy, %    probabilities  logits   z/T     probabilities   z/T  success, %  mean   gradients",
+        "─" * 102,
+        "none         98.7             85.0    72.8  85.0              38.0  38.0       100.0  1.87  not masked",
+        " 7.5         96.8              0.0       -     -                 -     -           -     -   undecided",
+        "  20         96.8              1.7    74.4  90.0              38.0  38.0       100.0  2.06      masked",
+        "control at T = 20 (undistilled, logits times T): JSMA 1.7 % on probabilities, 85.0 % on z/T; masked",
+    ]
+
+
+def test_another_defense_stands_in_the_table_by_its_label(capsys: pytest.CaptureFixture[str]) -> None:
+    show(of_networks(rows([*complete(), smoothed()])))
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("label_smoothing share=0.1"))
+    assert line.split()[2:] == ["98.5", "77.8", "78.3", "77.8", "38.0", "38.0", "100.0", "1.96", "undecided"]
+
+
+def test_no_networks_make_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show(of_networks([]), *of_controls([]))
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_long_lines_are_not_broken_and_brackets_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "report: [red]" + "folder/" * 60
+    show(line)
+    assert capsys.readouterr().out == line + "\n"
