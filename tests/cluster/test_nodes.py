@@ -100,7 +100,7 @@ def test_a_pending_pod_is_told_with_its_reason_and_what_it_asks_for(resource: di
     assert view.states["for-loop-1[0]", "attack"] == "waiting"
     (told,) = (one for one in view.troubles if one.path == ("for-loop-1[0]", "attack"))
     assert (told.kind, told.driver) == ("waits", False)
-    assert told.reason.startswith("it waits for processors, it asks for 64 processors: 0/1 nodes are available")
+    assert told.reason.startswith("no node has free processors, it asks for 64 processors: 0/1 nodes are available")
 
 
 def test_a_failed_attempt_is_not_a_failed_step_while_it_is_tried_again(resource: dict[str, Any]) -> None:

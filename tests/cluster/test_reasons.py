@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from defensive_distillation_pipelines.cluster.reasons import asks_for, failure, own_words, too_large, waits_for
-from support.cluster.recorded import recorded
+from support.cluster.recorded import answer, recorded
 
 ASKED = {"limits": {"cpu": "64", "memory": "4Gi", "nvidia.com/gpu": "2"}, "requests": {"cpu": "64", "memory": "4Gi"}}
 
@@ -36,19 +36,19 @@ def waiting(reason: str, message: str = "", *, before: bool = False) -> dict[str
         (
             "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are "
             "available: 1 No preemption victims found for incoming pod.",
-            "it waits for processors, it asks for 64 processors, 4Gi memory, 2 nvidia.com/gpu: "
+            "no node has free processors, it asks for 64 processors, 4Gi memory, 2 nvidia.com/gpu: "
             "0/1 nodes are available: 1 Insufficient cpu",
         ),
         (
             "0/3 nodes are available: 1 Insufficient memory, 2 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are "
             "available: 3 No preemption victims found for incoming pod.",
-            "it waits for memory and GPUs (nvidia.com/gpu), it asks for 64 processors, 4Gi memory, 2 nvidia.com/gpu: "
-            "0/3 nodes are available: 1 Insufficient memory, 2 Insufficient nvidia.com/gpu",
+            "no node has free memory and free GPUs (nvidia.com/gpu), it asks for 64 processors, 4Gi memory, 2 "
+            "nvidia.com/gpu: 0/3 nodes are available: 1 Insufficient memory, 2 Insufficient nvidia.com/gpu",
         ),
         (
             "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) had untolerated "
             "taint {nvidia.com/gpu: present}. preemption: 0/2 nodes are available: 2 Preemption is not helpful.",
-            "it waits for a node with the labels of its node_selector and a node whose taints it tolerates, it asks "
+            "no node has the labels of its node_selector and only taints that it tolerates, it asks "
             "for 64 processors, 4Gi memory, 2 nvidia.com/gpu: 0/2 nodes are available: 1 node(s) didn't match Pod's "
             "node affinity/selector, 1 node(s) had untolerated taint {nvidia.com/gpu: present}",
         ),
@@ -58,9 +58,25 @@ def test_a_pod_that_no_node_can_take_is_told_with_what_it_lacks_and_asks_for(tol
     assert waits_for("", unschedulable(told)) == line
 
 
+def test_a_recorded_pod_that_no_node_can_take() -> None:
+    (found,) = answer("pods-unschedulable")["items"]
+    assert waits_for("", found) == (
+        "no node has free processors, it asks for 64 processors, 2Gi memory: 0/1 nodes are available: 1 Insufficient "
+        "cpu"
+    )
+
+
+def test_a_recorded_pod_whose_image_is_nowhere() -> None:
+    (found,) = answer("pods-no-image")["items"]
+    assert waits_for("PodInitializing", found) == (
+        "its image registry.example/none:1 cannot be pulled (no such host): check DEFDISTILL_IMAGE and the image pull "
+        "secret"
+    )
+
+
 def test_without_the_pod_the_nodes_message_says_what_is_lacking() -> None:
     message = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: …"
-    assert waits_for(message, None) == "it waits for processors: 0/1 nodes are available: 1 Insufficient cpu"
+    assert waits_for(message, None) == "no node has free processors: 0/1 nodes are available: 1 Insufficient cpu"
 
 
 @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing"])

@@ -15,7 +15,12 @@ _CONTAINER = re.compile(r"(?P<name>[\w-]+): (?P<kind>\w*) \(exit code (?P<code>\
 _KLOG = re.compile(r"[IWEF]\d{4} [\d:.]+ +\d+ [\w.-]+:\d+\] (?P<words>.*)")
 _NOTHING = ("PodInitializing", "ContainerCreating", "")  # a pod that starts says no more than that
 _LENGTH = 400  # characters of a reason that people read
-_LACKING = {"cpu": "processors", "memory": "memory", "ephemeral-storage": "space on disks", "pods": "room for pods"}
+_LACKING = {
+    "cpu": "free processors",
+    "memory": "free memory",
+    "ephemeral-storage": "free space on disks",
+    "pods": "room for pods",
+}
 _DEADLINES = ("exceeded its deadline", "exceeded workflow deadline", "longer than the specified deadline")
 TIME_OUT = "its time ran out"  # also what Argo says of every pod when a run is stopped
 
@@ -93,17 +98,17 @@ def _unschedulable(text: str, pod: Mapping[str, Any] | None) -> str:
     told = told.rstrip(". ")
     lacking = list(dict.fromkeys(_lacking(told)))
     asked = asks_for(pod)
-    what = f"it waits for {' and '.join(lacking)}" if lacking else "no node can take it"
+    what = f"no node has {' and '.join(lacking)}" if lacking else "no node can take it"
     return f"{what}" + (f", it asks for {asked}" if asked else "") + (f": {_short(told)}" if told else "")
 
 
 def _lacking(told: str) -> Iterator[str]:
     for name in re.findall(r"Insufficient ([\w./-]*\w)", told):
-        yield _LACKING.get(name, f"GPUs ({name})" if "gpu" in name or "nvidia" in name else name)
+        yield _LACKING.get(name, f"free GPUs ({name})" if "gpu" in name or "nvidia" in name else f"free {name}")
     if "didn't match Pod's node affinity" in told:
-        yield "a node with the labels of its node_selector"
+        yield "the labels of its node_selector"
     if "had untolerated taint" in told:
-        yield "a node whose taints it tolerates"
+        yield "only taints that it tolerates"
 
 
 def _image(text: str, pod: Mapping[str, Any] | None) -> str:

@@ -17,7 +17,7 @@ from defensive_distillation_pipelines.display.board import Board
 
 POLL = 5.0  # seconds; Argo looks at a workflow every ten
 LONGEST_PAUSE = 30.0  # seconds between two attempts at a server that does not answer
-_KINDS = {"waits": "waits", "failed": "failed", "again": "failed and is tried again"}
+_KINDS = {"waits": "waits", "failed": "failed", "again": "failed, the cluster may try again"}
 _STATES = {
     "PENDING": "waiting to begin",
     "PAUSED": "paused",
@@ -76,9 +76,11 @@ class Watch:
             if run.state != "RUNNING":
                 self._say(board, "state", f"the run is {_STATES.get(run.state, run.state.lower())}")
         for trouble in self._troubles(run, view):
-            title = self._titles.of(trouble)
-            self._say(board, title, f"{title} {_KINDS[trouble.kind]}: {self._reason(run, trouble)}")
+            title, reason = self._titles.of(trouble), self._reason(run, trouble)
+            if self._said.get(title) != f"{title} {_KINDS['again']}: {reason}":  # it was then not tried again
+                self._say(board, title, f"{title} {_KINDS[trouble.kind]}: {reason}")
         last = run.outcome == "succeeded"
+        view = self._titles.succeeded(view) if last else view
         board.show(self._titles.statuses(view), waiting=self._titles.waiting(view), last=last)
 
     def _say(self, board: Board, about: str, line: str) -> None:
@@ -92,10 +94,11 @@ class Watch:
 
     def _reason(self, run: Run, trouble: Trouble) -> str:
         if trouble.reason or not trouble.node:
-            return trouble.reason or "no reason is told"
+            return self._titles.words(trouble, trouble.reason) or "no reason is told"
         if trouble.node not in self._logs:
             try:
-                self._logs[trouble.node] = own_words(self._runs.log(run.id, trouble.node))
+                words = own_words(self._runs.log(run.id, trouble.node))
+                self._logs[trouble.node] = self._titles.words(trouble, words)
             except ClusterError as error:
                 return f"its log could not be read: {first_line(error)}"
         return self._logs[trouble.node] or "its log tells no reason"

@@ -12,7 +12,7 @@ import re
 import uuid
 from typing import Any
 
-from support.cluster.recorded import answer, recorded
+from support.cluster.recorded import FOLDER, answer, recorded
 from support.cluster.server import Answer, Request, StandIn
 
 API = "/apis/v2beta1"
@@ -29,6 +29,23 @@ class Kubeflow(StandIn):
         self.started: list[dict[str, Any]] = []  # runs, the last one last
         self.story = ["run-running"]
         self.logs: dict[str, str] = {}  # by node
+        self.states: dict[int, str] = {}  # instead of the story's, by how often the run was looked at before
+        self.still_running = 0  # looks at which the run still runs, though its list is that of one that has ended
+        self._overlooked: list[str] = []
+        self._faults: tuple[int, list[Answer]] = (0, [])
+        self._refusals: dict[str, Answer] = {}
+
+    def overlook_once(self, path: str) -> None:
+        """The next search at this path finds nothing, as if what is there were made a moment later."""
+        self._overlooked.append(path)
+
+    def fail_runs_after(self, looks: int, faults: list[Answer]) -> None:
+        """After so many looks at a run come these answers, then the story goes on."""
+        self._faults = (looks, list(faults))
+
+    def refuse(self, line: str, told: Answer) -> None:
+        """Answers every METHOD PATH of this kind so."""
+        self._refusals[line] = told
 
     def answer(self, request: Request) -> Answer:
         """What the recorded server says to such a request."""
@@ -48,15 +65,24 @@ class Kubeflow(StandIn):
             (r"GET /runs/([^/]+)/nodes/([^/]+)/log", self._log),
         )
         line = f"{request.method} {request.path.removeprefix(API).removeprefix('/apis/v1alpha1')}"
+        if told := self._refusals.get(f"{request.method} {request.path}"):
+            return told
+        for path in self._overlooked:
+            if re.fullmatch(f"GET /{path}", line):
+                self._overlooked.remove(path)
+                return _as_recorded("pipeline-unknown-name") if "names" in path else Answer(200, {})
         for route, call in routes:
             if match := re.fullmatch(route, line):
                 return call(request, *match.groups())
         raise AssertionError(f"nothing was recorded for {line}")
 
     def begin(self, name: str = "digits") -> str:
-        """A run that somebody has started; its id."""
-        run = {**copy.deepcopy(answer("run-create")), "run_id": str(uuid.uuid4()), "display_name": name}
-        run.pop("runtime_config")
+        """A run of the recorded pipeline that somebody has started; its id."""
+        run = copy.deepcopy(answer("run-create")) | {"run_id": str(uuid.uuid4()), "display_name": name}
+        run["runtime_config"] = {}
+        reference = run["pipeline_version_reference"]
+        text = (FOLDER / "pipeline.json").read_text()
+        self.versions[reference["pipeline_id"], "recorded"] = (reference["pipeline_version_id"], text)
         self.started.append({"run": run, "seen": 0, "stopped": False})
         return str(run["run_id"])
 
@@ -138,13 +164,17 @@ class Kubeflow(StandIn):
     def _run(self, request: Request, run_id: str) -> Answer:
         for one in self.started:
             if one["run"]["run_id"] == run_id:
-                return Answer(200, self._now(one))
+                looks, faults = self._faults
+                return faults.pop(0) if faults and one["seen"] >= looks else Answer(200, self._now(one))
         return _as_recorded("run-unknown", {"00000000-0000-0000-0000-000000000000": run_id})
 
     def _now(self, one: dict[str, Any], *, look: bool = True) -> dict[str, Any]:
         """The next of the story's answers, as one of this run."""
         story = ["run-canceled"] if one["stopped"] else self.story
         told = copy.deepcopy(answer(story[min(one["seen"], len(story) - 1)]))
+        told["state"] = self.states.get(one["seen"], told["state"])
+        if one["seen"] < self.still_running:
+            told["state"] = "RUNNING"
         one["seen"] += look
         kept = ("run_id", "display_name", "experiment_id", "pipeline_version_reference", "runtime_config")
         return told | {key: one["run"][key] for key in kept if key in one["run"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from defensive_distillation.tracking.status import Status
@@ -23,7 +23,7 @@ class Trouble:
     Attributes:
         path: the step's, or that of a loop.
         driver: whether it is Kubeflow's own pod before the step.
-        kind: waits, as long as nothing changes; fails for good; or tries again by itself.
+        kind: waits, as long as nothing changes; has failed for good; or may be tried again by itself.
         reason: why, in a line; '' where only the end of its log tells.
         node: the id that its log is found by.
     """
@@ -56,9 +56,19 @@ class Titles:
         title = self.title(trouble.path) or "the pipeline"
         return f"the driver of {title}" if trouble.driver else title
 
+    def words(self, trouble: Trouble, reason: str) -> str:
+        """The reason without the step's name, which the step puts before it."""
+        return reason.removeprefix(f"{self._status(trouble.path, 'failed').task}: ")
+
     def title(self, path: Path) -> str:
         """The step's name."""
         return self._status(path, "waiting").title
+
+    def succeeded(self, view: View) -> View:
+        """What is known of a run that has succeeded, also where the source did not follow it to the end."""
+        states: dict[Path, State] = dict.fromkeys(self._steps, "done")
+        kept: dict[Path, State] = {path: state for path, state in view.states.items() if state == "kept"}
+        return replace(view, states={**view.states, **states, **kept})
 
     def waiting(self, view: View) -> set[Key]:
         """The steps that wait for a place to run."""
