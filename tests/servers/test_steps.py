@@ -11,7 +11,7 @@ import pytest
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import storage
 from defensive_distillation.runtime import failure, step
-from defensive_distillation.runtime.kubeflow.artifact import Given
+from defensive_distillation.runtime.kubeflow.artifact import Given, inputs_of
 from defensive_distillation.tracking import run_tree
 from defensive_distillation.tracking.records import REASON
 from defensive_distillation.tracking.run_tree import RunTree
@@ -135,9 +135,7 @@ def test_artifacts_are_known_by_where_others_find_them(
     output = Uploaded("model", str(tmp_path / "model"))
     settings = {"epochs": 1, "batch_size": 64, "minimum_progress": 0}
     step.run("train_teacher", settings, {"dataset": Given("dataset", place)}, output, {})
-    assert output.metadata["digest"] == artifacts.read_manifest_and_digest(output.path)[1]
-    assert (output.metadata["kind"], output.metadata["model"]) == ("model", "baseline")
-    assert "made_from" not in output.metadata
+    assert output.metadata == {}, "Kubeflow would tell it six times to each step that reads the model"
     tags = children(RunTree(database, run))["baseline"].data.tags
     assert tags["defdistill.artifact.train_teacher"] == "s3://elsewhere/model"
 
@@ -168,7 +166,7 @@ def test_an_evaluation_says_what_it_was_made_from_and_the_report_records_it_wher
         "model": [chain.place("student")],
         "attacks": [chain.place("attack"), chain.place("others")],
     }
-    assert output.metadata["made_from"] == behind
+    assert inputs_of(output.metadata["made_from"], output.uri) == behind
 
     evaluations = [output, Given("evaluation", chain.place("evaluation-baseline"))]
     step.run("report", {}, {"evaluations": evaluations}, Given("report", str(tmp_path / "report")), {})

@@ -19,6 +19,9 @@ from defensive_distillation_pipelines.definitions.lean import make_lean, stage_o
 __all__ = ["Package", "compiled", "package", "stage_of"]
 
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # reads the same, ten times as fast
+
+
 class _Dumper(yaml.SafeDumper):
     """Writes what stands in several places at each of them."""
 
@@ -36,7 +39,7 @@ class Package:
     @cached_property
     def documents(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """The pipeline, and what it says for Kubernetes."""
-        pipeline, platform = yaml.safe_load_all(self.text)
+        pipeline, platform = yaml.load_all(self.text, _LOADER)
         return pipeline, platform
 
     @property
@@ -69,6 +72,6 @@ def compiled(pipeline: Any) -> str:
 
 def package(pipeline: Any) -> Package:
     """The compiled pipeline for a cluster."""
-    documents = list(yaml.safe_load_all(compiled(pipeline)))
+    documents = list(yaml.load_all(compiled(pipeline), _LOADER))
     make_lean(*documents)
     return Package(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True, width=10_000))

@@ -79,11 +79,10 @@ class _Replay:
         tasks = dag["tasks"]
         if all(_at_exit(task) for task in tasks.values()):
             self._fault("exit", level.path, "", "a DAG needs a task that is no exit task")
+        for name in filter(lambda name: _at_exit(tasks[name]), tasks):
+            self._exit(name, tasks[name], tasks, level)
         for name in self._in_order(tasks, level):
-            task = tasks[name]
-            if _at_exit(task):
-                self._exit(name, task, tasks, level)
-            self._task(name, task, level)
+            self._task(name, tasks[name], level)
 
     def _in_order(self, tasks: Mapping[str, Any], level: Level) -> Iterator[str]:
         left = dict(sorted(tasks.items(), key=lambda entry: _at_exit(entry[1])))

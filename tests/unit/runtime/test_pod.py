@@ -45,13 +45,16 @@ def test_a_step_runs_its_stage_and_tells_the_launcher_what_became_of_its_artifac
     (made,) = json.loads((tmp_path / "outputs/output_metadata.json").read_text())["artifacts"]["dataset"]["artifacts"]
     with artifacts.opened(made["uri"], "dataset") as found:
         assert len(found.facts["classes"]) == 10
-        assert made["metadata"] == {
-            "display_name": "dataset",
-            "kind": "dataset",
-            "digest": found.digest,
-            "code": found.manifest.code,
-            "model": "",
-        }
+    assert made["metadata"] == {"display_name": "dataset"}
+
+
+def test_a_step_that_is_told_nothing_beside_its_settings_keeps_unfinished_work_where_kubeflow_has_its_artifacts(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    values = told(tmp_path, **SETTINGS)
+    del values["inputs"]["parameterValues"]["step"]
+    pod.main(["prepare_data", json.dumps(values)])
+    assert "unfinished work stays in the pod" in capfd.readouterr().out  # its artifacts lie on no object store here
 
 
 def test_it_says_what_kubeflows_own_executor_says(tmp_path: Path) -> None:
