@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from defensive_distillation.config import STAGES, ExperimentConfig, loading, stage_config
+from defensive_distillation.config import ExperimentConfig, loading, stage_config
 from defensive_distillation.errors import ConfigurationError, InputError
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.table import rows
+from defensive_distillation_pipelines.definitions.changes import changes
 from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.local.execution import execute
 from defensive_distillation_pipelines.local.process import Job
@@ -72,15 +73,10 @@ def rerun_stage(workspace: Workspace, stage: str, run_name: str, label: str | No
         StepFailedError: if the stage failed.
         TrackingError: if MLflow did not take what it records.
     """
-    if stage not in STAGES:
-        raise ConfigurationError(f"stage: expected one of {', '.join(STAGES)}, got {stage!r}")
+    title, changed = changes(stage, assignments)
     run = existing_run(workspace, run_name)
     inputs, values = _stored_inputs(run, stage, label)
-    title = f"rerun {stage}"
-    for path, value in sorted(_assignment(stage, assignment) for assignment in assignments):
-        values = loading.merged(values, loading.nested(path.split("."), value))
-        title += f" {path}={_shown(value)}"
-    config = stage_config(stage, values)
+    config = stage_config(stage, loading.merged(values, changed))
     with run.locked():
         shutil.rmtree(run.progress, ignore_errors=True)
         run.progress.mkdir(parents=True)
@@ -143,20 +139,6 @@ def _stored_inputs(run: RunFolder, stage: str, label: str | None) -> tuple[dict[
         places["surrogate"] = [run.lineage("baseline")["train_teacher"][0].location]
         values |= {"shards": 1, "shard": 0}  # one task for all samples, unless --set says otherwise
     return places, values
-
-
-def _shown(value: Any) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _assignment(stage: str, assignment: str) -> tuple[str, Any]:
-    """The path of a setting within its stage, and its value."""
-    key, equals, value = assignment.partition("=")
-    if not equals or not key:
-        raise ConfigurationError(f"--set: expected KEY=VALUE, got {assignment!r}")
-    if key == "temperature":
-        raise ConfigurationError("--set temperature: expected --model, which names the model of the earlier run")
-    return key, loading.parse(value, loading.field_at(STAGES[stage], key.split(".")))
 
 
 def _publish(report: Path, place: Path) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 from defensive_distillation.config import STAGES
 from defensive_distillation.defenses import distillation
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation_pipelines.commands.parser import add_workspace, command
+from defensive_distillation_pipelines.commands.cluster import rerun as cluster
+from defensive_distillation_pipelines.commands.cluster.flags import add_connection
+from defensive_distillation_pipelines.commands.parser import add_cluster, add_workspace, command
 
 
 def add(commands: Any) -> None:
@@ -21,7 +23,8 @@ def add(commands: Any) -> None:
         "Run one stage of a finished run again, with changed settings if asked; the run stays as it was.",
         "  defdistill rerun attack --run digits-1a2b3c --temperature 20 --set jsma.max_features=50\n"
         "  defdistill rerun train_student --run digits-1a2b3c --temperature 5 --set epochs=60\n"
-        "  defdistill rerun attack --run digits-1a2b3c --model 'control T=20' --set attacks=cw_l2",
+        "  defdistill rerun attack --run digits-1a2b3c --model 'control T=20' --set attacks=cw_l2\n"
+        "  defdistill rerun attack --cluster --run latest --temperature 20 --set jsma.max_features=50 --profile cpu",
     )
     parser.add_argument("stage", metavar="STAGE", help=f"one of {', '.join(STAGES)}")
     parser.add_argument("--run", required=True, metavar="RUN", help="the earlier run; 'latest' is the last one")
@@ -32,6 +35,11 @@ def add(commands: Any) -> None:
         "--set", dest="assignments", action="append", default=[], metavar="KEY=VALUE", help="a setting of the stage"
     )
     add_workspace(parser)
+    parser.add_argument(
+        "--cluster", action="store_true", help="the run is a cluster's, as one is that is not of this machine"
+    )
+    add_connection(parser)
+    add_cluster(parser)
 
 
 def _call(arguments: argparse.Namespace) -> None:
@@ -42,6 +50,9 @@ def _call(arguments: argparse.Namespace) -> None:
     if arguments.temperature is not None:
         label = distillation.student(_temperature(arguments.temperature)).label
     workspace = Workspace(Path(arguments.workspace))
+    if cluster.wanted(arguments, workspace.runs()):
+        cluster.again(arguments, label)
+        return
     print(rerun_stage(workspace, arguments.stage, arguments.run, label, arguments.assignments))
 
 
