@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CHART := charts/defensive-distillation
-# two processes, whole files each, in the order of their names: those that take longest, in tests/pipeline, come first
+# two processes, whole files each, in the order of their names: those that take longest come first (testpaths in pyproject.toml)
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-fast test-docker bench check golden docs image image-cli lock ui clean help
+.PHONY: run test test-fast test-docker test-cluster bench check golden docs image image-cli lock ui clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -47,14 +47,17 @@ image-cli:
 test-docker: $(VENV)/installed
 	DEFDISTILL_IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/docker -m docker
 
+# make test-cluster  what needs a cluster with Kubeflow Pipelines and that image (docs/cluster.md)
+test-cluster: $(VENV)/installed
+	$(BIN)/python -m pytest tests/live -m cluster -v
+
 # make lock   exact versions and hashes of what the images hold; UV_UPGRADE=1 takes the newest
 lock: $(VENV)/installed
 	PATH="$(abspath $(BIN)):$$PATH" docker/lock.sh
 
-# what checks the workflows is a program in Go
+# what checks the workflows is a program in Go; where it cannot be built, its test says so
 $(BIN)/actionlint: $(VENV)/installed
-	if command -v go >/dev/null; then \
-	    GOBIN=$(abspath $(BIN)) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12; fi
+	-GOBIN=$(abspath $(BIN)) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # make bench  ours beside every peer, into docs/benchmarks.md; an environment of its own
 .bench/installed: pyproject.toml

@@ -102,8 +102,12 @@ def test_a_steps_own_line_stands_in_its_nodes_message(kubeflow: Kubeflow, kubern
     ended = watch(run_id)
     assert ended["code"] == 1
     assert "attack baseline jsma failed: out of memory; try a smaller batch_size" in ended["err"].splitlines()
-    assert ended["err"].splitlines()[-1].startswith(
-        f"defdistill: run fails ({run_id}) failed: attack baseline jsma: out of memory; try a smaller batch_size"
+    assert (
+        ended["err"]
+        .splitlines()[-1]
+        .startswith(
+            f"defdistill: run fails ({run_id}) failed: attack baseline jsma: out of memory; try a smaller batch_size"
+        )
     )
 
 

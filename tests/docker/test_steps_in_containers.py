@@ -37,7 +37,7 @@ SMALL = (
     *("--temperatures", "20", "--set", "prepare_data.train_limit=120", "--set", "prepare_data.test_limit=30"),
     *(flag for setting in FEW for flag in ("--set", f"train.{setting}")),
     *("--set", "attack.jsma.sources=1", "--set", "attack.jsma.max_features=6", "--set", "attack.bounded.samples=3"),
-    *("--set", "attack.square.queries=5", "--set", "attacks=jsma,fgsm+square", "--set", "control_attacks=jsma"),
+    *("--set", "attack.square.queries=5", "--set", "attacks=jsma,fgsm,square", "--set", "control_attacks=jsma"),
 )
 STAGES = f"""
 set -e

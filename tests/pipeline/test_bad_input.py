@@ -79,7 +79,7 @@ def attack(name: str, options: str, message: str) -> Row:
 ROWS = [
     # which command, which stage
     Row("no such command", "trian", r"invalid choice: 'trian' \(choose from 'run', 'compile', .*see defdistill --help"),
-    Row("no such stage", "stage gate", r"invalid choice: 'gate' \(choose from 'prepare_data', .*'report'\)"),
+    Row("no such stage", "stage publish", r"invalid choice: 'publish' \(choose from 'prepare_data', .*'gate'\)"),
     Row("no stage", "stage", "arguments are required: STAGE; see defdistill stage --help"),
     Row(
         "no output", "stage prepare_data", "arguments are required: --output; see defdistill stage prepare_data --help"
@@ -191,7 +191,7 @@ ROWS = [
     prepare("from a broken tar", "--source {files}/broken.tar.gz", r"broken\.tar\.gz: damaged or truncated"),
     prepare("from no archive", "--source {files}/image.png", r"image\.png: expected an archive of type \.zip, \.tar"),
     prepare(
-        "from elsewhere", "--source gs://bucket/x", "expected a local path or s3://bucket/prefix, got gs://bucket/x"
+        "from elsewhere", "--source gs://bucket/x", "expected a local path or s3://bucket/prefix, got 'gs://bucket/x'"
     ),
     prepare("from no MNIST", "--source mnist --data-root {files}", "mnist: expected the file MNIST/raw/.*, found none"),
     prepare("with a needless root", "--data-root {files}", "data_root: expected the source cifar10 or mnist with it"),
@@ -341,7 +341,9 @@ ROWS = [
     ),
     rerun("of no model", "attack --run finished {ws}", "--model: expected the model whose attack is run again"),
     rerun(
-        "of no stage", "gate --run finished --temperature 20 {ws}", "stage: expected one of prepare_data.*got 'gate'"
+        "of no stage",
+        "publish --run finished --temperature 20 {ws}",
+        "stage: expected one of prepare_data.*got 'publish'",
     ),
     rerun(
         "of a stage that the baseline has not",

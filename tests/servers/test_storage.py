@@ -323,7 +323,24 @@ def test_every_action_refuses_an_s3_location_that_cannot_be(location: str, artif
     refused(location, artifact, InputError, rf"expected s3://bucket/prefix, got '{location}'")
 
 
-@pytest.mark.parametrize("location", ["", "gs://bucket/name", "https://host/name"])
+def test_kubeflows_own_store_is_s3_under_another_name(s3_bucket: str) -> None:
+    place = f"minio://{s3_bucket.removeprefix('s3://')}/v2/artifacts"
+    storage.write_bytes(f"{place}/run/model/manifest.json", b"{}")
+    assert storage.read_bytes(f"{s3_bucket}/v2/artifacts/run/model/manifest.json") == b"{}"
+    assert storage.list_names(f"{place}/run") == ["model/manifest.json"]
+    storage.remove(f"{place}/run")
+    assert not storage.exists(f"{s3_bucket}/v2/artifacts/run/model/manifest.json")
+
+
+def test_what_is_in_an_object_store_is_no_local_path() -> None:
+    for location in ("s3://bucket/name", "minio://bucket/name", "gs://bucket/name"):
+        assert storage.is_remote(location)
+        assert storage.join(location, "file") == f"{location}/file"
+    for location in ("minio/name", "gs/name", "/s3/bucket", "gs:name"):
+        assert not storage.is_remote(location)
+
+
+@pytest.mark.parametrize("location", ["", "gs://bucket/name", "https://host/name", "minio://"])
 def test_every_action_refuses_a_location_that_is_neither_local_nor_s3(location: str, artifact: Path) -> None:
     refused(location, artifact, InputError, rf"expected (a local path or )?s3://bucket/prefix, got '{location}'")
 

@@ -160,6 +160,22 @@ class ExperimentConfig(BaseModel):
         """Temperatures of the controls: those of the sweep; 1, which changes nothing, only where there is no other."""
         return tuple(t for t in self.temperatures if t != 1) or self.temperatures
 
+    def split(self, runs: int) -> list[ExperimentConfig]:
+        """The same sweep as several, each with a share of the temperatures; other defenses are in the first.
+
+        Raises:
+            ConfigurationError: for more runs than temperatures.
+        """
+        if runs > len(self.temperatures):
+            raise ConfigurationError(
+                f"--runs: expected at most {len(self.temperatures)}, one a temperature, got {runs}"
+            )
+        shares = [self.temperatures[number::runs] for number in range(runs)]
+        return [
+            self.model_copy(update={"temperatures": share, "defenses": () if number else self.defenses})
+            for number, share in enumerate(shares)
+        ]
+
     def settings(self, stage: str, *, lean: bool = False) -> dict[str, Any]:
         """The settings of one stage as a pipeline parameter: JSON values, the sweep's seed and name, no temperature.
 

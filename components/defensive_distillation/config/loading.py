@@ -91,6 +91,31 @@ def _assigned(assignment: str) -> dict[str, Any]:
     return _expanded(nested(path, parsed), f"--set {assignment}")
 
 
+def stage_changes(stage: str, assignments: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """Settings of one stage from 'key=value' or 'section.key=value', and all of them as one text.
+
+    Raises:
+        ConfigurationError: for an unknown stage, or what is no assignment.
+    """
+    if stage not in STAGES:
+        raise ConfigurationError(f"stage: expected one of {', '.join(STAGES)}, got {stage!r}")
+    changes: dict[str, Any] = {}
+    shown = ""
+    for key, value in sorted(_stage_assignment(stage, assignment) for assignment in assignments):
+        changes = merged(changes, nested(key.split("."), value))
+        shown += f" {key}={'+'.join(map(str, value)) if isinstance(value, list) else value}"
+    return changes, shown
+
+
+def _stage_assignment(stage: str, assignment: str) -> tuple[str, Any]:
+    key, equals, value = assignment.partition("=")
+    if not equals or not key:
+        raise ConfigurationError(f"--set: expected KEY=VALUE, got {assignment!r}")
+    if key == "temperature":
+        raise ConfigurationError("--set temperature: expected --model, which names the model of the earlier run")
+    return key, parse(value, field_at(STAGES[stage], key.split(".")))
+
+
 def nested(path: Sequence[str], value: Any) -> dict[str, Any]:
     """{'a': {'b': value}} for the path a, b."""
     for key in reversed(path):

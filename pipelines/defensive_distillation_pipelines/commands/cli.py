@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from defensive_distillation import __version__
 from defensive_distillation.runtime.command import Parser, exits
-from defensive_distillation_pipelines.commands import compare, promote, stage
+from defensive_distillation_pipelines.commands import compare, promote, rerun, stage
 from defensive_distillation_pipelines.commands import compile as compile_command
 from defensive_distillation_pipelines.commands.cluster import doctor, schedule, stop, submit, watch
-from defensive_distillation_pipelines.commands.local import report, rerun, run, times, ui
+from defensive_distillation_pipelines.commands.local import report, run, times, ui
 from defensive_distillation_pipelines.commands.parser import RAW
 
 _DESCRIPTION = """Defensive distillation, and the attacks that judge it.

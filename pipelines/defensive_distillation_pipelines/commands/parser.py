@@ -111,12 +111,23 @@ def package_of(arguments: argparse.Namespace, *, gate: bool = False) -> Package:
     Raises:
         ConfigurationError: for wrong settings, and where a cluster could not hold the run.
     """
+    return packages_of(arguments, gate=gate)[0]
+
+
+def packages_of(arguments: argparse.Namespace, *, runs: int = 1, gate: bool = False) -> list[Package]:
+    """The same with its temperatures split over several runs.
+
+    Raises:
+        ConfigurationError: also for more runs than temperatures.
+    """
     from defensive_distillation_pipelines.definitions.package import package
     from defensive_distillation_pipelines.definitions.size import require_fitting
     from defensive_distillation_pipelines.definitions.sweep import sweep
 
-    made = package(sweep(settings_of(arguments), cluster=cluster_of(arguments), work=arguments.work, gate=gate))
-    require_fitting(made)
+    made = []
+    for part in settings_of(arguments).split(runs):
+        made.append(package(sweep(part, cluster=cluster_of(arguments), work=arguments.work, gate=gate)))
+        require_fitting(made[-1])
     return made
 
 

@@ -53,7 +53,12 @@ def main(path: str) -> None:
         runner, image = in_containers(wanted, root), wanted.image
         cache = cache / wanted.digest.partition(":")[2]  # what another image has made is nothing to it
     local.init(
-        runner, pipeline_root=str(root / "store"), enable_caching=True, cache_root=str(cache), raise_on_error=True
+        runner,
+        pipeline_root=str(root / "store"),
+        workspace_root=str(root / "work"),  # else Kubeflow leaves an empty folder behind
+        enable_caching=True,
+        cache_root=str(cache),
+        raise_on_error=True,
     )
     pipeline = _pipeline(job, image)
     _write_plan(pipeline, Path(job.plan))

@@ -11,7 +11,6 @@ from defensive_distillation.config import ExperimentConfig, loading, stage_confi
 from defensive_distillation.errors import ConfigurationError, InputError
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.table import rows
-from defensive_distillation_pipelines.definitions.changes import changes
 from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.local.execution import execute
 from defensive_distillation_pipelines.local.process import Job
@@ -73,10 +72,11 @@ def rerun_stage(workspace: Workspace, stage: str, run_name: str, label: str | No
         StepFailedError: if the stage failed.
         TrackingError: if MLflow did not take what it records.
     """
-    title, changed = changes(stage, assignments)
+    changes, shown = loading.stage_changes(stage, assignments)
     run = existing_run(workspace, run_name)
     inputs, values = _stored_inputs(run, stage, label)
-    config = stage_config(stage, loading.merged(values, changed))
+    values, title = loading.merged(values, changes), f"rerun {stage}{shown}"
+    config = stage_config(stage, values)
     with run.locked():
         shutil.rmtree(run.progress, ignore_errors=True)
         run.progress.mkdir(parents=True)

@@ -43,8 +43,8 @@ def bucket_and_key(location: str) -> tuple[str, str]:
     """
     if location.startswith("gs://"):
         raise InputError(
-            f"location: expected a local path or s3://bucket/prefix, got {location}, which only Kubeflow's own steps "
-            "are brought"
+            f"location: expected a local path or s3://bucket/prefix, got {location!r}, which only Kubeflow's own "
+            "steps are brought"
         )
     bucket, _, key = location.partition("://")[2].partition("/")
     if not location.startswith(_S3) or not bucket:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection
 from defensive_distillation_pipelines.commands.parser import (
@@ -11,9 +11,13 @@ from defensive_distillation_pipelines.commands.parser import (
     add_settings,
     cluster_of,
     command,
-    package_of,
+    packages_of,
     settings_of,
 )
+
+if TYPE_CHECKING:
+    from defensive_distillation_pipelines.cluster.connection import Access
+    from defensive_distillation_pipelines.cluster.runs import Run, Runs
 
 
 def add(commands: Any) -> None:
@@ -25,6 +29,7 @@ def add(commands: Any) -> None:
         "Run the sweep on a cluster with Kubeflow Pipelines.",
         "  defdistill submit --host http://localhost:8888 --wait\n"
         "  defdistill submit --preset mnist --temperatures 1,20 --experiment nightly --name first-try\n"
+        "  defdistill submit --preset mnist --runs 3 --wait\n"
         "  defdistill submit --set train.epochs=12 --pipeline-root s3://bucket/artifacts --no-cache --wait",
     )
     run = parser.add_argument_group("the run")
@@ -33,11 +38,25 @@ def add(commands: Any) -> None:
     )
     run.add_argument("--name", metavar="NAME", help="of the run (made from the settings)")
     run.add_argument("--wait", action="store_true", help="show the progress, end with the table; 0 if it succeeded")
+    run.add_argument("--gate", action="store_true", help="fail if the sweep is clearly worse than the champion")
+    run.add_argument(
+        "--runs",
+        type=_number,
+        default=1,
+        metavar="N",
+        help="split the temperatures over N runs, and end with one report over all: for a sweep that one cannot hold",
+    )
     run.add_argument("--pipeline-root", metavar="PLACE", help="where artifacts go (as the namespace says)")
     run.add_argument("--service-account", metavar="NAME", help="that the pods run as (Kubeflow's default)")
     add_connection(parser)
     add_cluster(parser)
     add_settings(parser)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of runs, got {text!r}")
+    return int(text)
 
 
 def _call(arguments: argparse.Namespace) -> None:
@@ -48,18 +67,46 @@ def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.commands.cluster.watch import show
 
     access = access_of(arguments)
+    packages = packages_of(arguments, runs=arguments.runs, gate=arguments.gate)
     runs = Runs(connection.kubeflow(access), access.namespace)
-    package = package_of(arguments)
-    run = submit(
-        runs,
-        package,
-        experiment=arguments.experiment,
-        name=arguments.name or f"{settings_of(arguments).name}-{package.digest[:6]}",
-        pipeline_root=arguments.pipeline_root,
-        service_account=arguments.service_account or cluster_of(arguments).service_account,
-    )
-    print(f"run:     {run.id}\nlink:    {link(access, runs, run)}", flush=True)
-    if arguments.wait:
+    started = []
+    for number, package in enumerate(packages, start=1):
+        name = arguments.name or f"{settings_of(arguments).name}-{package.digest[:6]}"
+        run = submit(
+            runs,
+            package,
+            experiment=arguments.experiment,
+            name=name if len(packages) == 1 else f"{name} {number}of{len(packages)}",
+            pipeline_root=arguments.pipeline_root,
+            service_account=arguments.service_account or cluster_of(arguments).service_account,
+        )
+        print(f"run:     {run.id}\nlink:    {link(access, runs, run)}", flush=True)
+        started.append(run)
+    if not arguments.wait:
+        for run in started:
+            print(f"watch:   defdistill watch {run.id}")
+        if len(started) > 1:
+            print(f"then:    defdistill rerun report --cluster {' '.join(f'--run {run.id}' for run in started)}")
+        return
+    for run in started:
         show(access, runs, run)
-    else:
-        print(f"watch:   defdistill watch {run.id}")
+    if len(started) > 1:
+        _report(arguments, access, runs, started)
+
+
+def _report(arguments: argparse.Namespace, access: Access, runs: Runs, started: list[Run]) -> None:
+    """One report over all runs, which stands beside the first."""
+    from defensive_distillation_pipelines.cluster.again import again
+    from defensive_distillation_pipelines.commands.cluster.watch import show
+
+    run = again(
+        runs,
+        "report",
+        started,
+        "",
+        {},
+        name="report over all temperatures",
+        cluster=cluster_of(arguments),
+    )
+    print(f"run:     {run.id}", flush=True)
+    show(access, runs, run, table=False)

@@ -41,18 +41,10 @@ def _call(arguments: argparse.Namespace) -> None:
     show(access, runs, run)
 
 
-def show(access: Access, runs: Runs, run: Run) -> None:
-    """Follows a run and ends with its table."""
-    from defensive_distillation_pipelines.cluster.following import results
+def show(access: Access, runs: Runs, run: Run, *, table: bool = True) -> None:
+    """Follows a run and ends with its table, if it has one; an interrupt leaves it and says how to come back."""
+    from defensive_distillation_pipelines.cluster.following import follow, results
     from defensive_distillation_pipelines.display import tables
-
-    followed(access, runs, run)
-    tables.show(*results(run), f"run {run.title} succeeded")
-
-
-def followed(access: Access, runs: Runs, run: Run) -> None:
-    """Follows a run to its end; an interrupt leaves the run and says how to come back."""
-    from defensive_distillation_pipelines.cluster.following import follow
 
     try:
         follow(access, runs, run)
@@ -63,3 +55,4 @@ def followed(access: Access, runs: Runs, run: Run) -> None:
             file=sys.stderr,
         )
         raise SystemExit(130) from None
+    tables.show(*(results(run) if table else ()), f"run {run.title} succeeded")

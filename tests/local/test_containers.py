@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from defensive_distillation_pipelines.commands import cli
-from support import docker_engine
+from support.containers import docker_engine
 
 CLI = [sys.executable, "-m", "defensive_distillation_pipelines.commands"]
 IMAGE = ("--runner", "docker", "--image", docker_engine.IMAGE)
@@ -106,7 +106,10 @@ def test_a_container_that_dies_at_once_is_a_failure_and_nothing_of_it_is_left(
     assert host["NetworkMode"] == "host"
     mounts = {mount["Target"]: mount.get("ReadOnly", False) for mount in host["Mounts"]}
     assert mounts == {str(workspace / "work"): False, str(workspace / "runs" / "one"): False, str(archive): True}
-    assert host["Binds"] == [f"{workspace / 'store'}:{workspace / 'store'}:rw"]
+    assert sorted(host["Binds"]) == [
+        f"{workspace / 'store'}:{workspace / 'store'}:rw",
+        f"{workspace / 'work'}:/kfp-workspace:rw",
+    ]
     told = dict(pair.split("=", 1) for pair in asked["Env"])
     assert told["AWS_REGION"] == "here"
     assert told["DEFDISTILL_RUN_DIR"] == str(workspace / "runs" / "one")
