@@ -22,14 +22,6 @@ def test_the_digits_stay_uncompressed_so_that_kubeflow_goes_on_telling_what_runs
     assert size_of(compiled("digits", profile)).uncompressed < MOST
 
 
-def test_the_estimate_is_what_a_cluster_has_measured() -> None:
-    """The digits as they ran on Kubernetes 1.34, Argo 4.0.8 and Kubeflow Pipelines 2.17.0 (docs/cluster.md)."""
-    size = size_of(kept("digits-as-it-ran"))
-    assert (size.pods, size.nodes) == (MEASURED["pods"], MEASURED["nodes"])
-    assert size.uncompressed == pytest.approx(MEASURED["uncompressed"], rel=0.02)
-    assert size.compressed == pytest.approx(MEASURED["compressed"], rel=0.05)
-
-
 def test_pods_and_nodes_of_the_old_shape_are_those_that_ran() -> None:
     size = size_of(kept("sweep-before-clusters"))
     assert (size.pods, size.nodes) == (68, 257)
