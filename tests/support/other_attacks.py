@@ -13,7 +13,13 @@ from support.evaluations import attack, bounded, distances
 ATTACKS = (
     by_budget(name="jsma_gentle", title="gentle JSMA", order=35, settings=Jsma),
     within_balls(
-        name="apgd", title="APGD", order=55, function="somewhere:apgd", variants=through_losses("APGD"), random=True
+        name="apgd",
+        title="APGD",
+        order=55,
+        effort=2,
+        function="somewhere:apgd",
+        variants=through_losses("APGD"),
+        random=True,
     ),
     by_distance(name="deepfool", title="DeepFool", order=85, norm="l2"),
 )
