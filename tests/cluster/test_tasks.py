@@ -8,7 +8,7 @@ import pytest
 from defensive_distillation_pipelines.cluster.progress import tasks
 from defensive_distillation_pipelines.cluster.progress.nodes import node_id
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
-from support.cluster.recorded import answer
+from support.cluster.recorded import answer, as_of_now
 
 PATHS = [
     ("prepare-data",),
@@ -86,30 +86,31 @@ def test_names_without_attempts_are_found_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "ended", "still"),
+    ("name", "still"),
     [
-        ("run-running", False, False),
-        ("run-unschedulable", False, False),
-        ("run-failed", True, False),
-        ("run-with-a-deleted-pod", False, True),
-        ("run-succeeded", False, True),
-        ("run-succeeded", True, True),
+        ("run-running", False),
+        ("run-unschedulable", False),
+        ("run-failed", False),
+        ("run-with-a-deleted-pod", True),
+        ("run-succeeded", True),
     ],
 )
-def test_a_list_that_no_longer_follows_its_run_is_noticed(name: str, ended: bool, still: bool) -> None:
-    assert tasks.stands_still(listed(name), ended=ended) is still
+def test_a_list_that_no_longer_follows_its_run_is_noticed(name: str, still: bool) -> None:
+    assert tasks.unchanged(as_of_now(answer(name))["run_details"]["task_details"]) is still
 
 
 def test_a_list_that_stands_still_is_noticed_within_a_minute() -> None:
     """The nodes were packed at 20:45:51; what the launcher had reported by 20:46:36 is enough."""
     before = "2026-11-27T20:46:37"
     several = [task for task in listed("run-succeeded") if task.get("start_time", before) <= before]
-    assert tasks.stands_still(several, ended=False)
+    assert tasks.unchanged(as_of_now(several))
 
 
-def test_an_empty_list_follows_its_run() -> None:
-    assert not tasks.stands_still([], ended=False)
+def test_a_list_that_has_long_been_as_it_is_is_noticed_without_executions_too() -> None:
+    assert tasks.unchanged(listed("run-running"))
+    assert not tasks.unchanged([])
 
 
-def test_finished_executions_are_counted_where_the_list_stands_still() -> None:
-    assert tasks.finished_executions(listed("run-succeeded")) == 12
+def test_of_a_pipeline_that_is_not_known_the_steps_are_counted() -> None:
+    states = tasks.view(listed("run-unschedulable"), []).states
+    assert sorted(states.values()) == ["done"] * 4 + ["running"] * 2

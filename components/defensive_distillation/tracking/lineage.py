@@ -32,6 +32,19 @@ def locations(pipeline_run: str) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def made(pipeline_run: str) -> set[tuple[str, str]]:
+    """What is made: the model's label, '' for the sweep as a whole, and the artifact's name in its tags.
+
+    Raises what `locations` does.
+    """
+    return {
+        (run.data.tags.get("defdistill.model", ""), name.removeprefix(_TAGS[0]))
+        for run in _runs(pipeline_run)
+        for name in run.data.tags
+        if name.startswith(_TAGS[0])
+    }
+
+
 def parent(pipeline_run: str) -> str:
     """The id of the sweep's run in MLflow; raises what `locations` does."""
     return str(_runs(pipeline_run)[0].info.run_id)

@@ -12,8 +12,6 @@ from defensive_distillation_pipelines.definitions.package import package
 from defensive_distillation_pipelines.definitions.rerun import rerun_of
 from defensive_distillation_pipelines.definitions.resources import Cluster
 
-EXPERIMENT = "defensive-distillation"
-
 
 def again(
     runs: Runs,
@@ -24,9 +22,8 @@ def again(
     *,
     name: str,
     cluster: Cluster,
-    experiment: str = EXPERIMENT,
 ) -> Run:
-    """Starts a run of `stage` alone, on the inputs that it had in an earlier run, or a report over several.
+    """Starts a run of `stage` alone, where the first was, on the inputs that it had there, or a report over several.
 
     Args:
         runs: where.
@@ -36,7 +33,6 @@ def again(
         changes: of the settings that the stage had.
         name: of the rerun, which stands in MLflow beside the first run.
         cluster: what the step asks for.
-        experiment: that the run belongs to.
 
     Raises:
         ClusterError: if Kubeflow Pipelines is not reached or refuses.
@@ -44,4 +40,11 @@ def again(
     request = Request(runs=tuple(run.id for run in earlier), model=model, changes=dict(changes))
     made = package(rerun_of(stage, request, name=name, cluster=cluster))
     title = f"{name} of {', '.join(run.title for run in earlier)}"
-    return submit(runs, made, experiment=experiment, name=title, service_account=cluster.service_account)
+    return submit(
+        runs,
+        made,
+        experiment=earlier[0].experiment,
+        name=title,
+        pipeline_root=earlier[0].pipeline_root,
+        service_account=cluster.service_account or earlier[0].service_account,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from defensive_distillation.errors import TrackingError, first_line
+from defensive_distillation.errors import DefensiveDistillationError, first_line
 from defensive_distillation_pipelines.cluster import connection, watching
 from defensive_distillation_pipelines.cluster.connection import Access
 from defensive_distillation_pipelines.cluster.planning import planned
@@ -36,20 +36,17 @@ def link(access: Access, runs: Runs, run: Run) -> str:
 
 def results(run: Run) -> list[RenderableType]:
     """The table of a run that has succeeded, from MLflow; else where to look."""
+    from defensive_distillation.evaluation.results import Evaluation
     from defensive_distillation.reporting.table import rows
-    from defensive_distillation.tracking.finished import evaluations
+    from defensive_distillation.tracking.sweeps import recorded_sweep
     from defensive_distillation_pipelines.display import tables
 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         return ["table:   set MLFLOW_TRACKING_URI to see it here; it is in the report, an artifact of the last step"]
     try:
-        found = evaluations(uri, run.id)
-    except TrackingError as error:
-        return [f"table:   not read: {first_line(error)}"]
-    if not found:
-        return [
-            f"table:   MLflow has no evaluations of run {run.id}; it is in the report, an artifact of the last step"
-        ]
-    table = rows(found)
+        with recorded_sweep(uri, run.id).evaluations() as found:
+            table = rows([Evaluation.model_validate(one.facts["evaluation"]) for one in found])
+    except DefensiveDistillationError as error:
+        return [f"table:   not read: {first_line(error)}; it is in the report, an artifact of the last step"]
     return ["", tables.of_networks(table), *tables.of_controls(table), ""]

@@ -31,6 +31,11 @@ _ENDED: dict[Outcome, str] = {
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+def is_id(text: str) -> bool:
+    """Whether a text is an id of Kubeflow's."""
+    return _UUID.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class Run:
     """A run at one moment.
@@ -42,6 +47,8 @@ class Run:
         error: what Kubeflow says of the run as a whole.
         version: ids of the pipeline and of its version, '' for a run that brought its own pipeline.
         parameters: those that differ from the pipeline's defaults.
+        pipeline_root: where its artifacts go, None where the namespace says.
+        service_account: that its pods run as.
     """
 
     id: str
@@ -55,6 +62,8 @@ class Run:
     version: tuple[str, str] = ("", "")
     parameters: Mapping[str, Any] = field(default_factory=dict)
     specification: Mapping[str, Any] = field(default_factory=dict)
+    pipeline_root: str | None = None
+    service_account: str | None = None
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Run:
@@ -74,6 +83,8 @@ class Run:
             version=(reference.get("pipeline_id", ""), reference.get("pipeline_version_id", "")),
             parameters=told.get("runtime_config", {}).get("parameters", {}),
             specification=told.get("pipeline_spec", {}),
+            pipeline_root=told.get("runtime_config", {}).get("pipeline_root") or None,
+            service_account=told.get("service_account") or None,
         )
 
     @property
@@ -115,7 +126,7 @@ class Runs:
         Raises:
             InputError: if there is none, or several ids begin so.
         """
-        if _UUID.fullmatch(wanted):
+        if is_id(wanted):
             return self._known(wanted)
         newest, beginning = "", set()
         for run in self._newest_first():

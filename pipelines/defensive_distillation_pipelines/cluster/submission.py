@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from defensive_distillation_pipelines.cluster.runs import API, Run, Runs
+from defensive_distillation_pipelines.cluster.runs import API, Run, Runs, is_id
 from defensive_distillation_pipelines.cluster.server import RefusedError
 from defensive_distillation_pipelines.definitions.package import Package
 
@@ -28,7 +28,7 @@ def submit(
     Args:
         runs: where.
         package: what.
-        experiment: name of the experiment that the run belongs to.
+        experiment: name or id of the experiment that the run belongs to.
         name: of the run.
         pipeline_root: where its artifacts go, if not where the namespace says.
         service_account: that its pods run as, if not Kubeflow's default.
@@ -40,7 +40,7 @@ def submit(
     pipeline, version_id = version(runs, package, scope)
     body: dict[str, Any] = {
         "display_name": name,
-        "experiment_id": experiment_id(runs, experiment, scope),
+        "experiment_id": experiment if is_id(experiment) else experiment_id(runs, experiment, scope),
         "pipeline_version_reference": {"pipeline_id": pipeline, "pipeline_version_id": version_id},
         "runtime_config": {"pipeline_root": pipeline_root} if pipeline_root else {},
     }

@@ -12,7 +12,7 @@ import re
 import uuid
 from typing import Any
 
-from support.cluster.recorded import FOLDER, answer, recorded
+from support.cluster.recorded import FOLDER, answer, as_of_now, recorded
 from support.cluster.server import Answer, Request, StandIn
 
 API = "/apis/v2beta1"
@@ -171,12 +171,19 @@ class Kubeflow(StandIn):
     def _now(self, one: dict[str, Any], *, look: bool = True) -> dict[str, Any]:
         """The next of the story's answers, as one of this run."""
         story = ["run-canceled"] if one["stopped"] else self.story
-        told = copy.deepcopy(answer(story[min(one["seen"], len(story) - 1)]))
+        told = as_of_now(answer(story[min(one["seen"], len(story) - 1)]))
         told["state"] = self.states.get(one["seen"], told["state"])
         if one["seen"] < self.still_running:
             told["state"] = "RUNNING"
         one["seen"] += look
-        kept = ("run_id", "display_name", "experiment_id", "pipeline_version_reference", "runtime_config")
+        kept = (
+            "run_id",
+            "display_name",
+            "experiment_id",
+            "pipeline_version_reference",
+            "runtime_config",
+            "service_account",
+        )
         return told | {key: one["run"][key] for key in kept if key in one["run"]}
 
     def _terminate(self, request: Request, run_id: str) -> Answer:

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defensive_distillation.config import STAGES
-from defensive_distillation.tracking import finished
+from defensive_distillation.errors import InputError
+from defensive_distillation.tracking.lineage import made
 from defensive_distillation_pipelines.cluster.progress.view import View
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
 
 SOURCE = "MLflow, which tells what is done but not what runs"
 
 
-def view(uri: str, run_id: str, steps: Sequence[PlannedStep]) -> View:
+def view(run_id: str, steps: Sequence[PlannedStep]) -> View:
     """The steps that are done.
 
     Raises:
         TrackingError: if MLflow does not answer.
     """
-    made = finished.made(uri, run_id)
-    return View(SOURCE, {step.path: "done" for step in steps if set(_names(step)) <= made})
+    try:
+        stands = made(run_id)
+    except InputError:  # the run has recorded nothing yet
+        return View(SOURCE)
+    return View(SOURCE, {step.path: "done" for step in steps if stands.issuperset(_names(step))})
 
 
 def _names(step: PlannedStep) -> list[tuple[str, str]]:

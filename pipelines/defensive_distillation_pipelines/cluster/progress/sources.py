@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from defensive_distillation.errors import ClusterError, OutsideError, first_line
+from defensive_distillation.tracking.connection import tracking_uri
 from defensive_distillation_pipelines.cluster.progress import recorded, tasks, workflow
+from defensive_distillation_pipelines.cluster.progress.lines import Lines
 from defensive_distillation_pipelines.cluster.progress.nodes import Workflow
 from defensive_distillation_pipelines.cluster.progress.view import View
 from defensive_distillation_pipelines.cluster.runs import Run
@@ -17,7 +19,7 @@ from defensive_distillation_pipelines.definitions.plan import PlannedStep
 _REFUSED = (401, 403, 404)  # answers that asking again does not change
 _RUN_LABEL = "pipeline/runid"
 _NODE_ID = "workflows.argoproj.io/node-id"
-_STILL = "Kubeflow's list of tasks stands still, as it does for large workflows"
+_STILL = "the list has not changed for long: a long step, or it stands still as it does for large workflows"
 
 
 class Sources:
@@ -33,7 +35,8 @@ class Sources:
     def __init__(self, kubernetes: Server | None, why_not: str, namespace: str, steps: Sequence[PlannedStep]) -> None:
         self._kubernetes, self._why_not, self._namespace = kubernetes, why_not, namespace
         self._steps = steps
-        self._mlflow = os.environ.get("MLFLOW_TRACKING_URI", "")
+        self._lines = Lines(kubernetes, namespace) if kubernetes else None
+        self._mlflow = bool(tracking_uri())
 
     def look(self, run: Run) -> View:
         """What is seen of the run now; says where from."""
@@ -52,7 +55,8 @@ class Sources:
         resource = self._workflow(kubernetes, run)
         seen = Workflow.of(resource)
         pods = self._pods(kubernetes, run) if workflow.waiting_pods(seen) else {}
-        return workflow.view(seen, pods)
+        amounts = self._lines.amounts(seen) if self._lines else {}
+        return replace(workflow.view(seen, pods), amounts=amounts)
 
     def _workflow(self, kubernetes: Server, run: Run) -> Mapping[str, Any]:
         path = f"/apis/argoproj.io/v1alpha1/namespaces/{self._namespace}/workflows"
@@ -73,14 +77,18 @@ class Sources:
         return {pod["metadata"].get("annotations", {}).get(_NODE_ID, ""): pod for pod in several}
 
     def _without_workflow(self, run: Run, why: str) -> View:
-        if not tasks.stands_still(run.tasks, ended=run.outcome is not None):
-            seen = tasks.view(run.tasks, self._steps)
-            return View(f"{seen.source} ({why})", seen.states, seen.troubles)
-        if self._mlflow:
-            try:
-                seen = recorded.view(self._mlflow, run.id, self._steps)
-                return View(f"{seen.source} ({why}; {_STILL})", seen.states)
-            except OutsideError as error:
-                why = f"{why}; {first_line(error)}"
-        count = tasks.finished_executions(run.tasks)
-        return View(f"nothing but Kubeflow's count: {count} steps have finished ({why}; {_STILL})")
+        listed = tasks.view(run.tasks, self._steps)
+        if run.outcome is None and tasks.unchanged(run.tasks):
+            why = f"{why}; {_STILL}"
+            if self._mlflow:
+                return self._from_mlflow(run, listed, why)
+        return replace(listed, source=f"{listed.source} ({why})")
+
+    def _from_mlflow(self, run: Run, listed: View, why: str) -> View:
+        """What MLflow tells; the rest is as the list told last."""
+        try:
+            seen = recorded.view(run.id, self._steps)
+        except OutsideError as error:
+            return replace(listed, source=f"{listed.source} ({why}; {first_line(error)})")
+        left = {path: state for path, state in listed.states.items() if state in ("done", "kept")}
+        return View(f"{seen.source} ({why})", {**left, **seen.states}, listed.troubles)

@@ -9,7 +9,7 @@ while the launcher still adds its executions, entries without a name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from defensive_distillation_pipelines.cluster.progress.nodes import Path, node_id
@@ -17,31 +17,30 @@ from defensive_distillation_pipelines.cluster.progress.view import State, Troubl
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
 
 SOURCE = "Kubeflow's list of tasks, which does not tell waiting from running"
-_BEHIND = timedelta(seconds=30)  # of the list, after which it stands still
+_BEHIND, _QUIET = timedelta(seconds=30), timedelta(minutes=5)
 _STATES: dict[str, State] = {"SUCCEEDED": "done", "FAILED": "failed", "RUNNING": "running", "PENDING": "running"}
 
 Task = Mapping[str, Any]
 
 
-def stands_still(tasks: Sequence[Task], *, ended: bool) -> bool:
-    """Whether the list no longer follows the run."""
-    named = [task for task in tasks if task.get("display_name")]
-    if ended and any(task.get("state") in ("RUNNING", "PENDING") for task in named):
-        return True
+def unchanged(tasks: Sequence[Task]) -> bool:
+    """Whether the list has not changed for long: in a long step, or because it no longer follows the run.
+
+    The launcher's executions tell sooner: they are then newer than all that the list says of tasks.
+    """
+    named = [moment for task in tasks if task.get("display_name") for moment in _moments(task)]
     executions = [moment for task in tasks if not task.get("display_name") for moment in _moments(task)]
-    return bool(executions) and max(executions) - max(moment for t in named for moment in _moments(t)) > _BEHIND
-
-
-def finished_executions(tasks: Sequence[Task]) -> int:
-    """How many steps the launcher has finished, also where the list stands still."""
-    return sum(1 for task in tasks if not task.get("display_name") and len(list(_moments(task))) > 1)
+    if not named:
+        return False
+    behind = bool(executions) and max(executions) - max(named) > _BEHIND
+    return behind or datetime.now(UTC) - max(named) > _QUIET
 
 
 def view(tasks: Sequence[Task], steps: Sequence[PlannedStep]) -> View:
     """The states of the planned steps, and the nodes whose logs tell why some failed."""
     by_child = {child["pod_name"]: task for task in tasks for child in task.get("child_tasks", ())}
     workflow = next(iter(by_child), "").rpartition("-")[0]
-    states: dict[Path, State] = {}
+    states = {} if steps else dict(_nameless(tasks))
     troubles: list[Trouble] = []
     for step in steps:
         for name in _names(workflow, step.path):
@@ -49,6 +48,14 @@ def view(tasks: Sequence[Task], steps: Sequence[PlannedStep]) -> View:
                 states[step.path] = state
             troubles += _failed(name, step.path, workflow, by_child)
     return View(SOURCE, states, troubles)
+
+
+def _nameless(tasks: Sequence[Task]) -> Iterator[tuple[Path, State]]:
+    """The steps of a pipeline that is not known: their number and states, since the list has all else by ids."""
+    executors = [task for task in tasks if task.get("display_name") == "executor"]
+    for number, task in enumerate(executors, start=1):
+        if state := _STATES.get(task.get("state", "")):
+            yield (f"step {number}",), state
 
 
 def _names(workflow: str, path: Path) -> Iterator[str]:

@@ -107,7 +107,6 @@ def _report(arguments: argparse.Namespace, access: Access, runs: Runs, started: 
         {},
         name="report over all temperatures",
         cluster=cluster_of(arguments),
-        experiment=arguments.experiment,
     )
     print(f"run:     {run.id}", flush=True)
     show(access, runs, run, table=False)
