@@ -68,7 +68,7 @@ def readme_commands() -> list[str]:
 @pytest.mark.parametrize("command", [line for line in readme_commands() if "defdistill" in line.split()[0]])
 def test_commands_of_the_readme_are_understood(command: str) -> None:
     arguments = cli.command_parser().parse_args(shlex.split(command, comments=True)[1:])
-    assert arguments.command in {"run", "compile", "stage", "rerun", "report", "compare", "promote", "times", "ui"}
+    assert callable(arguments.call)
     if arguments.command in {"run", "compile"}:
         assert settings_of(arguments)
 

@@ -81,9 +81,9 @@ class Server:
         """The answer to a POST of a file, as forms send it; raises as `get`."""
         return self._json(self._asked("POST", path, params=query, files={"uploadfile": (file, content)}))
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, **query: Any) -> str:
         """The answer to a GET, whatever it is; raises as `get`."""
-        answer = self._asked("GET", path)
+        answer = self._asked("GET", path, params=query)
         answer.encoding = "utf-8"
         return answer.text
 

@@ -176,7 +176,14 @@ class Kubeflow(StandIn):
         if one["seen"] < self.still_running:
             told["state"] = "RUNNING"
         one["seen"] += look
-        kept = ("run_id", "display_name", "experiment_id", "pipeline_version_reference", "runtime_config")
+        kept = (
+            "run_id",
+            "display_name",
+            "experiment_id",
+            "pipeline_version_reference",
+            "runtime_config",
+            "service_account",
+        )
         return told | {key: one["run"][key] for key in kept if key in one["run"]}
 
     def _terminate(self, request: Request, run_id: str) -> Answer:

@@ -24,8 +24,12 @@ def test_places_in_the_run_of_the_artifact_are_told_from_there() -> None:
 
 @pytest.mark.parametrize(
     "elsewhere",
-    ["minio://mlpipeline/v2/artifacts/digits/29b1a88e/prepare-data/6a4b325d/dataset", "/here/with a blank=%/dataset"]
-    + ["oci://registry.example/dataset", "s3://bucket/über/dataset"],
+    [
+        "minio://mlpipeline/v2/artifacts/digits/29b1a88e/prepare-data/6a4b325d/dataset",
+        "/here/with a blank=%/dataset",
+        "oci://registry.example/dataset",
+        "s3://bucket/über/dataset",
+    ],
 )
 def test_places_elsewhere_are_told_whole(elsewhere: str) -> None:
     """Kubeflow's cache hands on what another run has made."""

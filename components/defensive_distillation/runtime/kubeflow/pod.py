@@ -31,6 +31,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the step; a failure is one line, and the exit code of the error."""
     stage, text = argv
     add_variables(MOUNTED)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves the processor to other pods
     told = json.loads(text)
     inputs, outputs = told.get("inputs", {}), told["outputs"]
     ((name, output),) = _artifacts({key: one for key, one in outputs["artifacts"].items() if key != _LOGS}).items()

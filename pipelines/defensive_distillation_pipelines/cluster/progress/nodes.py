@@ -39,6 +39,7 @@ class Node:
         message: why it is in that phase.
         path: the task of the pipeline that it belongs to.
         role: the task as a whole, its driver, or the executor that the stage runs in.
+        template: what Argo made it from.
         attempt: its number, None where a node has no attempts or stands for all of them.
     """
 
@@ -49,6 +50,7 @@ class Node:
     message: str
     path: Path
     role: Role
+    template: str
     attempt: int | None
 
     @classmethod
@@ -63,6 +65,7 @@ class Node:
             message=" ".join(str(node.get("message") or "").split()),
             path=path,
             role=role,
+            template=node.get("templateName", ""),
             attempt=attempt,
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 from defensive_distillation.errors import ClusterError, OutsideError, first_line
 from defensive_distillation.tracking.connection import tracking_uri
 from defensive_distillation_pipelines.cluster.progress import recorded, tasks, workflow
+from defensive_distillation_pipelines.cluster.progress.lines import Lines
 from defensive_distillation_pipelines.cluster.progress.nodes import Workflow
 from defensive_distillation_pipelines.cluster.progress.view import View
 from defensive_distillation_pipelines.cluster.runs import Run
@@ -34,6 +35,7 @@ class Sources:
     def __init__(self, kubernetes: Server | None, why_not: str, namespace: str, steps: Sequence[PlannedStep]) -> None:
         self._kubernetes, self._why_not, self._namespace = kubernetes, why_not, namespace
         self._steps = steps
+        self._lines = Lines(kubernetes, namespace) if kubernetes else None
         self._mlflow = bool(tracking_uri())
 
     def look(self, run: Run) -> View:
@@ -53,7 +55,8 @@ class Sources:
         resource = self._workflow(kubernetes, run)
         seen = Workflow.of(resource)
         pods = self._pods(kubernetes, run) if workflow.waiting_pods(seen) else {}
-        return workflow.view(seen, pods)
+        amounts = self._lines.amounts(seen) if self._lines else {}
+        return replace(workflow.view(seen, pods), amounts=amounts)
 
     def _workflow(self, kubernetes: Server, run: Run) -> Mapping[str, Any]:
         path = f"/apis/argoproj.io/v1alpha1/namespaces/{self._namespace}/workflows"

@@ -11,6 +11,8 @@ from defensive_distillation_pipelines.cluster.progress.nodes import Path
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
 from defensive_distillation_pipelines.display.board import Key
 
+Amount = tuple[int, int, str]  # what is done, of how much, of what
+_NOTHING: Amount = (0, 0, "")
 _AROUND = ("exit-handler-", "onExit")  # levels that say nothing of a task
 # kept: Kubeflow took the result of an equal earlier step; waiting: for a place to run
 State = Literal["done", "kept", "running", "waiting", "failed"]
@@ -43,6 +45,7 @@ class View:
     states: Mapping[Path, State] = field(default_factory=dict)
     troubles: Sequence[Trouble] = ()
     message: str = ""  # of the run as a whole
+    amounts: Mapping[Path, Amount] = field(default_factory=dict)  # of running steps
 
 
 class Titles:
@@ -76,16 +79,23 @@ class Titles:
 
     def statuses(self, view: View) -> dict[Key, Status]:
         """The steps that run or have ended, as a board shows them; those that were kept are left out."""
-        told = (self._status(path, state) for path, state in view.states.items() if state not in ("waiting", "kept"))
+        told = (
+            self._status(path, state, view.amounts.get(path, _NOTHING))
+            for path, state in view.states.items()
+            if state not in ("waiting", "kept")
+        )
         return {_key(status): status for status in told}
 
-    def _status(self, path: Path, state: State) -> Status:
+    def _status(self, path: Path, state: State, amount: Amount = _NOTHING) -> Status:
         shown: Literal["running", "done", "failed"] = state if state in ("done", "failed") else "running"
         step = self._steps.get(path)
         if step is None:
             own = [name for name in path if not name.startswith(_AROUND)]
             return Status(stage=" ".join(own), state=shown)
-        return Status(stage=step.stage, model=step.model, part=step.part, state=shown)
+        done, total, unit = amount if shown == "running" else _NOTHING
+        return Status(
+            stage=step.stage, model=step.model, part=step.part, state=shown, done=done, total=total, unit=unit
+        )
 
 
 def _key(status: Status) -> Key:
