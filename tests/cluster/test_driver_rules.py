@@ -27,10 +27,10 @@ def test_no_task_of_a_variant_is_refused(variant: str) -> None:
 
 
 def test_the_pipeline_from_before_there_were_clusters_has_216_faults_and_one_artifact_given_twice() -> None:
-    """As compiled at aab2439 for the digits, which failed in every loop.
+    """As compiled at aab2439 for the digits, which failed in every loop, each iteration counted.
 
-    20 steps want four parameters each that their loop does not have, in six places, and 16 items of loops over bare
-    lists come as texts. Every iteration counts.
+    20 steps want four parameters each that their loop does not have, and have six places for them; 16 items of loops
+    over bare lists come as texts.
     """
     found = faults(*kept("sweep-before-clusters").documents)
     assert Counter(fault.kind for fault in found) == {"missing": 80, "placeholder": 120, "type": 16, "twice": 2}

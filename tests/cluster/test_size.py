@@ -9,6 +9,9 @@ from defensive_distillation_pipelines.commands import cli
 from defensive_distillation_pipelines.definitions.size import MOST, require_fitting, size_of
 from support.cluster.packages import PRESETS, compiled, kept
 
+# tests/cluster/digits-as-it-ran.yaml.gz on Kubernetes 1.34, Argo 4.0.8 and Kubeflow Pipelines 2.17.0, at the end
+MEASURED = {"pods": 49, "nodes": 172, "uncompressed": 1_001_949, "compressed": 139_987}
+
 
 @pytest.mark.parametrize(("preset", "profile"), PRESETS)
 def test_a_preset_fits_with_room_to_spare(preset: str, profile: str) -> None:
@@ -20,6 +23,13 @@ def test_a_preset_fits_with_room_to_spare(preset: str, profile: str) -> None:
 @pytest.mark.parametrize("profile", ["cpu", "gpu"])
 def test_the_digits_stay_uncompressed_so_that_kubeflow_goes_on_telling_what_runs(profile: str) -> None:
     assert size_of(compiled("digits", profile)).uncompressed < MOST
+
+
+def test_the_estimate_is_what_a_cluster_has_measured() -> None:
+    size = size_of(kept("digits-as-it-ran"))
+    assert (size.pods, size.nodes) == (MEASURED["pods"], MEASURED["nodes"])
+    assert size.uncompressed == pytest.approx(MEASURED["uncompressed"], rel=0.01)
+    assert size.compressed == pytest.approx(MEASURED["compressed"], rel=0.05)
 
 
 def test_pods_and_nodes_of_the_old_shape_are_those_that_ran() -> None:

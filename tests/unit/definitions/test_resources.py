@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from defensive_distillation.config import STAGES, loading
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation_pipelines.definitions.package import package
 from defensive_distillation_pipelines.definitions.resources import (
     FINISH,
     Cluster,
@@ -31,10 +30,10 @@ def file(tmp_path: Path) -> Path:
 
 def executors(asked: Cluster) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Of a small sweep that asks for this: what Kubeflow is told of each step, what Kubernetes is, and the pipeline."""
-    made = package(sweep(loading.load("digits"), cluster=asked, work="auto"))
-    containers = {name: one["container"] for name, one in made.pipeline["deploymentSpec"]["executors"].items()}
-    platform = made.documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    return containers, platform, dict(made.pipeline)
+    made = sweep(loading.load("digits"), cluster=asked, work="auto")
+    pipeline, platform = (json_format.MessageToDict(part) for part in (made.pipeline_spec, made.platform_spec))
+    containers = {name: one["container"] for name, one in pipeline["deploymentSpec"]["executors"].items()}
+    return containers, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"], pipeline
 
 
 # Where values come from

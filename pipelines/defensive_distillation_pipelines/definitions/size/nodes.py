@@ -23,10 +23,24 @@ _BEGIN = datetime(2026, 1, 1)  # any
 Node = dict[str, Any]
 
 
-def _when(place: int) -> dict[str, str]:
-    """Times that differ from node to node, as they do on a cluster."""
-    began = _BEGIN + timedelta(seconds=7 * place)
-    return {"startedAt": f"{began.isoformat()}Z", "finishedAt": f"{(began + timedelta(seconds=99)).isoformat()}Z"}
+def _digest(name: str) -> int:
+    """FNV-1a of a node's name, which Argo makes its identity of."""
+    digest = 0x811C9DC5
+    for byte in name.encode():
+        digest = (digest ^ byte) * 0x01000193 % 2**32
+    return digest
+
+
+def _measured(digest: int) -> dict[str, Any]:
+    """What differs from node to node as it does on a cluster, without order: it decides how well nodes compress."""
+    began = _BEGIN + timedelta(seconds=digest % 1000)
+    ended = began + timedelta(seconds=digest % 97)
+    return {
+        "startedAt": f"{began.isoformat()}Z",
+        "finishedAt": f"{ended.isoformat()}Z",
+        "progress": f"{digest % 41}/{digest % 41}",
+        "resourcesDuration": {"cpu": digest % 131, "memory": digest % 8999},
+    }
 
 
 class Run:
@@ -40,13 +54,10 @@ class Run:
         self._retried("entrypoint", name, name, {}, "")
 
     def _id(self, name: str) -> str:
-        """FNV-1a of the node's name, as Argo does."""
+        """Of the node called so."""
         if name == self.name:
             return name
-        digest = 0x811C9DC5
-        for byte in name.encode():
-            digest = (digest ^ byte) * 0x01000193 % 2**32
-        return f"{self.name}-{digest}"
+        return f"{self.name}-{_digest(name)}"
 
     def _retried(
         self, template: str, name: str, title: str, given: Mapping[str, str], boundary: str, *, hooked: bool = False
@@ -71,8 +82,8 @@ class Run:
 
     def _node(self, kind: str, template: str, name: str, title: str, inputs: Any, boundary: str) -> Node:
         told = {"id": self._id(name), "name": name, "displayName": title, "type": kind, "templateName": template}
-        told |= {"templateScope": f"local/{self.name}", "phase": "Succeeded", **_when(len(self.nodes))}
-        node: Node = {**told, "progress": "10/10", "resourcesDuration": {"cpu": 10, "memory": 4000 - len(self.nodes)}}
+        told |= {"templateScope": f"local/{self.name}", "phase": "Succeeded"}
+        node: Node = {**told, **_measured(_digest(name))}
         if boundary:
             node["boundaryID"] = boundary
         if inputs:
