@@ -6,7 +6,7 @@ import pytest
 
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation_pipelines.commands import cli
-from defensive_distillation_pipelines.definitions.size import MOST, require_fitting, size_of
+from defensive_distillation_pipelines.definitions.size import MOST, estimate, require_fitting, size_of
 from support.cluster.packages import PRESETS, compiled, kept
 
 # tests/cluster/digits-as-it-ran.yaml.gz on Kubernetes 1.34, Argo 4.0.8 and Kubeflow Pipelines 2.17.0, at the end
@@ -48,11 +48,12 @@ def test_what_is_too_large_is_refused_with_what_to_change(capsys: pytest.Capture
         assert part in said
 
 
-def test_a_level_that_no_argument_can_hold_is_refused() -> None:
+def test_a_level_that_no_argument_can_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver is told its level's tasks as one argument, of which Linux takes 128 KiB."""
-    temperatures = ",".join(str(temperature) for temperature in range(2, 42))
-    package = compiled("digits", sets=(f"temperatures={temperatures}",))
-    assert size_of(package).longest > 128 * 1024
+    package = compiled("mnist")
+    monkeypatch.setattr(estimate, "LONGEST", size_of(package).longest)
+    require_fitting(package)
+    monkeypatch.setattr(estimate, "LONGEST", size_of(package).longest - 1)
     with pytest.raises(ConfigurationError, match="too large for a cluster"):
         require_fitting(package)
 
