@@ -20,7 +20,10 @@ for name in gcc cc pip; do
     if [ -e "/opt/venv/bin/$name" ]; then echo "$name: expected none in the image" >&2; exit 1; fi
 done
 if [ "$1" = cli ]; then
-    for verb in $(defdistill --help | sed -n 's/^    \([a-z]*\) .*/\1/p'); do defdistill "$verb" --help > /dev/null; done
+    for verb in $(defdistill --help | sed -n 's/^    \([a-z][a-z]*\) .*/\1/p'); do
+        defdistill "$verb" --help > /dev/null
+        echo "defdistill $verb --help"
+    done
     defdistill compile --output /tmp/sweep.yaml
     exit
 fi

@@ -61,6 +61,18 @@ def test_a_failure_whose_log_is_gone_is_told_as_such(kubeflow: Kubeflow, watch: 
     assert "prepare_data failed: its log could not be read: " in ended["err"]
 
 
+def test_where_nothing_tells_a_reason_it_is_said_what_would(kubeflow: Kubeflow, watch: Watch) -> None:
+    """As for a service account that does not exist: nine tries of a pod that was never made, without a log."""
+    run_id = kubeflow.begin("nobody")
+    kubeflow.story = ["run-bad-service-account-later"]
+    ended = watch(run_id)
+    assert (ended["code"], ended["err"].splitlines()[-1]) == (
+        1,
+        f"defdistill: run nobody ({run_id}) failed: no reason is told here; with a kubeconfig that may read Workflows, "
+        "the same command finds it",
+    )
+
+
 def test_the_workflow_tells_what_waits_and_for_what(kubeflow: Kubeflow, kubernetes: Kubernetes, watch: Watch) -> None:
     kubeflow.begin("gpus")
     pending = {"phase": "Pending", "message": "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."}

@@ -151,7 +151,7 @@ def test_steps_in_containers_read_archives_at_relative_paths_and_modules_of_othe
     for label in ("dark", "light"):
         (tmp_path / "images" / label).mkdir(parents=True)
         for index in range(30):
-            pixels = rng.integers(0, 90, (12, 12)) + (150 if label == "light" else 0)
+            pixels = rng.integers(0, 90, (16, 16)) + (150 if label == "light" else 0)
             Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "images" / label / f"{index}.png")
     shutil.make_archive(str(tmp_path / "images"), "zip", tmp_path / "images")
     shutil.rmtree(tmp_path / "images")

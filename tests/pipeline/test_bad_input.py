@@ -78,7 +78,7 @@ def attack(name: str, options: str, message: str) -> Row:
 
 ROWS = [
     # which command, which stage
-    Row("no such command", "trian", r"invalid choice: 'trian' \(choose from 'run', 'compile', .*see defdistill --help"),
+    Row("no such command", "trian", r"invalid choice: 'trian' \(choose from 'run', 'submit', .*see defdistill --help"),
     Row("no such stage", "stage publish", r"invalid choice: 'publish' \(choose from 'prepare_data', .*'gate'\)"),
     Row("no stage", "stage", "arguments are required: STAGE; see defdistill stage --help"),
     Row(

@@ -18,7 +18,8 @@ from defensive_distillation.config import STAGES, StageConfig
 from defensive_distillation.config.loading import PRESETS, described, section
 from defensive_distillation_pipelines.commands import cli
 
-COMMANDS = ("run", "compile", "rerun", "stage", "report", "compare", "promote", "times", "ui")
+COMMANDS = ("run", "submit", "watch", "stop", "schedule", "doctor", "compile", "rerun")
+COMMANDS += ("stage", "report", "compare", "promote", "times", "ui")
 PROGRAM = str(Path(sys.executable).with_name("defdistill"))
 HEAVY = {"torch", "torchvision", "kfp", "mlflow", "boto3", "matplotlib", "sklearn"}
 TEXTS = {

@@ -101,6 +101,14 @@ def test_the_table_of_a_clusters_run_is_made_from_what_stands_in_mlflow(capsys: 
     assert [line.split()[0] for line in table.splitlines() if line.strip()][-3:-1] == ["none", "20"]
 
 
+def test_the_table_is_found_in_whatever_experiment_the_cluster_records(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
+    Console(width=200).print(*results(run()))
+    assert "JSMA success, %" in capsys.readouterr().out
+
+
 def test_without_a_server_it_is_said_where_the_table_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     (line,) = results(run())

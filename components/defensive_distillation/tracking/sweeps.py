@@ -77,8 +77,12 @@ def recorded_sweep(uri: str, name: str) -> RecordedSweep:
     """
     with reported(uri):
         client = connect(uri)
-        runs = list(_runs(client, experiment(client, uri)))
-        parent_id, called = _found(runs, name)
+        runs = list(_runs(client, [experiment(client, uri)]))
+        try:
+            parent_id, called = _found(runs, name)
+        except InputError:  # a cluster's runs may stand in an experiment of another name
+            runs = list(_runs(client, [one.experiment_id for one in client.search_experiments()]))
+            parent_id, called = _found(runs, name)
         parent = client.get_run(parent_id)
     below = [_model(run) for run in runs if run.data.tags.get(_PARENT) == parent_id and _is_model(run)]
     labels = [model.label for model in below]
@@ -87,10 +91,10 @@ def recorded_sweep(uri: str, name: str) -> RecordedSweep:
     return RecordedSweep(client, uri, called, parent_id, parent.data.tags.get(EXPERIMENT, ""), tuple(first))
 
 
-def _runs(client: MlflowClient, experiment_id: str) -> Iterator[Run]:
+def _runs(client: MlflowClient, experiments: list[str]) -> Iterator[Run]:
     token = None
     while True:
-        page = client.search_runs([experiment_id], page_token=token, max_results=1000)
+        page = client.search_runs(experiments, page_token=token, max_results=1000)
         yield from page
         token = page.token
         if not token:

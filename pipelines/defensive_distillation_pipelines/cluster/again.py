@@ -39,7 +39,7 @@ def again(
     """
     request = Request(runs=tuple(run.id for run in earlier), model=model, changes=dict(changes))
     made = package(rerun_of(stage, request, name=name, cluster=cluster))
-    title = f"{name} of {', '.join(run.title for run in earlier)}"
+    title = f"{name} of {', '.join(run.name for run in earlier)}"
     return submit(
         runs,
         made,

@@ -24,6 +24,8 @@ _STATES = {
     "CANCELING": "being cancelled",
     "RUNTIME_STATE_UNSPECIFIED": "waiting to begin",
 }
+_ENDS = {"SKIPPED": "was skipped"}
+_NO_REASON = "no reason is told here; with a kubeconfig that may read Workflows, the same command finds it"
 _TOLD = 3  # failed steps that are told at the end
 T = TypeVar("T")
 
@@ -127,7 +129,7 @@ class Watch:
         reasons = [f"{self._titles.of(one)}: {self._reason(run, one)}" for one in failed[:_TOLD]]
         if len(failed) > _TOLD:
             reasons.append(f"and {len(failed) - _TOLD} more")
-        reasons = reasons or list(filter(None, [view.message, run.error]))[:1]
+        reasons = reasons or list(filter(None, [view.message, run.error, _NO_REASON]))[:1]
         if run.outcome == "cancelled":
             raise RunFailedError(f"run {run.title} was cancelled")
-        raise RunFailedError(f"run {run.title} {run.outcome}" + (f": {'; '.join(reasons)}" if reasons else ""))
+        raise RunFailedError(f"run {run.title} {_ENDS.get(run.state, 'failed')}: {'; '.join(reasons)}")
