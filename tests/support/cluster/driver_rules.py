@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from support.cluster import values
+from support.cluster.pods import wrong_for_kubernetes, wrong_in_container
+from support.cluster.tasks import at_exit, in_order, inputs, wrong_exits
 from support.cluster.values import ANY, Fault
 
-_EXIT = "ALL_UPSTREAM_TASKS_COMPLETED"
-_PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['(.+?)'\]\}\}")
-_QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([EPTGMK]i?|m|k|[eE][+-]?\d+)?")
 Identity = tuple[str, ...]  # of an artifact: the path of the task that makes it, and its name there
 
 
@@ -77,41 +75,15 @@ class _Replay:
     def level(self, dag: Mapping[str, Any], level: Level) -> None:
         """Replays all tasks of a DAG, those at its exit last."""
         tasks = dag["tasks"]
-        if all(_at_exit(task) for task in tasks.values()):
+        if all(map(at_exit, tasks.values())):
             self._fault("exit", level.path, "", "a DAG needs a task that is no exit task")
-        for name in filter(lambda name: _at_exit(tasks[name]), tasks):
-            self._exit(name, tasks[name], tasks, level)
-        for name in self._in_order(tasks, level):
+        for name, named, why in wrong_exits(tasks):
+            self._fault("exit", (*level.path, name), named, why)
+        order, waiting = in_order(tasks)
+        if waiting:
+            self._fault("producer", level.path, "", f"the tasks {', '.join(waiting)} wait for each other")
+        for name in order:
             self._task(name, tasks[name], level)
-
-    def _in_order(self, tasks: Mapping[str, Any], level: Level) -> Iterator[str]:
-        left = dict(sorted(tasks.items(), key=lambda entry: _at_exit(entry[1])))
-        while left:
-            needed = {name: self._before(task, tasks) for name, task in left.items()}
-            ready = [name for name in left if not needed[name] & set(left)]
-            if not ready:
-                self._fault("producer", level.path, "", f"the tasks {', '.join(left)} wait for each other")
-                return
-            yield ready[0]
-            del left[ready[0]]
-
-    def _before(self, task: Mapping[str, Any], tasks: Mapping[str, Any]) -> set[str]:
-        """The tasks that a task waits for, said and implied."""
-        implied = {one["producerTask"] for one in _outputs_read(task)}
-        return {one for one in (*task.get("dependentTasks", ()), *implied) if one in tasks}
-
-    def _exit(self, name: str, task: Mapping[str, Any], tasks: Mapping[str, Any], level: Level) -> None:
-        path, dependent = (*level.path, name), task.get("dependentTasks", ())
-        if not dependent:
-            self._fault("exit", path, "", "an exit task needs a task that it depends on")
-        for one in dependent:
-            if one not in tasks or _at_exit(tasks[one]):
-                self._fault("exit", path, one, "an exit task depends on a task of its own DAG")
-            elif "parameterIterator" in tasks[one]:
-                self._fault("exit", path, one, "the exit task of a loop is never started")
-        for other, one in tasks.items():
-            if name in one.get("dependentTasks", ()):
-                self._fault("exit", (*level.path, other), name, "no task can wait for an exit task")
 
     def _component(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
         component: Mapping[str, Any] = self.components[task["componentRef"]["name"]]
@@ -123,7 +95,7 @@ class _Replay:
             self._fault("unknown", path, "", "conditions and loops over artifacts are not replayed")
         definitions = component.get("inputDefinitions", {}).get("parameters", {})
         own, unset = self._parameters(path, task, level, definitions, nested="dag" in component)
-        read = {key: self._artifact(path, key, one, level) for key, one in _inputs(task, "artifacts")}
+        read = {key: self._artifact(path, key, one, level) for key, one in inputs(task, "artifacts")}
         self._once(path, read)
         iterator = task.get("parameterIterator")
         if iterator is None:
@@ -170,7 +142,7 @@ class _Replay:
         """The values of a task's parameters, and the names of those that the driver has set to null."""
         own: dict[str, Any] = {}
         unset: set[str] = set()
-        given = dict(_inputs(task, "parameters"))
+        given = dict(inputs(task, "parameters"))
         for key, definition in definitions.items():
             if nested and key not in given and definition.get("isOptional"):
                 own[key] = definition.get("defaultValue")
@@ -200,7 +172,7 @@ class _Replay:
             return level.parameters[name]
         if "taskFinalStatus" in given:
             producers = [one for one in task.get("dependentTasks", ()) if one in level.made]
-            if not producers or not _at_exit(task):
+            if not producers or not at_exit(task):
                 self._fault("exit", path, key, "a final status needs an exit task and what it depends on")
             return {"state": "COMPLETE"}
         return given["runtimeValue"]["constant"]
@@ -276,40 +248,9 @@ class _Replay:
         if container is None:
             self._fault("unknown", path, label, "executors without a container are not replayed")
             return
-        for place, text in values.texts(container):
-            filled = self._filled(path, place, text, own)
-            if place.startswith("resources.resource") and filled is not None and not _QUANTITY.fullmatch(filled):
-                self._fault("placeholder", path, place, f"expected a quantity, got {filled!r}")
+        for place, why in wrong_in_container(container, own):
+            self._fault("placeholder", path, place, why)
         asked = self.on_kubernetes.get("executors", {}).get(label, {})
-        for place, given in values.parameters_of(asked):
-            value = self._value(path, place, given, {}, level)  # the driver looks at the inputs of the parent
-            a_name = place.endswith("NameParameter") and value is not None and value is not ANY
-            if a_name and (not isinstance(value, str) or not value):
-                self._fault("placeholder", path, place, f"expected a text that is not empty, got {value!r}")
-
-    def _filled(self, path: tuple[str, ...], place: str, text: str, own: Mapping[str, Any]) -> str | None:
-        """The text with the parameters that it names, None if one of them has no value."""
-        for name in _PLACEHOLDER.findall(text):
-            if name not in own:
-                self._fault("placeholder", path, place, f"parameter {name} has no value in the task")
-                return None
-            # of resources and images the driver takes texts alone, any other value counts as ''
-            only_text = not place.startswith(("command", "args"))
-            value = own[name] if isinstance(own[name], str) or not only_text else ""
-            text = text.replace(f"{{{{$.inputs.parameters['{name}']}}}}", values.as_text(value))
-        return text
-
-
-def _at_exit(task: Mapping[str, Any]) -> bool:
-    return bool(task.get("triggerPolicy", {}).get("strategy") == _EXIT)
-
-
-def _inputs(task: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
-    yield from task.get("inputs", {}).get(kind, {}).items()
-
-
-def _outputs_read(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for _, given in (*_inputs(task, "artifacts"), *_inputs(task, "parameters")):
-        for kind in ("taskOutputArtifact", "taskOutputParameter"):
-            if kind in given:
-                yield given[kind]
+        # the driver looks at the inputs of the parent here
+        for place, why in wrong_for_kubernetes(asked, lambda place, one: self._value(path, place, one, {}, level)):
+            self._fault("placeholder", path, place, why)

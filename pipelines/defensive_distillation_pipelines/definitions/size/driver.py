@@ -1,6 +1,6 @@
 """What Kubeflow's driver answers in a run that succeeds: the pod of each step, with all that the step is told.
 
-After kubeflow/pipelines 2.17.0, backend/src/v2/driver: container.go, dag.go, driver.go, k8s.go and resolve.go.
+After kubeflow/pipelines 2.17.0, backend/src/v2/driver: container.go, dag.go and resolve.go.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from defensive_distillation.runtime.kubeflow.artifact import origin
-from defensive_distillation_pipelines.definitions.size.templates import LOGS, RUN, SERVERS
+from defensive_distillation_pipelines.definitions.size.pod import pod_patch
+from defensive_distillation_pipelines.definitions.size.templates import RUN
 from defensive_distillation_pipelines.definitions.size.text import text
 
 _ROOT = "minio://mlpipeline/v2/artifacts"
@@ -102,7 +103,9 @@ class Driver:
         level.tasks[name] = {key: self._stored(one, artifacts) for key, one in outputs.items()}
         self.longest = max(self.longest, len(text(told)))
         container, asked = json.loads(given["container"]), json.loads(given["kubernetes-config"] or "{}")
-        patch = self._patch({"--executor_input": text(told), "--component_spec": text(component)}, container, asked)
+        flags = {"--pipeline_name": self.pipeline, "--run_id": RUN, "--execution_id": self._execution()}
+        flags |= {"--executor_input": text(told), "--component_spec": text(component)}
+        patch = pod_patch(flags, container, asked)
         return {"pod-spec-patch": text(patch), "cached-decision": "false", "condition": "nil"}
 
     def _stored(self, output: Artifact, inputs: Mapping[str, list[Artifact]]) -> Artifact:
@@ -112,62 +115,6 @@ class Driver:
             uris = {name: [one["uri"] for one in given] for name, given in inputs.items()}
             metadata["made_from"] = origin(uris, output["uri"])
         return {"name": self._execution(), "type": {"instanceSchema": ""}, "uri": output["uri"], "metadata": metadata}
-
-    def _patch(self, told: Mapping[str, str], container: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-        flags = {"--pipeline_name": self.pipeline, "--run_id": RUN, "--execution_id": self._execution(), **told}
-        flags |= {"--pod_name": "$(KFP_POD_NAME)", "--pod_uid": "$(KFP_POD_UID)", **SERVERS}
-        main = {
-            "name": "main",
-            "image": container["image"],
-            "command": [
-                "/kfp-launcher/launch",
-                *(part for flag in flags.items() for part in flag),
-                *["--publish_logs", LOGS["--publish_logs"]] * 2,
-                "--",
-            ],
-            "args": [*container["command"], *container.get("args", ())],
-            "resources": _resources(container.get("resources", {})),
-        }
-        volumes, mounts = _volumes(asked)
-        if names := asked.get("fieldPathAsEnv"):
-            main["env"] = [
-                {"name": one["name"], "valueFrom": {"fieldRef": {"fieldPath": one["fieldPath"]}}} for one in names
-            ]
-        if mounts:
-            main["volumeMounts"] = mounts
-        main["securityContext"] = {"capabilities": {"drop": ["ALL"]}, **asked.get("securityContext", {})}
-        pod: dict[str, Any] = {"volumes": volumes, "containers": [main]}
-        if "nodeSelector" in asked:
-            pod["nodeSelector"] = asked["nodeSelector"].get("labels", {})
-        if "tolerations" in asked:
-            given = (one.get("tolerationJson", {}).get("runtimeValue", {}) for one in asked["tolerations"])
-            pod["tolerations"] = [one.get("constant", one) for one in given]
-        if "imagePullSecret" in asked:
-            pod["imagePullSecrets"] = [{"name": one["secretName"]} for one in asked["imagePullSecret"]]
-        return {name: value for name, value in pod.items() if value}
-
-
-def _resources(asked: Mapping[str, Any]) -> dict[str, Any]:
-    limits = {"cpu": asked.get("resourceCpuLimit"), "memory": asked.get("resourceMemoryLimit")}
-    if accelerator := asked.get("accelerator"):
-        limits[accelerator["resourceType"]] = accelerator["resourceCount"]
-    requests = {"cpu": asked.get("resourceCpuRequest"), "memory": asked.get("resourceMemoryRequest")}
-    several = {"limits": limits, "requests": requests}
-    return {kind: {name: value for name, value in given.items() if value} for kind, given in several.items()}
-
-
-def _volumes(asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    volumes, mounts = [], []
-    for source, key in (("secret", "secretName"), ("configMap", "name")):
-        for one in asked.get(f"{source}AsVolume", ()):
-            name = one[f"{source}Name"]
-            volumes.append({"name": name, source: {key: name, "optional": one.get("optional", False)}})
-            mounts.append({"name": name, "mountPath": one["mountPath"]})
-    for one in asked.get("emptyDirMounts", ()):
-        size = {"medium": one.get("medium"), "sizeLimit": one.get("sizeLimit")}
-        volumes.append({"name": one["volumeName"], "emptyDir": {key: value for key, value in size.items() if value}})
-        mounts.append({"name": one["volumeName"], "mountPath": one["mountPath"]})
-    return volumes, mounts
 
 
 def _items(iterator: Mapping[str, Any], values: Mapping[str, Any]) -> list[Any]:
