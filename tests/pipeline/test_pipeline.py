@@ -245,18 +245,24 @@ def body_of(definition: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str,
     return dict(definition["components"][task["componentRef"]["name"]]["dag"]["tasks"])
 
 
-def test_settings_of_every_stage_are_parameters_and_lists_say_what_they_hold(documents: list[dict[str, Any]]) -> None:
+def test_settings_of_every_stage_are_parameters(documents: list[dict[str, Any]]) -> None:
     parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
-    told = {stage for stage in STAGES if stage not in ("attack", "train_defended")}
-    assert set(parameters) == {"temperatures", "attacks", "undistilled", *told}
+    told = {stage for stage in STAGES if stage not in ("attack", "train_defended", "gate")}
+    assert set(parameters) == {"attacks", *told}
     assert all(parameter.get("description") for parameter in parameters.values())
     config = settings.load("digits")
     for stage in told:
         assert parameters[stage]["defaultValue"] == config.settings(stage, lean=True)
-    # the items of a bare list would be texts, which the backend's driver refuses for a number or a struct
+    gated = definition_of(sweep(config, cluster=cluster(), gate=True))
+    assert set(gated["root"]["inputDefinitions"]["parameters"]) == {"attacks", "gate", *told}
+
+
+def test_lists_say_what_they_hold() -> None:
+    """The items of a bare list would be texts, which the backend's driver refuses for a number or a struct."""
+    here = definition_of(sweep(settings.load("digits"), cluster=None))
     for parameter, kind in (("temperatures", "NUMBER_DOUBLE"), ("undistilled", "STRUCT")):
-        loop = loop_over(documents[0], parameter)
-        inputs = documents[0]["components"][loop["componentRef"]["name"]]["inputDefinitions"]["parameters"]
+        loop = loop_over(here, parameter)
+        inputs = here["components"][loop["componentRef"]["name"]]["inputDefinitions"]["parameters"]
         assert inputs[loop["parameterIterator"]["itemInput"]]["parameterType"] == kind
 
 
@@ -282,7 +288,7 @@ def test_a_step_carries_no_text_but_the_name_of_its_stage(documents: list[dict[s
         assert executor["container"]["args"] == ["{{$}}"]
     assert {
         executor["container"]["command"][-1] for executor in documents[0]["deploymentSpec"]["executors"].values()
-    } == {stage for stage in STAGES if stage != "train_defended"} | {FINISH}
+    } == {stage for stage in STAGES if stage not in ("train_defended", "gate")} | {FINISH}
 
 
 def test_a_last_step_runs_however_the_others_end(documents: list[dict[str, Any]]) -> None:
