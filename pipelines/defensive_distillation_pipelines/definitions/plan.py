@@ -148,7 +148,12 @@ def _iterations(task: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[
     if iterator is None:
         yield dict(values)
         return
-    items = iterator["items"]
-    several = values[items["inputParameter"]] if "inputParameter" in items else json.loads(items["raw"])
-    for item in several:
+    for item in items_of(iterator, values):
         yield {**values, iterator["itemInput"]: item}
+
+
+def items_of(iterator: Mapping[str, Any], values: Mapping[str, Any]) -> list[Any]:
+    """What a loop goes over, with these inputs of it."""
+    items = iterator["items"]
+    found: list[Any] = values[items["inputParameter"]] if "inputParameter" in items else json.loads(items["raw"])
+    return found

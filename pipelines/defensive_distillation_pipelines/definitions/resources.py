@@ -21,6 +21,7 @@ from defensive_distillation.runtime.kubeflow import finish
 
 IMAGE_VARIABLE = "DEFDISTILL_IMAGE"
 ALL = "all"  # stands for every stage
+CONFIG_MAP = "defensive-distillation"  # where MLflow and the object store are, one key a variable
 FINISH = finish.NAME  # the step that ends a run
 Profile = Literal["gpu", "cpu"]
 _QUANTITY = r"^(\d+\.?\d*|\.\d+)([EPTGMK]i?|m|k)?$"
