@@ -19,8 +19,8 @@ from yamllint.config import YamlLintConfig
 from defensive_distillation import __version__
 from defensive_distillation.config import STAGES
 from defensive_distillation_pipelines.commands import cli
-from defensive_distillation_pipelines.definitions.asking import CONFIG_MAP, PART_OF
-from defensive_distillation_pipelines.definitions.resources import ALL, FINISH, Cluster, Resources, cluster
+from defensive_distillation_pipelines.definitions.asking import PART_OF
+from defensive_distillation_pipelines.definitions.resources import ALL, CONFIG_MAP, FINISH, Cluster, Resources, cluster
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "defensive-distillation"

@@ -221,14 +221,16 @@ def test_the_report_can_be_made_again(finished: Finished) -> None:
 
 
 def test_a_failed_stage_names_itself_its_temperature_and_its_log(finished: Finished) -> None:
-    """With all attacks on a network in one step: what comes before the student, is finished and stays."""
+    """With all attacks on a network in one step; Kubeflow may start with the student, or with other networks."""
     before = stored(finished.workspace)
     settings = ("--set", "attack_groups=", "--set", "train_student.learning_rate=1e9")
     done = defdistill("run", "--workspace", str(finished.workspace), *SMALL, *settings, expect=1)
-    new = [path for path in stored(finished.workspace) if path not in before and path.endswith(artifacts.MANIFEST)]
+    after = stored(finished.workspace)
+    assert {path: after[path] for path in before} == before
+    new = [path for path in after if path not in before and path.endswith(artifacts.MANIFEST)]
     facts = [json.loads(Path(path).read_text()) for path in new]
     attacked = {one["facts"]["model"]["label"]: one["config"]["attacks"] for one in facts if one["kind"] == "attack"}
-    assert attacked == {"baseline": ["jsma", "fgsm", "square"], "control T=20": ["jsma"]}
+    assert attacked.items() <= {"baseline": ["jsma", "fgsm", "square"], "control T=20": ["jsma"]}.items()
     last = done.stderr.strip().splitlines()[-1]
     assert "train_student at T=20 failed: training at T = 20 diverged" in last
     assert "lower learning_rate" in last

@@ -28,6 +28,7 @@ from defensive_distillation_pipelines.commands import cli
 from defensive_distillation_pipelines.local.run_folder import RunFolder
 from defensive_distillation_pipelines.local.workspace import Workspace
 from support.chain import Chain
+from support.comparisons.measured import rewritten
 
 KINDS = "expected an artifact of kind {}, got one of kind {}"
 NO_KEY = "got a key that does not exist"
@@ -468,24 +469,6 @@ def image(path: Path, number: int, size: int = 16) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def forged(source: str, place: Path, change: Callable[[dict[str, object]], object]) -> None:
-    """The artifact at `source` with other facts, and whole."""
-    with artifacts.opened(source, "evaluation") as found:
-        facts = found.manifest.model_dump(mode="json")["facts"]
-        change(facts["evaluation"])
-        content = found.file(TENSORS).read_bytes()
-    artifacts.write(
-        str(place),
-        kind="evaluation",
-        stage="evaluate",
-        code="",
-        config={},
-        inputs={},
-        facts=facts,
-        write_files=lambda folder: (folder / TENSORS).write_bytes(content) and None,
-    )
-
-
 @pytest.fixture(scope="session")
 def files(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings, images and artifacts that somebody may give by mistake."""
@@ -516,8 +499,12 @@ def files(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(chain.place("dataset"), files / "damaged")
     with (files / "damaged" / TENSORS).open("r+b") as file:
         file.truncate(1000)
-    forged(chain.place("evaluation"), files / "evaluation-again", lambda found: found.update(accuracy=0.5))
-    forged(chain.place("evaluation"), files / "evaluation-elsewhere", lambda found: found["dataset"].update(digest="d"))  # type: ignore[index]
+    rewritten(chain.place("evaluation"), files / "evaluation-again", accuracy=0.5)
+    rewritten(
+        chain.place("evaluation"),
+        files / "evaluation-elsewhere",
+        change=lambda facts: facts["evaluation"]["dataset"].update(digest="d"),
+    )
     return files
 
 

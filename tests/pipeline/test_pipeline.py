@@ -70,21 +70,56 @@ def test_kubeflows_own_schemas_accept_the_compiled_sweep(documents: list[dict[st
 
 
 def test_the_sweep_fans_out_over_temperatures_and_in_to_one_report(documents: list[dict[str, Any]]) -> None:
-    inside = body_of(documents[0], loop_over(documents[0], "temperatures"))
+    """Written out for a cluster: a chain for each temperature, and no loop."""
+    assert "parameterIterator" not in str(documents[0])
+    tasks = {name: task for dag in dags(documents[0]) for name, task in dag["tasks"].items()}
+    titles = [task["taskInfo"]["name"] for task in tasks.values()]
+    for temperature in (20, 100):
+        for step in ("train teacher", "generate soft labels", "train student", "attack", "evaluate"):
+            assert f"{step} T={temperature}" in titles
+    networks = {"undistilled_1", "undistilled_2", "undistilled_3", "temperatures_1", "temperatures_2"}
+    assert set(tasks["report"]["inputs"]["artifacts"]) == networks
+
+
+def test_a_chain_waits_for_nothing_but_its_own_inputs(documents: list[dict[str, Any]]) -> None:
+    tasks = {task["taskInfo"]["name"]: task for dag in dags(documents[0]) for task in dag["tasks"].values()}
+    assert tasks["train teacher T=20"]["dependentTasks"] == ["prepare-data"]
+    assert len(tasks["attack T=20"]["dependentTasks"]) == 3  # the dataset, the student, and what transfers come from
+
+
+def test_no_more_networks_are_at_work_than_the_run_may_have() -> None:
+    config = settings.load("digits", assignments=["temperatures=2,5,10,20"])
+    definition = definition_of(sweep(config, cluster=cluster(assignments=["parallelism=2"])))
+    tasks = {task["taskInfo"]["name"]: (name, task) for dag in dags(definition) for name, task in dag["tasks"].items()}
+    order = ["baseline", "control T=2", "control T=5", "control T=10", "control T=20", "T=2", "T=5", "T=10", "T=20"]
+    first = {label: f"train teacher {label}" if label.startswith("T=") else f"attack {label}" for label in order}
+    for before, label in zip(order, order[2:], strict=False):
+        assert tasks[f"evaluate {before}"][0] in tasks[first[label]][1]["dependentTasks"]
+
+
+def test_the_undistilled_network_and_its_controls_are_attacks_on_one_network(documents: list[dict[str, Any]]) -> None:
+    tasks = {task["taskInfo"]["name"]: task for dag in dags(documents[0]) for task in dag["tasks"].values()}
+    told = {
+        name.removeprefix("attack "): task["inputs"]["parameters"]["settings"]["runtimeValue"]["constant"]
+        for name, task in tasks.items()
+        if name.startswith(("attack baseline", "attack control"))
+    }
+    assert {label: one.get("logit_scale") for label, one in told.items()} == {
+        "baseline": None,
+        "control T=20": 20,
+        "control T=100": 100,
+    }
+    assert told["baseline"]["attacks"] == [name for name in ATTACKS if name != "transfer"]
+    assert told["control T=20"]["attacks"] == told["control T=100"]["attacks"] == ["jsma"]
+
+
+def test_here_the_sweep_loops_since_kubeflows_local_runner_runs_at_once_only_what_is_in_a_loop() -> None:
+    definition = definition_of(sweep(settings.load("digits"), cluster=None))
+    inside = body_of(definition, loop_over(definition, "temperatures"))
     names = sorted(stage_of(task["componentRef"]["name"].removeprefix("comp-")) for task in inside.values())
     assert names == ["attack", "evaluate", "generate_soft_labels", "train_student", "train_teacher"]
-    report = next(task for dag in dags(documents[0]) for name, task in dag["tasks"].items() if name == "report")
-    assert set(report["inputs"]["artifacts"]) == {"undistilled", "students"}
-
-
-def test_the_undistilled_network_and_its_controls_are_one_loop_of_attacks(documents: list[dict[str, Any]]) -> None:
-    inside = body_of(documents[0], loop_over(documents[0], "undistilled"))
-    assert [name.partition("-")[0] for name in inside] == ["attack", "evaluate"]
-    parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
-    baseline, *controls = parameters["undistilled"]["defaultValue"]
-    assert "logit_scale" not in baseline
-    assert [task["logit_scale"] for task in controls] == [20, 100]
-    assert [task["attacks"] for task in controls] == [["jsma"], ["jsma"]]
+    undistilled = body_of(definition, loop_over(definition, "undistilled"))
+    assert [name.partition("-")[0] for name in undistilled] == ["attack", "evaluate"]
 
 
 def test_all_attacks_on_a_network_are_one_step_that_begins_with_the_quick_ones(
@@ -92,7 +127,6 @@ def test_all_attacks_on_a_network_are_one_step_that_begins_with_the_quick_ones(
 ) -> None:
     parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
     assert parameters["attacks"]["defaultValue"]["attacks"] == list(ATTACKS)
-    assert parameters["undistilled"]["defaultValue"][0]["attacks"] == [name for name in ATTACKS if name != "transfer"]
     chosen = settings.load("digits", assignments=["attacks=cw_l2,jsma,pgd,fgsm"]).attack_tasks()
     assert [task["attacks"] for task in chosen] == [["cw_l2", "jsma", "pgd", "fgsm"]]
     calls = attack_calls(AttackConfig.model_validate(chosen[0]), 20.0, None)
@@ -105,12 +139,16 @@ def test_groups_of_attacks_are_steps_of_their_own(documents: list[dict[str, Any]
     assert [task["attacks"] for task in grouped.baseline_tasks()] == [["jsma"], ["fgsm"]]
     each = settings.load("mnist", assignments=["attack_groups=each"])
     assert [task["attacks"] for task in each.attack_tasks()] == [[name] for name in ATTACKS]
-    for pipeline in (sweep(each, cluster=cluster()), sweep(each, cluster=None)):
-        definition = definition_of(pipeline)
-        for parameter in ("baseline_attacks", "attacks"):
-            inside = body_of(definition, loop_over(definition, parameter))
-            assert [name.partition("-")[0] for name in inside] == ["attack"]
-        assert "evaluate" in str(sorted(body_of(definition, loop_over(definition, "controls"))))
+    here = definition_of(sweep(each, cluster=None))
+    for parameter in ("baseline_attacks", "attacks"):
+        inside = body_of(here, loop_over(here, parameter))
+        assert [name.partition("-")[0] for name in inside] == ["attack"]
+    assert "evaluate" in str(sorted(body_of(here, loop_over(here, "controls"))))
+    there = definition_of(sweep(each, cluster=cluster()))
+    titles = [task["taskInfo"]["name"] for dag in dags(there) for task in dag["tasks"].values()]
+    assert titles.count("attack T=20") == len(ATTACKS)
+    assert titles.count("attack baseline") == len(ATTACKS) - 1
+    assert titles.count("attack control T=20") == titles.count("evaluate T=20") == 1
 
 
 def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
@@ -207,18 +245,24 @@ def body_of(definition: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str,
     return dict(definition["components"][task["componentRef"]["name"]]["dag"]["tasks"])
 
 
-def test_settings_of_every_stage_are_parameters_and_lists_say_what_they_hold(documents: list[dict[str, Any]]) -> None:
+def test_settings_of_every_stage_are_parameters(documents: list[dict[str, Any]]) -> None:
     parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
-    told = {stage for stage in STAGES if stage not in ("attack", "train_defended")}
-    assert set(parameters) == {"temperatures", "attacks", "undistilled", *told}
+    told = {stage for stage in STAGES if stage not in ("attack", "train_defended", "gate")}
+    assert set(parameters) == {"attacks", *told}
     assert all(parameter.get("description") for parameter in parameters.values())
     config = settings.load("digits")
     for stage in told:
         assert parameters[stage]["defaultValue"] == config.settings(stage, lean=True)
-    # the items of a bare list would be texts, which the backend's driver refuses for a number or a struct
+    gated = definition_of(sweep(config, cluster=cluster(), gate=True))
+    assert set(gated["root"]["inputDefinitions"]["parameters"]) == {"attacks", "gate", *told}
+
+
+def test_lists_say_what_they_hold() -> None:
+    """The items of a bare list would be texts, which the backend's driver refuses for a number or a struct."""
+    here = definition_of(sweep(settings.load("digits"), cluster=None))
     for parameter, kind in (("temperatures", "NUMBER_DOUBLE"), ("undistilled", "STRUCT")):
-        loop = loop_over(documents[0], parameter)
-        inputs = documents[0]["components"][loop["componentRef"]["name"]]["inputDefinitions"]["parameters"]
+        loop = loop_over(here, parameter)
+        inputs = here["components"][loop["componentRef"]["name"]]["inputDefinitions"]["parameters"]
         assert inputs[loop["parameterIterator"]["itemInput"]]["parameterType"] == kind
 
 
@@ -244,7 +288,7 @@ def test_a_step_carries_no_text_but_the_name_of_its_stage(documents: list[dict[s
         assert executor["container"]["args"] == ["{{$}}"]
     assert {
         executor["container"]["command"][-1] for executor in documents[0]["deploymentSpec"]["executors"].values()
-    } == {stage for stage in STAGES if stage != "train_defended"} | {FINISH}
+    } == {stage for stage in STAGES if stage not in ("train_defended", "gate")} | {FINISH}
 
 
 def test_a_last_step_runs_however_the_others_end(documents: list[dict[str, Any]]) -> None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from defensive_distillation import artifacts
+from defensive_distillation.artifacts import Stored
 from defensive_distillation.errors import InputError, TrackingError
-from defensive_distillation.runtime.kubeflow.again import Made, again, stored_inputs
+from defensive_distillation.runtime.kubeflow.again import again, stored_inputs
 from defensive_distillation.runtime.kubeflow.artifact import Given
 from defensive_distillation.tracking import run_tree
 from defensive_distillation.tracking.connection import PARENT
@@ -58,7 +59,7 @@ def rerun(stage: str, output: Path, request: Mapping[str, Any], name: str = "aga
 
 
 def digest(place: str) -> str:
-    return artifacts.read_manifest_and_digest(place)[1]
+    return artifacts.stored(place).digest
 
 
 # Where artifacts lie
@@ -103,8 +104,8 @@ def test_without_mlflow_nobody_knows_where_artifacts_lie(monkeypatch: pytest.Mon
 # The inputs of a stage
 
 
-def made(chain: Chain, *names: str) -> list[Made]:
-    return [Made(place, *artifacts.read_manifest_and_digest(place)) for place in map(chain.place, names)]
+def made(chain: Chain, *names: str) -> list[Stored]:
+    return [artifacts.stored(place) for place in map(chain.place, names)]
 
 
 @pytest.mark.parametrize(

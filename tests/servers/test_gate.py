@@ -132,21 +132,8 @@ def test_another_page_than_a_report_is_refused() -> None:
 
 
 def test_an_evaluation_of_an_earlier_version_is_refused(run: Gate, chain: Chain, tmp_path: Path) -> None:
-    old = tmp_path / "old"
-    with artifacts.opened(chain.place("evaluation"), "evaluation") as found:
-        facts = {key: value for key, value in found.facts.items() if key != "samples"}
-        content = found.file("tensors.safetensors").read_bytes()
-    artifacts.write(
-        str(old),
-        kind="evaluation",
-        stage="evaluate",
-        code="",
-        config={},
-        inputs={},
-        facts=facts,
-        write_files=lambda folder: (folder / "tensors.safetensors").write_bytes(content) and None,
-    )
-    code, said = run(tmp_path / "gate", "--champion", str(old))
+    old = rewritten(chain.place("evaluation"), tmp_path / "old", change=lambda facts: facts.pop("samples"))
+    code, said = run(tmp_path / "gate", "--champion", old)
     assert (code, said.count("\n")) == (2, 1)
     assert "expected an evaluation that tells of each sample, got one of an earlier version" in said
 

@@ -7,10 +7,11 @@ for PyTorch, arrays without it.
 from defensive_distillation.artifacts.manifest import MANIFEST, Manifest, file_digest, fingerprint
 from defensive_distillation.artifacts.store import (
     Artifact,
+    Stored,
     exists,
     opened,
     read_manifest,
-    read_manifest_and_digest,
+    stored,
     writable,
     write,
 )
@@ -19,12 +20,13 @@ __all__ = [
     "MANIFEST",
     "Artifact",
     "Manifest",
+    "Stored",
     "exists",
     "file_digest",
     "fingerprint",
     "opened",
     "read_manifest",
-    "read_manifest_and_digest",
+    "stored",
     "writable",
     "write",
 ]

@@ -21,6 +21,7 @@ from defensive_distillation.artifacts.manifest import MANIFEST, SCHEMA_VERSION, 
 from defensive_distillation.artifacts.storage import disk
 from defensive_distillation.artifacts.storage.locations import bucket_and_key
 from defensive_distillation.errors import ArtifactError, InputError
+from defensive_distillation.model_id import ModelId
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,27 @@ class Artifact:
     def file(self, name: str) -> Path:
         """The path of one of its files."""
         return self.folder / name
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An artifact of which only the manifest was read.
+
+    Attributes:
+        location: where it lies.
+        manifest: what it says of itself.
+        digest: by which those name it that are made from it.
+    """
+
+    location: str
+    manifest: Manifest
+    digest: str
+
+    @property
+    def label(self) -> str:
+        """Of the network that it is, or belongs to; '' for one of the sweep as a whole."""
+        model = ModelId.of(self.manifest.facts)
+        return model.label if model else ""
 
 
 def exists(location: str) -> bool:
@@ -71,16 +93,16 @@ def read_manifest(location: str) -> Manifest:
         ArtifactError: if there is none, it is damaged or of another schema.
         StorageError: if the storage failed.
     """
-    return read_manifest_and_digest(location)[0]
+    return stored(location).manifest
 
 
-def read_manifest_and_digest(location: str) -> tuple[Manifest, str]:
-    """The same, and the digest by which the artifact is named by those that are made from it."""
+def stored(location: str) -> Stored:
+    """The artifact at `location` by its manifest alone; raises as `read_manifest`."""
     try:
         content = storage.read_bytes(storage.join(location, MANIFEST))
     except ArtifactError as error:
         raise _no_manifest(location) from error
-    return parse(content, location), hashlib.sha256(content).hexdigest()
+    return Stored(location, parse(content, location), hashlib.sha256(content).hexdigest())
 
 
 def _no_manifest(location: str) -> ArtifactError:

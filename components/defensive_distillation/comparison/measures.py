@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from defensive_distillation.artifacts.evaluation import Measured, Pairs
 from defensive_distillation.comparison.change import Change, Measure, direction_of, finite
 from defensive_distillation.comparison.means import difference_of_means_interval, paired_mean_interval
 from defensive_distillation.evaluation.intervals import difference_interval, paired_interval, wilson_interval
+from defensive_distillation.evaluation.results import WITHIN
 from defensive_distillation.suite.registry import ATTACKS
 
-WITHIN = 1 + 1e-6  # x + ε rounds
 _RANK = {"no": 0, "undecided": 1, "yes": 2}
 
 
@@ -44,28 +44,21 @@ def robust_accuracy(before: Measured, after: Measured) -> Iterator[Change]:
 
 def jsma_success(before: Measured, after: Measured) -> Iterator[Change]:
     """JSMA as in the paper, on each output, pair by pair."""
-    for name in _names(before, after, "jsma"):
-        one, other, of = before.pairs.get(name), after.pairs.get(name), name.partition("/")[2]
-        if one is None or other is None:
-            yield _missing("jsma_success", of, before, after, _success(one), _success(other))
-        elif differ := _differ({name: before.arguments[name]}, {name: after.arguments[name]}):
-            yield _incomparable("jsma_success", of, before, after, _success(one), _success(other), differ)
-        else:
-            same = before.images == after.images and _same_pairs(one, other)
-            yield _rates("jsma_success", of, before, after, one.success, other.success, same=same)
+
+    def changed(name: str, one: Pairs, other: Pairs, same: bool) -> Change:
+        return _rates("jsma_success", _variant(name), before, after, one.success, other.success, same=same)
+
+    yield from _attacks("jsma_success", ("jsma",), before, after, called=_variant, value=_success, changed=changed)
 
 
 def distances(before: Measured, after: Measured) -> Iterator[Change]:
     """The mean distance that each attack of Carlini and Wagner needs, over the sources."""
-    for name in _names(before, after, *(name for name, attack in ATTACKS.items() if attack.family == "distance")):
-        one, other = before.pairs.get(name), after.pairs.get(name)
-        if one is None or other is None:
-            yield _missing("distance", name, before, after, _distance(one), _distance(other))
-        elif differ := _differ({name: before.arguments[name]}, {name: after.arguments[name]}):
-            yield _incomparable("distance", name, before, after, _distance(one), _distance(other), differ)
-        else:
-            same = before.images == after.images and _same_pairs(one, other)
-            yield _distances(name, before, after, one, other, same=same)
+
+    def changed(name: str, one: Pairs, other: Pairs, same: bool) -> Change:
+        return _distances(name, before, after, one, other, same=same)
+
+    attacks = [name for name, attack in ATTACKS.items() if attack.family == "distance"]
+    yield from _attacks("distance", attacks, before, after, called=str, value=_distance, changed=changed)
 
 
 def masked(before: Measured, after: Measured) -> Iterator[Change]:
@@ -82,6 +75,31 @@ def masked(before: Measured, after: Measured) -> Iterator[Change]:
         direction="worse" if rise == 2 else "better" if rise == -2 else "same",
         note="" if rise in (-2, 0, 2) else "an undecided verdict is no change",
     )
+
+
+def _attacks(
+    measure: Measure,
+    attacks: Sequence[str],
+    before: Measured,
+    after: Measured,
+    *,
+    called: Callable[[str], str],
+    value: Callable[[Pairs | None], float | None],
+    changed: Callable[[str, Pairs, Pairs, bool], Change],
+) -> Iterator[Change]:
+    """Every variant of some attacks that either evaluation has, where both were run alike."""
+    for name in _names(before, after, *attacks):
+        one, other, of = before.pairs.get(name), after.pairs.get(name), called(name)
+        if one is None or other is None:
+            yield _missing(measure, of, before, after, value(one), value(other))
+        elif differ := _differ({name: before.arguments[name]}, {name: after.arguments[name]}):
+            yield _incomparable(measure, of, before, after, value(one), value(other), differ)
+        else:
+            yield changed(name, one, other, before.images == after.images and _same_pairs(one, other))
+
+
+def _variant(name: str) -> str:
+    return name.partition("/")[2]
 
 
 def _rates(

@@ -16,7 +16,7 @@ from defensive_distillation.config.stages.report import ReportConfig
 from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
 from defensive_distillation.config.stages.training import TrainDefendedConfig, TrainStudentConfig, TrainTeacherConfig
 from defensive_distillation.defenses import distillation
-from defensive_distillation.defenses.registry import DEFENSES
+from defensive_distillation.defenses.registry import DEFENSES, all_parameters
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.suite.registry import ATTACKS
 
@@ -63,8 +63,7 @@ class DefenseChoice(BaseModel):
     def _exists(self) -> Self:
         if self.defense not in DEFENSES:
             raise ValueError(f"expected a defense among {', '.join(DEFENSES)}, got {self.defense!r}")
-        settings = DEFENSES[self.defense].settings.model_validate(self.parameters)
-        object.__setattr__(self, "parameters", settings.model_dump(mode="json"))
+        object.__setattr__(self, "parameters", all_parameters(self.defense, self.parameters))
         return self
 
 

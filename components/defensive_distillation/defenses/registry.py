@@ -6,7 +6,9 @@ DEFDISTILL_PLUGINS names the modules of others, separated by commas; each holds 
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 from defensive_distillation import defenses
 from defensive_distillation.defenses.specification import Defense
@@ -22,3 +24,8 @@ def _specifications() -> list[Defense]:
 
 DEFENSES: dict[str, Defense] = {defense.name: defense for defense in _specifications()}
 """Every defense by its name."""
+
+
+def all_parameters(defense: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a defense that there is, checked, and with its defaults for those that are not given."""
+    return DEFENSES[defense].settings.model_validate(dict(parameters)).model_dump(mode="json")

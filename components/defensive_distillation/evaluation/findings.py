@@ -12,6 +12,7 @@ from defensive_distillation.evaluation import metrics
 from defensive_distillation.evaluation.intervals import wilson_interval
 from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.results import (
+    WITHIN,
     AttackFindings,
     BoundedFindings,
     Case,
@@ -19,7 +20,7 @@ from defensive_distillation.evaluation.results import (
     TransferFindings,
     WorstCase,
 )
-from defensive_distillation.evaluation.robust import WITHIN, common_sources, nearest
+from defensive_distillation.evaluation.robust import common_sources, nearest
 
 
 def by_budget(outcome: Outcome, features: int) -> AttackFindings:

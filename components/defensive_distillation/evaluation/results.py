@@ -132,6 +132,9 @@ class TransferFindings(Finding):
     mean_l2: tuple[float | None, ...]  # distance of those that fool this network
 
 
+WITHIN = 1 + 1e-6  # a sample at x + ε rounds: factor on the radius that it counts as within
+
+
 class WorstCase(Finding):
     """Per source the nearest misclassified sample that any attack found: the mean of the minimum.
 

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from defensive_distillation.evaluation.intervals import wilson_interval
 from defensive_distillation.evaluation.outcome import Outcome
-from defensive_distillation.evaluation.results import RobustAccuracy
-
-WITHIN = 1 + 1e-6  # x + ε rounds
+from defensive_distillation.evaluation.results import WITHIN, RobustAccuracy
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,15 @@ class Result:
     write_files: Callable[[Path], None]
 
 
+def _nothing_more(config: StageConfig, given: Places) -> AbstractContextManager[Places]:
+    """Functions, since a stage goes to other processes, and a lambda cannot."""
+    return nullcontext({})
+
+
+def _any_will_do(artifact: Artifact) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Stage(Generic[C]):
     """A stage: what its configuration states of it, and what computes its result.
@@ -98,8 +107,8 @@ class Stage(Generic[C]):
 
     config_type: type[C]
     compute: Callable[[Task[C]], Result]
-    found: Callable[[C, Places], AbstractContextManager[Places]] = lambda config, given: nullcontext({})
-    require: Callable[[Artifact], None] = lambda artifact: None
+    found: Callable[[C, Places], AbstractContextManager[Places]] = _nothing_more
+    require: Callable[[Artifact], None] = _any_will_do
     code: str = field(init=False)
 
     def __post_init__(self) -> None:

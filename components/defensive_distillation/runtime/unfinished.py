@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 
 from defensive_distillation.artifacts import storage
+from defensive_distillation.artifacts.storage.locations import S3
 from defensive_distillation.runtime.progress import RUN_ID
 
 AUTOMATIC = "auto"
@@ -29,7 +30,7 @@ def place(wanted: str, artifact_uri: str) -> str | None:
     if wanted != AUTOMATIC:
         return wanted or None
     root, run, _ = artifact_uri.partition(f"/{os.environ.get(RUN_ID, '')}/")
-    if not run.strip("/") or not root.startswith(("s3://", "minio://")) or not _credentials():
+    if not run.strip("/") or not root.startswith(S3) or not _credentials():
         print("unfinished work stays in the pod: a step whose pod is lost begins again", flush=True)
         return None
     return storage.join(root, _FOLDER)

@@ -15,7 +15,7 @@ from defensive_distillation.config import AttackStageConfig, part_name
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.metrics import curve, metrics
-from defensive_distillation.tracking.status import FAILED
+from defensive_distillation.tracking.status import FAILED, FINISHED
 from defensive_distillation.tracking.sweeps import EVALUATION, EXPERIMENT
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _gate(tree: RunTree, run: Run, artifact: Artifact) -> None:
             EXPERIMENT: artifact.manifest.config["experiment"],
         }
     )
-    run.ended("FAILED" if outcome == "failed" else "FINISHED")
+    run.ended(FAILED if outcome == "failed" else FINISHED)
 
 
 _OF_KIND: dict[str, Callable[[RunTree, Run, Artifact], None]] = {

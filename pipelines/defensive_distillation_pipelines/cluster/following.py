@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from defensive_distillation.errors import DefensiveDistillationError, first_line
@@ -37,16 +36,15 @@ def link(access: Access, runs: Runs, run: Run) -> str:
 def results(run: Run) -> list[RenderableType]:
     """The table of a run that has succeeded, from MLflow; else where to look."""
     from defensive_distillation.evaluation.results import Evaluation
-    from defensive_distillation.reporting.table import rows
+    from defensive_distillation.tracking.connection import tracking_uri
     from defensive_distillation.tracking.sweeps import recorded_sweep
     from defensive_distillation_pipelines.display import tables
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = tracking_uri()
     if not uri:
         return ["table:   set MLFLOW_TRACKING_URI to see it here; it is in the report, an artifact of the last step"]
     try:
         with recorded_sweep(uri, run.id).evaluations() as found:
-            table = rows([Evaluation.model_validate(one.facts["evaluation"]) for one in found])
+            return tables.of_sweep([Evaluation.model_validate(one.facts["evaluation"]) for one in found])
     except DefensiveDistillationError as error:
         return [f"table:   not read: {first_line(error)}; it is in the report, an artifact of the last step"]
-    return ["", tables.of_networks(table), *tables.of_controls(table), ""]

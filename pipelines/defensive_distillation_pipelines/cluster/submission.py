@@ -11,7 +11,7 @@ from defensive_distillation_pipelines.cluster.server import RefusedError
 from defensive_distillation_pipelines.definitions.package import Package
 
 EXPERIMENT = "defensive-distillation"
-_EXISTS = 409
+EXISTS = 409
 
 
 def submit(
@@ -115,7 +115,7 @@ def found_or_made(find: Callable[[], str | None], make: Callable[[], str]) -> st
     try:
         return make()
     except RefusedError as error:
-        found = find() if error.status == _EXISTS else None
+        found = find() if error.status == EXISTS else None
         if found is None:
             raise
         return found

@@ -111,23 +111,17 @@ def package_of(arguments: argparse.Namespace, *, gate: bool = False) -> Package:
     Raises:
         ConfigurationError: for wrong settings, and where a cluster could not hold the run.
     """
-    return packages_of(arguments, gate=gate)[0]
+    return packaged(settings_of(arguments), cluster_of(arguments), arguments.work, gate=gate)
 
 
-def packages_of(arguments: argparse.Namespace, *, runs: int = 1, gate: bool = False) -> list[Package]:
-    """The same with its temperatures split over several runs.
-
-    Raises:
-        ConfigurationError: also for more runs than temperatures.
-    """
+def packaged(config: ExperimentConfig, cluster: Cluster, work: str, *, gate: bool = False) -> Package:
+    """The same from what the flags say."""
     from defensive_distillation_pipelines.definitions.package import package
     from defensive_distillation_pipelines.definitions.size import require_fitting
     from defensive_distillation_pipelines.definitions.sweep import sweep
 
-    made = []
-    for part in settings_of(arguments).split(runs):
-        made.append(package(sweep(part, cluster=cluster_of(arguments), work=arguments.work, gate=gate)))
-        require_fitting(made[-1])
+    made = package(sweep(config, cluster=cluster, work=work, gate=gate))
+    require_fitting(made)
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from defensive_distillation.config import STAGES, loading
 from defensive_distillation.defenses import distillation
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection
+from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
 from defensive_distillation_pipelines.commands.parser import add_cluster, add_workspace, cluster_of, command
 
 
@@ -69,13 +69,11 @@ def _on_cluster(arguments: argparse.Namespace, label: str) -> None:
         raise ConfigurationError(f"--model: expected the model whose {arguments.stage} is run again, got none")
     if len(arguments.runs) > 1 and arguments.stage != "report":
         raise ConfigurationError(f"--run: expected one run for {arguments.stage}, got {len(arguments.runs)}")
-    from defensive_distillation_pipelines.cluster import connection
     from defensive_distillation_pipelines.cluster.again import again
-    from defensive_distillation_pipelines.cluster.runs import Runs
     from defensive_distillation_pipelines.commands.cluster.watch import show
 
     access, asked = access_of(arguments), cluster_of(arguments)
-    runs = Runs(connection.kubeflow(access), access.namespace)
+    runs = runs_of(access)
     earlier = [runs.find(name) for name in arguments.runs]
     run = again(runs, arguments.stage, earlier, label, changes, name=f"rerun {arguments.stage}{shown}", cluster=asked)
     print(f"run:     {run.id}", flush=True)

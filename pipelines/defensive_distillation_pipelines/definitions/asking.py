@@ -7,9 +7,8 @@ from kfp.dsl.pipeline_task import PipelineTask
 
 from defensive_distillation.runtime.kubeflow.pod import MOUNTED
 from defensive_distillation.runtime.progress import RUN_ID
-from defensive_distillation_pipelines.definitions.resources import Cluster
+from defensive_distillation_pipelines.definitions.resources import CONFIG_MAP, Cluster
 
-CONFIG_MAP = "defensive-distillation"  # where MLflow and the object store are, one key a variable
 PART_OF = "app.kubernetes.io/part-of"  # the chart's network policy goes by it
 QUEUE = "kueue.x-k8s.io/queue-name"
 

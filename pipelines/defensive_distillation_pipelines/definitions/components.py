@@ -15,6 +15,8 @@ from kfp import dsl
 from kfp.dsl import Artifact, Dataset, Input, Model, Output, PipelineTaskFinalStatus
 
 from defensive_distillation.config import STAGES
+from defensive_distillation.runtime.kubeflow.finish import NAME as FINISH
+from defensive_distillation.runtime.kubeflow.pod import RERUN
 
 _SETTINGS = {"temperature": "float"}  # that may be told apart, and how Kubeflow knows them
 _TYPES = {"dataset": "Dataset", "model": "Model"}
@@ -55,12 +57,12 @@ def component(stage: str, image: str, given: Mapping[str, tuple[str, ...]], apar
 
 def finishing(image: str) -> Any:
     """The component of the last step of a run on a cluster (runtime.kubeflow.finish)."""
-    return _component("finish", _FINISH, image)
+    return _component(FINISH, _FINISH, image)
 
 
 def repeating(image: str) -> Any:
     """The component that runs one stage of earlier runs again (runtime.kubeflow.again)."""
-    return _component("rerun", _RERUN, image)
+    return _component(RERUN, _RERUN, image)
 
 
 @functools.cache

@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from defensive_distillation.config import STAGES, stage_config
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.runtime.kubeflow.again import Request
+from defensive_distillation.runtime.kubeflow.pod import RERUN, TOLD
 from defensive_distillation_pipelines.definitions.package import stage_of
 from defensive_distillation_pipelines.definitions.resources import FINISH
 
-RERUN = "rerun"
-_TOLD = ("settings", "step")  # the other parameters of a step are settings that are told apart
 Found = list[int]  # the steps that an artifact comes from, by their places in the plan
 
 
@@ -89,7 +88,7 @@ class _Walk:
             return {}
         if stage == RERUN:
             return self._again(values["stage"], values["request"], path)
-        settings = {**values["settings"], **{key: value for key, value in values.items() if key not in _TOLD}}
+        settings = {**values["settings"], **{key: value for key, value in values.items() if key not in TOLD}}
         config = stage_config(stage, settings)
         models = {key: self.steps[places[0]].model for key, places in read.items() if places}
         needs = sorted({place for places in read.values() for place in places})
@@ -149,7 +148,12 @@ def _iterations(task: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[
     if iterator is None:
         yield dict(values)
         return
-    items = iterator["items"]
-    several = values[items["inputParameter"]] if "inputParameter" in items else json.loads(items["raw"])
-    for item in several:
+    for item in items_of(iterator, values):
         yield {**values, iterator["itemInput"]: item}
+
+
+def items_of(iterator: Mapping[str, Any], values: Mapping[str, Any]) -> list[Any]:
+    """What a loop goes over, with these inputs of it."""
+    items = iterator["items"]
+    found: list[Any] = values[items["inputParameter"]] if "inputParameter" in items else json.loads(items["raw"])
+    return found

@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from defensive_distillation import __version__
 from defensive_distillation.config import STAGES, explain, loading
 from defensive_distillation.errors import ConfigurationError
+from defensive_distillation.runtime.kubeflow import finish
 
 IMAGE_VARIABLE = "DEFDISTILL_IMAGE"
 ALL = "all"  # stands for every stage
-FINISH = "finish"  # the step that ends a run
+CONFIG_MAP = "defensive-distillation"  # where MLflow and the object store are, one key a variable
+FINISH = finish.NAME  # the step that ends a run
 Profile = Literal["gpu", "cpu"]
 _QUANTITY = r"^(\d+\.?\d*|\.\d+)([EPTGMK]i?|m|k)?$"
 

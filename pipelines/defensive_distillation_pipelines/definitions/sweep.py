@@ -120,8 +120,7 @@ class _Sweep:
         given = {"dataset": dataset, "model": baseline}
         if "undistilled" in self.lists:
             return self._fan_out("undistilled", lambda each: self._evaluated(_undistilled(each), each, **given))
-        samples = self._fan_out("baseline_attacks", lambda each: self._attacked("baseline", each, **given))
-        of_baseline = self._step("evaluate", "evaluate baseline", attacks=samples, **given)
+        of_baseline = self._evaluated("baseline", "baseline_attacks", **given)
         controls = self._fan_out("controls", lambda each: self._evaluated(_undistilled(each), each, **given))
         return {"baseline": of_baseline, **controls}
 
@@ -139,20 +138,19 @@ class _Sweep:
         defended = self._step("train_defended", f"train {label or 'defended'}", dataset=dataset, settings=settings)
         return self._judged(label or "defended", dataset=dataset, model=defended, surrogate=baseline)
 
-    def _judged(self, label: str, *, dataset: Any, model: Any, surrogate: Any) -> Any:
-        """The evaluation of a defended network after its attacks, which are one step, or several."""
+    def _judged(self, label: str, **given: Any) -> Any:
+        """The evaluation of a defended network after its attacks."""
+        return self._evaluated(label, "attacks" if "attacks" in self.lists else self.values["attacks"], **given)
+
+    def _evaluated(self, label: str, attacks: Any, *, dataset: Any, model: Any, **surrogate: Any) -> Any:
+        """The evaluation of a network after a step of attacks with these settings, or those of the list so called."""
         given = {"dataset": dataset, "model": model}
-        if "attacks" not in self.lists:
-            return self._evaluated(label, self.values["attacks"], surrogate=surrogate, **given)
-        samples = self._fan_out("attacks", lambda each: self._attacked(label, each, surrogate=surrogate, **given))
-        return self._step("evaluate", f"evaluate {label}", attacks=samples, **given)
 
-    def _evaluated(self, label: str, attack: Any, *, dataset: Any, model: Any, **surrogate: Any) -> Any:
-        samples = self._attacked(label, attack, dataset=dataset, model=model, **surrogate)
-        return self._step("evaluate", f"evaluate {label}", dataset=dataset, model=model, attacks={"attacks": samples})
+        def attacked(settings: Any) -> Any:
+            return self._step("attack", f"attack {label}", settings=settings, **given, **surrogate)
 
-    def _attacked(self, label: str, settings: Any, **given: Any) -> Any:
-        return self._step("attack", f"attack {label}", settings=settings, **given)
+        several = self._fan_out(attacks, attacked) if isinstance(attacks, str) else {"attacks": attacked(attacks)}
+        return self._step("evaluate", f"evaluate {label}", attacks=several, **given)
 
     def _fan_out(self, name: str, chain: Callable[[Any], Any]) -> dict[str, Any]:
         """What `chain` makes of each item of the list `name`, by the names under which a step takes them."""

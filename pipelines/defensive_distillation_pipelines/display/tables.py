@@ -9,9 +9,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from defensive_distillation.comparison.change import Change
+from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.model_id import BASELINE
 from defensive_distillation.reporting.findings import changes as in_words
-from defensive_distillation.reporting.table import OUTPUTS, Row, Value
+from defensive_distillation.reporting.table import OUTPUTS, Row, Value, rows
 from defensive_distillation.reporting.words import MASKED
 from defensive_distillation.runtime.stopwatch import PHASES
 from defensive_distillation.tracking.status import Status
@@ -26,6 +27,12 @@ def show(*parts: RenderableType) -> None:
         console.width = _PIPE_WIDTH
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str))
+
+
+def of_sweep(evaluations: Sequence[Evaluation]) -> list[RenderableType]:
+    """What a sweep found: a table of its networks, and a line for each control."""
+    table = rows(evaluations)
+    return ["", of_networks(table), *of_controls(table), ""]
 
 
 def of_networks(rows: Sequence[Row]) -> Table:

@@ -13,11 +13,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import storage
+from defensive_distillation.artifacts import Stored, storage
 from defensive_distillation.config import SET_BY_SWEEP, ExperimentConfig, experiment
 from defensive_distillation.errors import ArtifactError, InputError, StorageError
 from defensive_distillation.model_id import ModelId
-from defensive_distillation_pipelines.local.workspace import Stored, Workspace
+from defensive_distillation_pipelines.local.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,7 @@ class RunFolder:
 
     def made(self, report: str) -> list[Stored]:
         """The report at this location and all artifacts behind it, each after those that it was made from."""
-        manifest = artifacts.read_manifest(report)
-        return self._behind(Stored(report, manifest, artifacts.file_digest(Path(report, artifacts.MANIFEST))))
+        return self._behind(artifacts.stored(report))
 
     def _behind(self, last: Stored, *, without: str = "") -> list[Stored]:
         store = self.workspace.stored()

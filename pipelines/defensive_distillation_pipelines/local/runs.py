@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from defensive_distillation.config import ExperimentConfig, loading, stage_config
 from defensive_distillation.errors import ConfigurationError, InputError
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.reporting.table import rows
+from defensive_distillation.runtime.kubeflow.again import as_before
 from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.local.execution import execute
 from defensive_distillation_pipelines.local.process import Job
@@ -114,31 +114,21 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _stored_inputs(run: RunFolder, stage: str, label: str | None) -> tuple[dict[str, list[str]], dict[str, Any]]:
+def _stored_inputs(run: RunFolder, stage: str, label: str | None) -> tuple[dict[str, tuple[str, ...]], dict[str, Any]]:
     """Where the artifacts lie that the stage read in the earlier run, and the settings that it had."""
     if stage in ("report", "gate"):
-        inputs = {"evaluations": [stored.location for stored in run.evaluations()]}
+        inputs = {"evaluations": tuple(stored.location for stored in run.evaluations())}
         if stage == "gate":
-            inputs["report"] = [str(run.report)]
+            inputs["report"] = (str(run.report),)
         return inputs, run.config().settings(stage)
     if label is None and stage != "prepare_data":
         raise ConfigurationError(f"--model: expected the model whose {stage} is run again, got none")
     lineage = run.lineage(label or "baseline")
     if stage not in lineage:
         raise ConfigurationError(f"stage: expected one of {', '.join(lineage)} for {label}, got {stage!r}")
-    # of several tasks of attack the paper's, unless --set attacks=… names others
-    chosen = next((s for s in lineage[stage] if "jsma" in s.manifest.config.get("attacks", ())), lineage[stage][0])
     by_digest = {stored.digest: stored.location for several in lineage.values() for stored in several}
-    places = {
-        name: [by_digest[digest] for digest in digests]
-        for name, digests in chosen.manifest.inputs.items()
-        if name != "surrogate"
-    }
-    values = dict(chosen.manifest.config)
-    if stage == "attack":
-        places["surrogate"] = [run.lineage("baseline")["train_teacher"][0].location]
-        values |= {"shards": 1, "shard": 0}  # one task for all samples, unless --set says otherwise
-    return places, values
+    surrogate = run.lineage("baseline")["train_teacher"][0].location if stage == "attack" else None
+    return as_before(lineage[stage], by_digest, surrogate)
 
 
 def _publish(report: Path, place: Path) -> None:
@@ -151,7 +141,7 @@ def _publish(report: Path, place: Path) -> None:
 
 
 def _summary(run: RunFolder, program: str) -> list[RenderableType]:
-    table = rows([Evaluation.model_validate(stored.manifest.facts["evaluation"]) for stored in run.evaluations()])
+    evaluations = [Evaluation.model_validate(stored.manifest.facts["evaluation"]) for stored in run.evaluations()]
     workspace = run.workspace.root
     option = "" if str(workspace) == "workspace" else f" --workspace {workspace}"
     where = [
@@ -159,7 +149,7 @@ def _summary(run: RunFolder, program: str) -> list[RenderableType]:
         f"report:  {_near(run.report)}/report.html",
         f"MLflow:  {program} ui{option}",
     ]
-    return ["", tables.of_networks(table), *tables.of_controls(table), "", *where]
+    return [*tables.of_sweep(evaluations), *where]
 
 
 def _near(path: Path) -> Path:

@@ -14,17 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import Manifest
+from defensive_distillation.artifacts import Stored
 from defensive_distillation.errors import InputError
-
-
-@dataclass(frozen=True)
-class Stored:
-    """An artifact of the store."""
-
-    location: str
-    manifest: Manifest
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -60,11 +51,8 @@ class Workspace:
 
     def stored(self) -> dict[str, Stored]:
         """All artifacts of the store by digest."""
-        by_digest = {}
-        for path in sorted(self.store.rglob(artifacts.MANIFEST)):
-            digest = artifacts.file_digest(path)
-            by_digest[digest] = Stored(str(path.parent), artifacts.read_manifest(str(path.parent)), digest)
-        return by_digest
+        found = [artifacts.stored(str(path.parent)) for path in sorted(self.store.rglob(artifacts.MANIFEST))]
+        return {one.digest: one for one in found}
 
     def create(self) -> None:
         """Makes the folders.

@@ -237,9 +237,10 @@ def test_variables_without_mlflow_are_missing() -> None:
 
 
 def test_half_a_pair_of_credentials_is_missing_and_none_is_a_role() -> None:
-    assert variables.credentials(ABSENT, "team").state == "ok"
-    assert variables.credentials(secret(AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b"), "team").state == "ok"
-    found = variables.credentials(secret(AWS_SECRET_ACCESS_KEY="b"), "team")
+    assert variables.credentials(ABSENT, "keys", "team").state == "ok"
+    assert variables.credentials(secret(AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b"), "keys", "team").state == "ok"
+    assert variables.credentials(ABSENT, "keys", "team").found.startswith("no Secret keys in team")
+    found = variables.credentials(secret(AWS_SECRET_ACCESS_KEY="b"), "keys", "team")
     assert (found.state, found.found) == ("missing", "AWS_SECRET_ACCESS_KEY without AWS_ACCESS_KEY_ID")
 
 
@@ -253,7 +254,7 @@ LOOKS: list[Callable[[Answer], Finding]] = [
     lambda told: next(account.pull_secrets({"registry": told}, "team")),
     lambda told: account.security(told, "team", 1),
     lambda told: variables.variables(told, "team"),
-    lambda told: variables.credentials(told, "team"),
+    lambda told: variables.credentials(told, "keys", "team"),
 ]
 
 

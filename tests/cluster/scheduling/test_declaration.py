@@ -14,6 +14,7 @@ from defensive_distillation_pipelines.cluster.runs import Runs
 from defensive_distillation_pipelines.cluster.scheduling import declaration, pipeline, recurring
 from defensive_distillation_pipelines.cluster.scheduling.declaration import Wish
 from defensive_distillation_pipelines.cluster.server import Server
+from defensive_distillation_pipelines.definitions.package import Package
 from support.cluster.scheduling import Scheduling
 
 WISH = Wish(name="nightly", cron="0 0 3 * * *", pipeline_id="p", experiment_id="e")
@@ -178,17 +179,17 @@ def test_only_its_own_runs_are_a_schedules_runs(kubeflow: Scheduling, runs: Runs
 
 def test_a_text_becomes_the_newest_version_once(kubeflow: Scheduling, runs: Runs) -> None:
     own = submission.pipeline_id(runs, pipeline.name_of("nightly"), {})
-    first = pipeline.make_newest(runs, own, "one: 1")
+    first = pipeline.make_newest(runs, own, Package("one: 1"))
     assert first is not None
-    assert pipeline.make_newest(runs, own, "one: 1") is None
-    second = pipeline.make_newest(runs, own, "two: 2")
+    assert pipeline.make_newest(runs, own, Package("one: 1")) is None
+    second = pipeline.make_newest(runs, own, Package("two: 2"))
     assert second not in (first, None)
     assert [name for _, name in kubeflow.versions] == [first, second]
 
 
 def test_a_text_that_was_the_newest_before_becomes_so_again(kubeflow: Scheduling, runs: Runs) -> None:
     own = submission.pipeline_id(runs, pipeline.name_of("nightly"), {})
-    names = [pipeline.make_newest(runs, own, text) for text in ("a: 1", "b: 1", "a: 1", "b: 1", "a: 1")]
+    names = [pipeline.make_newest(runs, own, Package(text)) for text in ("a: 1", "b: 1", "a: 1", "b: 1", "a: 1")]
     assert names[2] == f"{names[0]}-2"
     assert names[4] == f"{names[0]}-3"
-    assert pipeline.make_newest(runs, own, "a: 1") is None
+    assert pipeline.make_newest(runs, own, Package("a: 1")) is None

@@ -67,7 +67,7 @@ def test_other_settings_are_another_version_and_the_schedule_stays(kubeflow: Sch
     [
         (("--cron", "every day"), "--cron: expected five fields"),
         ((*NIGHTLY, "--parameter", "nothing=1"), "--parameter: expected NAME=JSON with one of"),
-        ((*NIGHTLY, "--parameter", "temperatures=[1"), "--parameter temperatures: expected JSON"),
+        ((*NIGHTLY, "--parameter", "report=[1"), "--parameter report: expected JSON"),
         ((*NIGHTLY, "--preset", "none"), "preset"),
         ((*NIGHTLY, "--resources", "atack.cpu=1"), "resources: expected one of"),
     ],
@@ -92,7 +92,7 @@ def test_a_scheduled_sweep_ends_with_a_gate_unless_told_not_to(kubeflow: Schedul
 
 def test_parameters_are_part_of_the_wish(kubeflow: Scheduling, schedule: Schedule) -> None:
     schedule(*NIGHTLY)
-    code, told = schedule(*NIGHTLY, "--parameter", "temperatures=[1.0]")
+    code, told = schedule(*NIGHTLY, "--parameter", 'report={"title": "by night"}')
     assert (code, told) == (0, "nightly: replaced; the pipeline has not changed")
 
 

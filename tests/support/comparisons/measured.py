@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,20 @@ def shares(true: int, of: int) -> list[bool]:
     return [True] * true + [False] * (of - true)
 
 
-def rewritten(source: str, place: Path, arrays: Mapping[str, NDArray[Any]], **found: Any) -> str:
-    """The evaluation artifact at `source` with other samples, named without their prefix, and other numbers."""
+def rewritten(
+    source: str,
+    place: Path,
+    arrays: Mapping[str, NDArray[Any]] = {},
+    *,
+    change: Callable[[dict[str, Any]], object] = lambda facts: None,
+    **found: Any,
+) -> str:
+    """The evaluation artifact at `source` with other samples, named without their prefix, other numbers and facts."""
     with artifacts.opened(source, "evaluation") as artifact:
         manifest, content = artifact.manifest.model_dump(mode="json"), read_arrays(artifact)
     facts = manifest["facts"]
     facts["evaluation"] |= found
+    change(facts)
     content |= {f"{SAMPLES}.{name}": array for name, array in arrays.items()}
     kept = {key: manifest[key] for key in ("kind", "stage", "code", "config", "inputs", "environment")}
     artifacts.write(str(place), **kept, facts=facts, write_files=lambda folder: save_file(content, folder / TENSORS))

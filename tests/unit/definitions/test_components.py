@@ -12,9 +12,9 @@ from defensive_distillation_pipelines.definitions.components import LOCAL_IMAGE,
 def test_a_component_takes_what_its_stage_reads_and_no_setting_twice(stage: str) -> None:
     config = STAGES[stage]
     given = {name: (f"{name}*" if wanted.many else name,) for name, wanted in config.reads.items()}
-    found = component(stage, LOCAL_IMAGE, given).component_spec
-    temperature = ["temperature"] if "temperature" in config.model_fields else []
-    assert list(found.inputs) == [*config.reads, "settings", "step", *temperature]
+    apart = ("temperature",) if "temperature" in config.model_fields else ()
+    found = component(stage, LOCAL_IMAGE, given, apart).component_spec
+    assert list(found.inputs) == [*config.reads, "settings", "step", *apart]
     assert list(found.outputs) == [config.output]
     for name, one in found.inputs.items():
         assert one.type.startswith("system.") == (name in config.reads), name

@@ -122,7 +122,8 @@ def test_what_is_asked_for_stands_in_the_pipeline() -> None:
         ],
     )
     containers, platform, pipeline = executors(asked)
-    assert all(one["podMetadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "team-a"} for one in platform.values())
+    labels = {"kueue.x-k8s.io/queue-name": "team-a", "app.kubernetes.io/part-of": "defensive-distillation"}
+    assert all(one["podMetadata"]["labels"] == labels for one in platform.values())
     assert all(one["imagePullSecret"][0]["secretName"] == "registry" for one in platform.values())
     assert all(one["securityContext"] == {"runAsNonRoot": True, "runAsUser": "1234"} for one in platform.values())
     resources = containers["exec-attack"]["resources"]
@@ -139,8 +140,8 @@ def test_what_is_asked_for_stands_in_the_pipeline() -> None:
     dags = [one["dag"] for one in (pipeline["root"], *pipeline["components"].values()) if "dag" in one]
     tasks = [task for dag in dags for task in dag["tasks"].values()]
     assert not [task for task in tasks if "retryPolicy" in task]
-    limits = [task["iteratorPolicy"]["parallelismLimit"] for task in tasks if "iteratorPolicy" in task]
-    assert limits == [1, 1]
+    after = {task["taskInfo"]["name"]: task.get("dependentTasks", ()) for task in tasks}
+    assert "evaluate" in after["attack control T=20"], "one network at a time: the first is evaluated before the second"
 
 
 def test_variables_come_as_files_since_kubeflows_own_integrations_set_the_same_names() -> None:
@@ -153,8 +154,10 @@ def test_variables_come_as_files_since_kubeflows_own_integrations_set_the_same_n
 
 def test_without_parallelism_retries_and_a_queue_nothing_is_said_of_them() -> None:
     containers, platform, pipeline = executors(cluster(None, None, ["all.shared_memory=1Gi"]))
-    assert "iteratorPolicy" not in str(pipeline)
-    assert "podMetadata" not in str(platform)
+    tasks = pipeline["components"]["comp-exit-handler-1"]["dag"]["tasks"].values()
+    after = {task["taskInfo"]["name"]: task.get("dependentTasks", ()) for task in tasks}
+    assert not {name for name in after["attack control T=20"] if name.startswith("evaluate")}
+    assert "queue-name" not in str(platform)
     assert "imagePullSecret" not in str(platform)
     assert "resourceCpuLimit" not in str(containers), "a limit would slow a step on a node with nothing else to do"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from defensive_distillation.errors import ArtifactError, InputError
 
-_S3 = ("s3://", "minio://")
-_REMOTE = (*_S3, "gs://")
+S3 = ("s3://", "minio://")
+_REMOTE = (*S3, "gs://")
 
 
 def is_remote(location: str) -> bool:
@@ -47,7 +47,7 @@ def bucket_and_key(location: str) -> tuple[str, str]:
             "steps are brought"
         )
     bucket, _, key = location.partition("://")[2].partition("/")
-    if not location.startswith(_S3) or not bucket:
+    if not location.startswith(S3) or not bucket:
         raise InputError(f"location: expected s3://bucket/prefix, got {location!r}")
     return bucket, key.strip("/")
 

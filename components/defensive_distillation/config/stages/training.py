@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from defensive_distillation.config.stages.base import ComputeConfig, Input, Temperature
 from defensive_distillation.defenses import distillation
-from defensive_distillation.defenses.registry import DEFENSES
+from defensive_distillation.defenses.registry import DEFENSES, all_parameters
 from defensive_distillation.model_id import ModelId
 
 DATASET = Input("dataset", help="dataset artifact of prepare_data")
@@ -118,8 +118,7 @@ class TrainDefendedConfig(TrainConfig):
     def _parameters_fit(self) -> Self:
         if self.defense not in DEFENSES:
             raise ValueError(f"defense: expected one of {', '.join(DEFENSES)}, got {self.defense!r}")
-        settings = DEFENSES[self.defense].settings.model_validate(self.parameters)
-        object.__setattr__(self, "parameters", settings.model_dump(mode="json"))
+        object.__setattr__(self, "parameters", all_parameters(self.defense, self.parameters))
         return self
 
     def works_for(self, inputs: Mapping[str, ModelId | None]) -> ModelId | None:

@@ -7,16 +7,15 @@ manifests then lead from a stage and a model to the inputs that it had.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import Manifest
+from defensive_distillation.artifacts import Stored
 from defensive_distillation.config import STAGES, loading
 from defensive_distillation.errors import ArtifactError, DefensiveDistillationError, InputError
-from defensive_distillation.model_id import BASELINE, ModelId
+from defensive_distillation.model_id import BASELINE
 from defensive_distillation.runtime.failure import in_one_line
 from defensive_distillation.runtime.kubeflow.artifact import Given
 from defensive_distillation.runtime.step import Inputs, KfpArtifact, run
@@ -41,21 +40,6 @@ class Request(BaseModel):
     runs: tuple[str, ...] = ()
     model: str = ""
     changes: dict[str, Any] = {}
-
-
-@dataclass(frozen=True)
-class Made:
-    """An artifact that a run has made, or has taken from another's."""
-
-    location: str
-    manifest: Manifest
-    digest: str
-
-    @property
-    def label(self) -> str:
-        """Of the network that it belongs to, '' for one of the sweep as a whole."""
-        model = ModelId.of(self.manifest.facts)
-        return model.label if model else ""
 
 
 def again(stage: str, request: Mapping[str, Any], output: KfpArtifact, step: Mapping[str, Any]) -> None:
@@ -93,20 +77,18 @@ def _looked_up(stage: str, request: Request) -> tuple[dict[str, tuple[str, ...]]
     return inputs, loading.merged(settings, request.changes)
 
 
-def _made(places: Iterable[str]) -> list[Made]:
+def _made(places: Iterable[str]) -> list[Stored]:
     """The artifacts at these places that can still be read."""
     found = []
     for place in places:
         try:
-            manifest, digest = artifacts.read_manifest_and_digest(place)
+            found.append(artifacts.stored(place))
         except DefensiveDistillationError as error:
             print(f"left out: {error}", flush=True)
-            continue
-        found.append(Made(place, manifest, digest))
     return found
 
 
-def stored_inputs(stage: str, label: str, made: Sequence[Made]) -> tuple[dict[str, tuple[str, ...]], dict[str, Any]]:
+def stored_inputs(stage: str, label: str, made: Sequence[Stored]) -> tuple[dict[str, tuple[str, ...]], dict[str, Any]]:
     """Where the inputs lie that `stage` had when it worked for the network called `label`, and its settings.
 
     Raises:
@@ -122,21 +104,36 @@ def stored_inputs(stage: str, label: str, made: Sequence[Made]) -> tuple[dict[st
             f"rerun: expected a stage of {', '.join(labels)}, which {label or 'the sweep'} has as "
             f"{', '.join(stages) or 'none'}, got {stage}"
         )
+    baseline = next((o for o in made if o.label == BASELINE.label and o.manifest.stage == "train_teacher"), None)
+    surrogate = baseline.location if baseline is not None and label != BASELINE.label else None
+    return as_before(runs, {one.digest: one.location for one in made}, surrogate)
+
+
+def as_before(
+    runs: Sequence[Stored], by_digest: Mapping[str, str], surrogate: str | None
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Any]]:
+    """Where the inputs lie that a stage had, by its names, and its settings.
+
+    Args:
+        runs: what it made for one network, several artifacts of attack.
+        by_digest: where the artifacts of the earlier run lie.
+        surrogate: where the undistilled network lies, None where samples are not transferred.
+
+    Raises:
+        ArtifactError: if an input is gone.
+    """
     # of several steps of attacks the paper's, unless the settings name others
     chosen = next((one for one in runs if "jsma" in one.manifest.config.get("attacks", ())), runs[0])
-    by_digest = {one.digest: one.location for one in made}
-    reads = STAGES[stage].reads
+    stage, settings = chosen.manifest.stage, dict(chosen.manifest.config)
     places = {
         name: _places(digests, by_digest)
         for name, digests in chosen.manifest.inputs.items()
         # a champion is of another run, and is looked for again
-        if not reads[name].optional or set(digests) <= set(by_digest)
+        if not STAGES[stage].reads[name].optional or set(digests) <= set(by_digest)
     }
-    settings = dict(chosen.manifest.config)
     if stage == "attack":
-        baseline = next((o for o in made if o.label == BASELINE.label and o.manifest.stage == "train_teacher"), None)
-        if baseline is not None and label != BASELINE.label:
-            places["surrogate"] = (baseline.location,)
+        if surrogate is not None:
+            places["surrogate"] = (surrogate,)
         settings |= {"shards": 1, "shard": 0}  # one step for all samples, unless the settings say otherwise
     return places, settings
 

@@ -23,6 +23,7 @@ from defensive_distillation.runtime.step import run
 
 RERUN = "rerun"
 TOLD_NOTHING = {"work": unfinished.AUTOMATIC}  # what a step is told beside its settings, where nothing is said of it
+TOLD = ("settings", "step")  # parameters of a step; all others are settings that are told apart
 _LOGS = "executor-logs"  # an artifact of the launcher's own
 MOUNTED = Path("/etc/defensive-distillation")  # a config map and a secret, one file a variable
 
@@ -49,7 +50,7 @@ def _start(stage: str, parameters: Mapping[str, Any], read: Mapping[str, Sequenc
     elif stage == RERUN:
         again(parameters["stage"], parameters["request"], output, parameters["step"])
     else:
-        apart = {name: value for name, value in parameters.items() if name not in ("settings", "step")}
+        apart = {name: value for name, value in parameters.items() if name not in TOLD}
         settings = {**parameters["settings"], **apart}
         run(stage, settings, by_stage(stage, read), output, parameters["step"])
 

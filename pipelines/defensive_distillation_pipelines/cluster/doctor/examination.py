@@ -20,7 +20,8 @@ from defensive_distillation_pipelines.cluster.doctor import (
 )
 from defensive_distillation_pipelines.cluster.doctor.answer import Answer, Asking
 from defensive_distillation_pipelines.cluster.doctor.finding import Finding, missing
-from defensive_distillation_pipelines.definitions.resources import Cluster
+from defensive_distillation_pipelines.cluster.runs import API
+from defensive_distillation_pipelines.definitions.resources import CONFIG_MAP, Cluster
 
 _LATEST = 5  # workflows whose images are looked at
 
@@ -60,10 +61,10 @@ class Examination:
             yield missing("Kubeflow Pipelines", first_line(error), "give --host, or a kubeconfig")
             return
         asking = Asking(server)
-        healthz = asking.get("/apis/v2beta1/healthz")
+        healthz = asking.get(f"{API}/healthz")
         yield backend.answers(healthz, server.url)
         if healthz.known:
-            recurring = asking.get("/apis/v2beta1/recurringruns", page_size=1)
+            recurring = asking.get(f"{API}/recurringruns", page_size=1)
             yield from backend.namespace(healthz, server.url, recurring, self._namespace)
             yield backend.version(healthz, self._images())
 
@@ -76,9 +77,10 @@ class Examination:
             yield from backend.images_of_workflows(self._kubernetes.get(workflows, limit=_LATEST).items)
 
     def _servers(self, config: Answer) -> Iterator[Finding]:
-        told = self._of("configmaps", variables.CONFIG_MAP)
+        told = self._of("configmaps", CONFIG_MAP)
         yield variables.variables(told, self._namespace)
-        yield variables.credentials(self._of("secrets", variables.SECRET), self._namespace)
+        secret = self._cluster.secret
+        yield variables.credentials(self._of("secrets", secret), secret, self._namespace)
         yield servers.store(self._work or launcher.root(config), inside=self._inside)
         yield servers.tracking(self._variables(told), inside=self._inside)
 

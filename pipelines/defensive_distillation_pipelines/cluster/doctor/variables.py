@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from defensive_distillation_pipelines.cluster.doctor.answer import Answer
 from defensive_distillation_pipelines.cluster.doctor.finding import Finding, missing, ok, unknown
+from defensive_distillation_pipelines.definitions.resources import CONFIG_MAP
 
-CONFIG_MAP = "defensive-distillation"
-SECRET = "defensive-distillation-credentials"
 TRACKING = "MLFLOW_TRACKING_URI"
 _VARIABLES = "variables"
 _CREDENTIALS = "credentials"
@@ -32,17 +31,17 @@ def variables(config: Answer, namespace: str) -> Finding:
     return ok(_VARIABLES, _listed(CONFIG_MAP, names))
 
 
-def credentials(secret: Answer, namespace: str) -> Finding:
-    """Which credentials the steps have; none may be right, where a role is enough."""
+def credentials(secret: Answer, name: str, namespace: str) -> Finding:
+    """Which credentials the steps have in the Secret of this name; none may be right, where a role is enough."""
     if secret.why:
         return unknown(_CREDENTIALS, secret.why)
     if secret.absent:
-        return ok(_CREDENTIALS, f"no Secret {SECRET} in {namespace}: steps have the role of their account or node")
+        return ok(_CREDENTIALS, f"no Secret {name} in {namespace}: steps have the role of their account or node")
     names = sorted(secret.value.get("data") or {})
     for one, other in (*_PAIRS, *(pair[::-1] for pair in _PAIRS)):
         if one in names and other not in names:
-            return missing(_CREDENTIALS, f"{one} without {other}", f"put {other} into the Secret {SECRET}")
-    return ok(_CREDENTIALS, _listed(SECRET, names))
+            return missing(_CREDENTIALS, f"{one} without {other}", f"put {other} into the Secret {name}")
+    return ok(_CREDENTIALS, _listed(name, names))
 
 
 def values(config: Answer) -> dict[str, str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from defensive_distillation_pipelines.cluster.runs import API, Runs
 from defensive_distillation_pipelines.cluster.server import RefusedError
-from defensive_distillation_pipelines.cluster.submission import upload
+from defensive_distillation_pipelines.cluster.submission import EXISTS, upload
+from defensive_distillation_pipelines.definitions.package import Package
 
 _PREFIX = "scheduled"
-_EXISTS = 409
 
 
 def name_of(schedule: str) -> str:
@@ -18,27 +17,26 @@ def name_of(schedule: str) -> str:
     return f"{_PREFIX}-{schedule}"
 
 
-def make_newest(runs: Runs, pipeline: str, text: str) -> str | None:
-    """Sees to it that the newest version of a pipeline is this text.
+def make_newest(runs: Runs, pipeline: str, package: Package) -> str | None:
+    """Sees to it that the newest version of a pipeline is this package.
 
-    A version is named by the digest of its text. One that was the newest before is uploaded again under a further name,
+    A version is named by the package's digest. One that was the newest before is uploaded again under a further name,
     since Kubeflow goes by the time of the upload.
 
     Returns:
-        The name of the version that was uploaded, or None if the newest is this text already.
+        The name of the version that was uploaded, or None if the newest is this package already.
     """
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    if _newest(runs, pipeline).split("-")[0] == digest:
+    if _newest(runs, pipeline).split("-")[0] == package.digest:
         return None
-    name, count = digest, 1
+    name, count = package.digest, 1
     while True:
         try:
-            upload(runs, pipeline, name, text)
+            upload(runs, pipeline, name, package.text)
         except RefusedError as error:
-            if error.status != _EXISTS:
+            if error.status != EXISTS:
                 raise
             count += 1
-            name = f"{digest}-{count}"
+            name = f"{package.digest}-{count}"
         else:
             return name
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from defensive_distillation_pipelines.cluster.connection import Access
+    from defensive_distillation_pipelines.cluster.runs import Runs
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
@@ -30,3 +31,11 @@ def access_of(arguments: argparse.Namespace) -> Access:
         cookies=arguments.cookies,
         context=arguments.context,
     )
+
+
+def runs_of(access: Access) -> Runs:
+    """The runs that are there."""
+    from defensive_distillation_pipelines.cluster import connection
+    from defensive_distillation_pipelines.cluster.runs import Runs
+
+    return Runs(connection.kubeflow(access), access.namespace)

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection
+from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
 from defensive_distillation_pipelines.commands.parser import add_cluster, add_settings, cluster_of, command, package_of
 
 if TYPE_CHECKING:
@@ -60,14 +60,11 @@ def add(commands: Any) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.cluster import connection
-    from defensive_distillation_pipelines.cluster.runs import Runs
     from defensive_distillation_pipelines.cluster.scheduling import cron, declaration
 
     line = cron.six_fields(arguments.cron) if arguments.cron is not None else ""  # before anything is compiled or sent
     package = package_of(arguments, gate=not arguments.no_gate) if line else None
-    access = access_of(arguments)
-    runs = Runs(connection.kubeflow(access), access.namespace)
+    runs = runs_of(access_of(arguments))
     if package is not None:
         print(_declared(runs, arguments, package, line))
     elif arguments.list:
@@ -89,7 +86,7 @@ def _declared(runs: Runs, arguments: argparse.Namespace, package: Package, cron_
     scope = runs.scope()
     parameters = _parameters(arguments.parameters, package)
     own = submission.pipeline_id(runs, pipeline.name_of(arguments.name), scope)
-    version = pipeline.make_newest(runs, own, package.text)
+    version = pipeline.make_newest(runs, own, package)
     wish = declaration.Wish(
         name=arguments.name,
         cron=cron_line,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection
+from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
 from defensive_distillation_pipelines.commands.cluster.watch import RUN_HELP
 from defensive_distillation_pipelines.commands.parser import command
 
@@ -24,9 +24,6 @@ def add(commands: Any) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.cluster import connection
-    from defensive_distillation_pipelines.cluster.runs import Runs
 
-    access = access_of(arguments)
-    runs = Runs(connection.kubeflow(access), access.namespace)
+    runs = runs_of(access_of(arguments))
     print(runs.stop(runs.find(arguments.run)))

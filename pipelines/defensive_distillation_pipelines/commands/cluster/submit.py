@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection
+from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
 from defensive_distillation_pipelines.commands.parser import (
     add_cluster,
     add_settings,
     cluster_of,
     command,
-    packages_of,
+    packaged,
     settings_of,
 )
 
 if TYPE_CHECKING:
     from defensive_distillation_pipelines.cluster.connection import Access
     from defensive_distillation_pipelines.cluster.runs import Run, Runs
+    from defensive_distillation_pipelines.definitions.resources import Cluster
 
 
 def add(commands: Any) -> None:
@@ -60,25 +61,24 @@ def _number(text: str) -> int:
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.cluster import connection
     from defensive_distillation_pipelines.cluster.following import link
-    from defensive_distillation_pipelines.cluster.runs import Runs
     from defensive_distillation_pipelines.cluster.submission import submit
     from defensive_distillation_pipelines.commands.cluster.watch import show
 
     access = access_of(arguments)
-    packages = packages_of(arguments, runs=arguments.runs, gate=arguments.gate)
-    runs = Runs(connection.kubeflow(access), access.namespace)
+    config, asked = settings_of(arguments), cluster_of(arguments)
+    packages = [packaged(part, asked, arguments.work, gate=arguments.gate) for part in config.split(arguments.runs)]
+    runs = runs_of(access)
     started = []
     for number, package in enumerate(packages, start=1):
-        name = arguments.name or f"{settings_of(arguments).name}-{package.digest[:6]}"
+        name = arguments.name or f"{config.name}-{package.digest[:6]}"
         run = submit(
             runs,
             package,
             experiment=arguments.experiment,
             name=name if len(packages) == 1 else f"{name} {number}of{len(packages)}",
             pipeline_root=arguments.pipeline_root,
-            service_account=arguments.service_account or cluster_of(arguments).service_account,
+            service_account=arguments.service_account or asked.service_account,
         )
         print(f"run:     {run.id}\nlink:    {link(access, runs, run)}", flush=True)
         started.append(run)
@@ -91,10 +91,10 @@ def _call(arguments: argparse.Namespace) -> None:
     for run in started:
         show(access, runs, run)
     if len(started) > 1:
-        _report(arguments, access, runs, started)
+        _report(access, runs, started, asked)
 
 
-def _report(arguments: argparse.Namespace, access: Access, runs: Runs, started: list[Run]) -> None:
+def _report(access: Access, runs: Runs, started: list[Run], asked: Cluster) -> None:
     """One report over all runs, which stands beside the first."""
     from defensive_distillation_pipelines.cluster.again import again
     from defensive_distillation_pipelines.commands.cluster.watch import show
@@ -106,7 +106,7 @@ def _report(arguments: argparse.Namespace, access: Access, runs: Runs, started: 
         "",
         {},
         name="report over all temperatures",
-        cluster=cluster_of(arguments),
+        cluster=asked,
     )
     print(f"run:     {run.id}", flush=True)
     show(access, runs, run, table=False)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection
+from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
 from defensive_distillation_pipelines.commands.parser import command
 
 if TYPE_CHECKING:
@@ -30,12 +30,10 @@ def add(commands: Any) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.cluster import connection
     from defensive_distillation_pipelines.cluster.following import link
-    from defensive_distillation_pipelines.cluster.runs import Runs
 
     access = access_of(arguments)
-    runs = Runs(connection.kubeflow(access), access.namespace)
+    runs = runs_of(access)
     run = runs.find(arguments.run)
     print(f"run:     {run.title}\nlink:    {link(access, runs, run)}", flush=True)
     show(access, runs, run)

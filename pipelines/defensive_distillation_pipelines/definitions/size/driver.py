@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from defensive_distillation.runtime.kubeflow.artifact import origin
+from defensive_distillation_pipelines.definitions.plan import items_of
 from defensive_distillation_pipelines.definitions.size.pod import pod_patch
 from defensive_distillation_pipelines.definitions.size.templates import RUN
 from defensive_distillation_pipelines.definitions.size.text import text
@@ -62,14 +63,14 @@ class Driver:
         parent, task = self.levels[given["parent-dag-id"]], json.loads(given["task"])
         iterator, index = task.get("parameterIterator"), int(given["iteration-index"])
         if iterator and index >= 0:
-            values = {**parent.values, iterator["itemInput"]: _items(iterator, parent.values)[index]}
+            values = {**parent.values, iterator["itemInput"]: items_of(iterator, parent.values)[index]}
             values.pop(iterator["items"].get("inputParameter"), None)
             level = Level(values, parent.artifacts)
             parent.iterations.append(level)
             return self._begun(level, component)
         level = Level(*_resolved(task, given["task-name"], parent))
         parent.tasks[given["task-name"]] = [level]
-        return self._begun(level, component, len(_items(iterator, level.values)) if iterator else 0)
+        return self._begun(level, component, len(items_of(iterator, level.values)) if iterator else 0)
 
     def _begun(self, level: Level, component: Mapping[str, Any], count: int = 0) -> dict[str, str]:
         level.outputs = component["dag"].get("outputs", {}).get("artifacts", {})
@@ -115,12 +116,6 @@ class Driver:
             uris = {name: [one["uri"] for one in given] for name, given in inputs.items()}
             metadata["made_from"] = origin(uris, output["uri"])
         return {"name": self._execution(), "type": {"instanceSchema": ""}, "uri": output["uri"], "metadata": metadata}
-
-
-def _items(iterator: Mapping[str, Any], values: Mapping[str, Any]) -> list[Any]:
-    items = iterator["items"]
-    found: list[Any] = values[items["inputParameter"]] if "inputParameter" in items else json.loads(items["raw"])
-    return found
 
 
 def _resolved(task: Mapping[str, Any], name: str, level: Level) -> tuple[dict[str, Any], dict[str, list[Artifact]]]:
