@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Iterator
 
-_KEPT = ("KF_", "KFP_", "DEFDISTILL_IMAGE", "MLFLOW_", "AWS_")
-os.environ.setdefault(
-    "DEFDISTILL_LIVE", json.dumps({name: value for name, value in os.environ.items() if name.startswith(_KEPT)})
-)
+import pytest
+
+from support.cluster.live import NEEDED
+
+_OURS = ("KF_", "KFP_", "DEFDISTILL_", "MLFLOW_", "AWS_")
+_KEPT = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that lead to the cluster, as this process was given them."""
+    missing = [name for name in NEEDED if not _KEPT.get(name)]
+    assert not missing, f"expected the variables {', '.join(NEEDED)}, missing: {', '.join(missing)}"
+    for name, value in _KEPT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def environment_of_module() -> Iterator[None]:
+    """The same for fixtures that last longer than a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _KEPT.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def run_id() -> dict[str, str]:
+    """The run that succeeded, under 'run', for the tests after it."""
+    return {}

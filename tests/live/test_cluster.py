@@ -1,111 +1,40 @@
-"""A sweep on a real cluster, from the doctor to a regression that fails (make test-cluster; docs/cluster.md).
-
-It uses the cluster of the kubeconfig and of KF_PIPELINES_ENDPOINT, in KFP_NAMESPACE, with the image DEFDISTILL_IMAGE.
-MLFLOW_TRACKING_URI and the AWS_ variables say how this machine reaches what the steps write to.
-"""
+"""A sweep on a real cluster, from the doctor to a regression that fails (make test-cluster; docs/cluster.md)."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from defensive_distillation import artifacts
 from defensive_distillation.artifacts import storage
-from defensive_distillation.tracking.lineage import locations
+from defensive_distillation_pipelines.cluster.connection import Access, kubeflow
+from defensive_distillation_pipelines.cluster.runs import API
+from support.cluster.live import (
+    COMMAND,
+    EXPERIMENT,
+    NETWORKS,
+    ON,
+    TINY,
+    defdistill,
+    mlflow_runs,
+    objects,
+    report,
+    submitted,
+    sweep_json,
+    told,
+    until,
+)
 
 pytestmark = pytest.mark.cluster
-NEEDED = ("KF_PIPELINES_ENDPOINT", "KFP_NAMESPACE", "DEFDISTILL_IMAGE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL")
-TINY = (
-    *("--temperatures", "20", "--set", "prepare_data.train_limit=300", "--set", "prepare_data.test_limit=60"),
-    *("--set", "train.epochs=4", "--set", "train.minimum_progress=0", "--set", "attacks=jsma,fgsm,transfer"),
-    *("--set", "attack.jsma.sources=2", "--set", "attack.jsma.max_features=20", "--set", "attack.bounded.samples=5"),
-    *("--set", "attack.cw.steps=20", "--set", "evaluate.gradient_samples=5"),
-)
-ON = ("--profile", "cpu")
-EXPERIMENT = "live-tests"
-WAIT = 1800  # seconds for a run
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests' own fixture has cleaned the environment of what this one needs."""
-    given = json.loads(os.environ.get("DEFDISTILL_LIVE", "{}"))
-    missing = [name for name in NEEDED if not given.get(name)]
-    assert not missing, f"expected the variables {', '.join(NEEDED)}, missing: {', '.join(missing)}"
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-
-
-def defdistill(*arguments: str, code: int | None = 0) -> str:
-    """What the command prints; it must end with `code`."""
-    command = [sys.executable, "-W", "error", "-m", "defensive_distillation_pipelines.commands", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT)
-    said = done.stdout + done.stderr
-    assert code is None or done.returncode == code, f"{' '.join(arguments)}: exit code {done.returncode}\n{said}"
-    assert "Traceback" not in said
-    return said
-
-
-def submitted(*arguments: str, name: str, wait: bool = True, code: int | None = 0) -> tuple[str, str]:
-    """The id of a run, and all that submit printed."""
-    flags = ("--wait",) if wait else ()
-    said = defdistill("submit", *TINY, *ON, "--experiment", EXPERIMENT, "--name", name, *flags, *arguments, code=code)
-    found = re.search(r"^run: +([0-9a-f-]{36})$", said, flags=re.MULTILINE)
-    assert found, said
-    return found[1], said
-
-
-def until(true: Callable[[], Any], seconds: float = 300) -> Any:
-    """Waits for something to be true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := true():
-            return found
-        time.sleep(5)
-    raise AssertionError(f"expected it within {seconds} s")
-
-
-def kubectl(*arguments: str) -> str:
-    """What kubectl prints."""
-    command = ["kubectl", "-n", os.environ["KFP_NAMESPACE"], *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def mlflow_runs(pipeline_run: str) -> dict[str, Any]:
-    """Our runs of a pipeline run by name, the parent under ''."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
-    experiments = [one.experiment_id for one in client.search_experiments()]
-    found = client.search_runs(experiments, f"tags.`defdistill.pipeline_run` = '{pipeline_run}'")
-    return {
-        run.info.run_name if "mlflow.parentRunId" in run.data.tags and "defdistill.model" in run.data.tags else "": run
-        for run in found
-    }
-
-
-def sweep_json(run: str) -> bytes:
-    """The table of a run, from where its report lies."""
-    reports = [place for place in locations(run) if artifacts.read_manifest(place).kind == "report"]
-    return storage.read_bytes(storage.join(reports[-1], "sweep.json"))
-
-
-@pytest.fixture(scope="module")
-def run_id() -> dict[str, str]:
-    """The run that succeeded, for the tests after it."""
-    return {}
-
-
-def test_the_doctor_finds_nothing_missing() -> None:
+def test_the_doctor_finds_nothing_missing_in_a_namespace_that_takes_restricted_pods_alone() -> None:
+    (namespace,) = [one for one in objects("namespaces") if one["metadata"]["name"] == os.environ["KFP_NAMESPACE"]]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     said = defdistill("doctor", *ON)
     assert " 0 missing" in said.splitlines()[-1]
 
@@ -114,29 +43,40 @@ def test_a_run_succeeds_and_is_recorded(run_id: dict[str, str]) -> None:
     run_id["run"], said = submitted("--no-cache", name="live succeeds")
     assert "z/T" in said  # the table
     runs = mlflow_runs(run_id["run"])
-    assert set(runs) == {"", "baseline", "T=20", "control T=20"}
+    assert set(runs) == {"", *NETWORKS}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    assert runs[""].info.run_name == "live succeeds"
+    assert report(run_id["run"]).startswith(("s3://", "minio://", "gs://"))
+
+
+def test_its_runs_in_mlflow_stand_below_the_one_that_kubeflow_made_if_it_makes_any(run_id: dict[str, str]) -> None:
+    """Kubeflow's MLflow integration is a setting of its API server: run all of this with it on, and off."""
+    run = kubeflow(Access.of()).get(f"{API}/runs/{run_id['run']}")
+    entries = run.get("plugins_output", {}).get("mlflow", {}).get("entries", {})
+    runs = mlflow_runs(run_id["run"])
+    if entries:
+        assert runs[""].info.run_id == entries["root_run_id"]["value"]
+    else:
+        assert runs[""].info.run_name == "live succeeds"
+    assert {runs[name].data.tags["mlflow.parentRunId"] for name in NETWORKS} == {runs[""].info.run_id}
 
 
 def test_its_table_is_that_of_a_local_run_to_the_byte(run_id: dict[str, str], tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-m", "defensive_distillation_pipelines.commands", "run", *TINY, "--run", "here"]
+    command = [*COMMAND, "run", *TINY, "--run", "here"]
     subprocess.run([*command, "--workspace", str(tmp_path)], check=True, env=environment, capture_output=True)
     here = (tmp_path / "runs" / "here" / "report" / "sweep.json").read_bytes()
-    assert json.loads(here) == json.loads(sweep_json(run_id["run"]))
+    assert here == sweep_json(run_id["run"])
 
 
 def test_nothing_unfinished_stays_on_s3(run_id: dict[str, str]) -> None:
-    place = next(place for place in locations(run_id["run"]) if artifacts.read_manifest(place).kind == "report")
-    above = place.partition(f"/{run_id['run']}/")[0]
+    above = report(run_id["run"]).partition(f"/{run_id['run']}/")[0]
     assert run_id["run"] not in "".join(storage.list_names(storage.join(above, "unfinished", "runs")))
 
 
 def test_an_equal_run_takes_all_from_the_cache_and_still_shows_every_network() -> None:
     run, _ = submitted(name="live cached")
     again, said = submitted(name="live cached again")
-    assert {"", "baseline", "T=20", "control T=20"} == set(mlflow_runs(again)) == set(mlflow_runs(run))
+    assert {"", *NETWORKS} == set(mlflow_runs(again)) == set(mlflow_runs(run))
     assert "z/T" in said
 
 
@@ -150,21 +90,20 @@ def test_a_step_that_fails_is_told_with_its_own_words() -> None:
 
 def test_a_step_that_no_node_can_hold_is_told_within_a_minute_and_a_stopped_run_is_killed() -> None:
     run, _ = submitted("--no-cache", "--resources", "prepare_data.cpu=1000", name="live waits", wait=False)
-    watch = [sys.executable, "-u", "-m", "defensive_distillation_pipelines.commands", "watch", run]
-    with subprocess.Popen(watch, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        [*COMMAND, "watch", run], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         assert process.stdout is not None
-        began, told = time.monotonic(), ""
+        began, said = time.monotonic(), ""
         for line in process.stdout:
-            told += line
+            said += line
             if "waits" in line and "cpu" in line.lower():
                 break
-        assert time.monotonic() - began < 120, told
+        assert time.monotonic() - began < 120, said
         process.terminate()
-    assert "prepare_data" in told
+    assert "prepare_data" in said
     defdistill("stop", run)
-    said = defdistill("watch", run, code=1)
-    assert "cancelled" in said
-    assert defdistill("watch", run, code=1)
+    assert "cancelled" in defdistill("watch", run, code=1)
 
 
 def test_a_stopped_run_is_marked_as_killed() -> None:
@@ -180,15 +119,14 @@ def test_a_step_whose_pod_is_deleted_goes_on_from_its_work() -> None:
     run, _ = submitted("--no-cache", "--set", "train.epochs=60", name="live deleted", wait=False)
 
     def training() -> str:
-        pods = json.loads(kubectl("get", "pods", "-l", f"pipeline/runid={run}", "-o", "json"))["items"]
-        for pod in pods:
+        for pod in objects("pods", "-l", f"pipeline/runid={run}"):
             if pod["status"]["phase"] == "Running" and "impl" in pod["metadata"]["name"]:
                 name: str = pod["metadata"]["name"]
-                if re.search(r"train_teacher-baseline: \d+ of 60 epochs", kubectl("logs", name, "-c", "main")):
+                if re.search(r"train_teacher-baseline: \d+ of 60 epochs", told("kubectl", "logs", name, "-c", "main")):
                     return name
         return ""
 
-    kubectl("delete", "pod", until(training), "--wait=false")
+    told("kubectl", "delete", "pod", until(training), "--wait=false")
     said = defdistill("watch", run)
     assert "z/T" in said
 

@@ -32,7 +32,9 @@ class OneCluster(StandIn):
             f"{here}/serviceaccounts/pipeline-runner": {"metadata": {"name": "pipeline-runner"}},
             "/namespaces/kubeflow/configmaps/workflow-controller-configmap": {"data": {"workflowDefaults": RETRIES}},
             f"{here}/pods": {"items": []},
-            "/namespaces/kubeflow/pods": {"items": []},
+            "/namespaces/kubeflow/pods": {
+                "items": [{"spec": {"containers": [{"image": "quay.io/argoproj/workflow-controller:v4.0.8"}]}}]
+            },
             "/pods": {"items": []},
             "/nodes": {
                 "items": [

@@ -171,6 +171,21 @@ def test_a_deleted_pod_is_started_again_where_the_controller_says_so(
     assert found in finding.found
 
 
+def controllers(*variables: dict[str, str]) -> Answer:
+    return Answer({"items": [{"spec": {"containers": [{"name": "workflow-controller", "env": list(variables)}]}}]})
+
+
+def test_how_often_the_controller_looks_at_a_workflow() -> None:
+    said = controller.interval(controllers({"name": "DEFAULT_REQUEUE_TIME", "value": "2s"}))
+    assert (said.state, said.found) == ("ok", "the controller looks at a workflow every 2s")
+    said = controller.interval(controllers({"name": "LEADER_ELECTION_IDENTITY"}))
+    assert said.state == "ok"
+    assert said.found.startswith("the controller looks at a workflow every 10s; DEFAULT_REQUEUE_TIME=1s in its")
+    said = controller.interval(Answer({"items": []}))
+    assert said.state == "unknown"
+    assert "get deployment workflow-controller" in said.todo
+
+
 def reviews(*allowed: bool) -> dict[tuple[str, str, str], Answer]:
     told = [Answer({"kind": "LocalSubjectAccessReview", "status": {"allowed": one}}) for one in allowed]
     return dict(zip(account.RIGHTS, told, strict=True))
@@ -249,6 +264,7 @@ LOOKS: list[Callable[[Answer], Finding]] = [
     lambda told: next(launcher.credentials(told, lambda name: told, "team")),
     lambda told: next(launcher.credentials(ABSENT, lambda name: told, "team")),
     lambda told: controller.retries(told, "team"),
+    controller.interval,
     lambda told: account.exists(told, "steps", "team"),
     lambda told: account.rights(dict.fromkeys(account.RIGHTS, told), "steps"),
     lambda told: next(account.pull_secrets({"registry": told}, "team")),

@@ -1,4 +1,4 @@
-"""Argo's controller: whether a step whose pod is deleted is started again."""
+"""Argo's controller: whether a step whose pod is deleted is started again, and how often it looks at a workflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from defensive_distillation_pipelines.cluster.doctor.answer import Answer
 from defensive_distillation_pipelines.cluster.doctor.finding import Finding, missing, ok, unknown
 
 CONFIG_MAP = "workflow-controller-configmap"
+LABEL = "app=workflow-controller"  # of its pods, as Kubeflow installs it
 _SUBJECT = "retries"
+_INTERVAL = "interval"
+_VARIABLE = "DEFAULT_REQUEUE_TIME"
+_DEFAULT = "10s"
 _SURVIVE = ("OnError", "Always")  # a deleted pod is an error, a program that fails a failure
 _TODO = (
     f"set workflowDefaults.spec.templateDefaults.retryStrategy to {{limit: '2', retryPolicy: OnError}} "
@@ -38,6 +42,24 @@ def retries(config: Answer, namespace: str) -> Finding:
         return missing(_SUBJECT, f"{told}: a deleted pod is not started again", _TODO)
     often = strategy.get("limit")
     return ok(_SUBJECT, f"a deleted pod is started again ({policy}, {f'limit {often}' if often else 'without limit'})")
+
+
+def interval(pods: Answer) -> Finding:
+    """How long the controller waits before it looks at a workflow again, which each step of a run waits for twice.
+
+    Source: Argo Workflows, docs/environment-variables.md.
+    """
+    todo = f"kubectl -n kubeflow get deployment workflow-controller -o yaml says {_VARIABLE} ({_DEFAULT} without it)"
+    if pods.why:
+        return unknown(_INTERVAL, pods.why, todo)
+    if not pods.items:
+        return unknown(_INTERVAL, f"no pod with {LABEL}", todo)
+    containers = [one for pod in pods.items for one in pod.get("spec", {}).get("containers") or ()]
+    told = [str(one.get("value")) for each in containers for one in each.get("env") or () if one["name"] == _VARIABLE]
+    if told:
+        return ok(_INTERVAL, f"the controller looks at a workflow every {told[0]}")
+    sooner = f"{_VARIABLE}=1s in its Deployment saves small runs a minute or more"
+    return ok(_INTERVAL, f"the controller looks at a workflow every {_DEFAULT}; {sooner}")
 
 
 def _strategy(config: Answer) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Examination:
         yield from launcher.credentials(config, lambda name: self._of("secrets", name), self._namespace)
         yield from self._servers(config)
         yield controller.retries(self._controller(), self._namespace)
+        yield controller.interval(self._controllers())
         yield from self._account()
         yield from self._nodes()
         yield from self._queue()
@@ -95,6 +96,14 @@ class Examination:
             return own
         path = f"/api/v1/namespaces/{connection.KUBEFLOW}/configmaps/{controller.CONFIG_MAP}"
         return self._kubernetes.get(path)
+
+    def _controllers(self) -> Answer:
+        """Argo's pods, which are beside the runs or beside Kubeflow."""
+        path = "/api/v1/namespaces/{}/pods"
+        own = self._kubernetes.get(path.format(self._namespace), labelSelector=controller.LABEL)
+        if own.items or self._namespace == connection.KUBEFLOW:
+            return own
+        return self._kubernetes.get(path.format(connection.KUBEFLOW), labelSelector=controller.LABEL)
 
     def _account(self) -> Iterator[Finding]:
         name = self._cluster.service_account or account.DEFAULT
