@@ -326,6 +326,9 @@ ROWS = [
     compiling("in no queue", "--resources 'queue=Team A'", r"resources\.queue: .*pattern.*, got 'Team A'"),
     compiling("as root", "--resources run_as_user=0", r"resources\.run_as_user: .*greater than or equal to 1, got '0'"),
     compiling("with no profile", "--profile tpu", r"resources\.profile: expected 'gpu' or 'cpu', got 'tpu'"),
+    compiling(
+        "with work elsewhere", "--work gs://b/w", r"--work: expected an s3:// prefix, or auto .*, got 'gs://b/w'"
+    ),
     compiling("with half a JSON", "--resources 'attack.tolerations=[1'", "--resources: expected JSON after '='"),
     # earlier runs
     rerun("of no run", "attack --run no --temperature 20 {ws}", "which has .*finished.*; got 'no'"),

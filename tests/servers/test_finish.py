@@ -22,7 +22,8 @@ from defensive_distillation.runtime.kubeflow.artifact import Given
 from defensive_distillation.runtime.kubeflow.finish import finish
 from defensive_distillation.runtime.stage import Work
 from defensive_distillation.tracking import run_tree
-from defensive_distillation.tracking.records import REASON, StepRecorder
+from defensive_distillation.tracking.mlflow_runs import REASON
+from defensive_distillation.tracking.records import StepRecorder
 from defensive_distillation.tracking.run_tree import RunTree
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def test_a_step_for_the_sweep_as_a_whole_that_failed_after_the_report_is_the_rea
 def test_a_reason_of_a_step_that_went_well_when_it_was_tried_again_is_none(sweep: RunTree, tmp_path: Path) -> None:
     StepRecorder(sweep).failed(STUDENT, "attack-T=20: no answer of the object store")
     sweep.model(STUDENT).ended()
+    assert REASON not in runs(sweep)[1]["T=20"].data.tags
     assert "killed or out of memory" in ended(tmp_path, "FAILED")["reason"]
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from defensive_distillation.tracking.client import reported
-from defensive_distillation.tracking.mlflow_runs import Run
-from defensive_distillation.tracking.records import REASON
+from defensive_distillation.tracking.mlflow_runs import REASON, Run
 from defensive_distillation.tracking.status import FINISHED
 
 if TYPE_CHECKING:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.tracking.client import reported
+from defensive_distillation.tracking.status import FINISHED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
 BATCH = 1000  # metrics that MLflow takes at once
+REASON = "defdistill.reason"  # tag of a run that has failed or was stopped
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,13 @@ class Run:
         with reported(self.uri):
             self.client.log_artifacts(self.run_id, str(folder), place)
 
-    def ended(self, status: str = "FINISHED") -> None:
-        """Marks the run as FINISHED, FAILED or KILLED."""
+    def ended(self, status: str = FINISHED) -> None:
+        """Marks the run as FINISHED, FAILED or KILLED; a finished one keeps no reason of an attempt that failed."""
         with reported(self.uri):
-            if self.client.get_run(self.run_id).info.status != status:
+            run = self.client.get_run(self.run_id)
+            if status == FINISHED and REASON in run.data.tags:
+                self.client.delete_tag(self.run_id, REASON)
+            if run.info.status != status:
                 self.client.set_terminated(self.run_id, status)
 
     def begun(self) -> None:

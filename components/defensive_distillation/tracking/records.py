@@ -15,6 +15,7 @@ from defensive_distillation.config import AttackStageConfig, part_name
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.metrics import curve, metrics
+from defensive_distillation.tracking.mlflow_runs import REASON
 from defensive_distillation.tracking.status import FAILED, FINISHED
 from defensive_distillation.tracking.sweeps import EVALUATION, EXPERIMENT
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from defensive_distillation.tracking.mlflow_runs import Run
     from defensive_distillation.tracking.run_tree import RunTree
 
-REASON = "defdistill.reason"  # tag of a run that has failed or was stopped
 _NOT_OF_TRAINING = {"temperature", "baseline_threads", "defense", "parameters"}  # settings that stand elsewhere
 
 

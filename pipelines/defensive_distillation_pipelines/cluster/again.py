@@ -22,6 +22,7 @@ def again(
     *,
     name: str,
     cluster: Cluster,
+    work: str = "auto",
 ) -> Run:
     """Starts a run of `stage` alone, where the first was, on the inputs that it had there, or a report over several.
 
@@ -33,12 +34,13 @@ def again(
         changes: of the settings that the stage had.
         name: of the rerun, which stands in MLflow beside the first run.
         cluster: what the step asks for.
+        work: where its unfinished work goes; 'auto' is beside the artifacts.
 
     Raises:
         ClusterError: if Kubeflow Pipelines is not reached or refuses.
     """
     request = Request(runs=tuple(run.id for run in earlier), model=model, changes=dict(changes))
-    made = package(rerun_of(stage, request, name=name, cluster=cluster))
+    made = package(rerun_of(stage, request, name=name, cluster=cluster, work=work))
     title = f"{name} of {', '.join(run.name for run in earlier)}"
     return submit(
         runs,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from defensive_distillation.artifacts.storage.locations import S3
 from defensive_distillation.config import ExperimentConfig, experiment, loading
 from defensive_distillation.errors import ConfigurationError
 
@@ -105,13 +106,25 @@ def cluster_of(arguments: argparse.Namespace) -> Cluster:
     return cluster(arguments.profile, files[0] if files else None, assignments, cache=not arguments.no_cache)
 
 
+def work_of(arguments: argparse.Namespace) -> str:
+    """Where unfinished work goes, from --work.
+
+    Raises:
+        ConfigurationError: for a place that steps cannot write to themselves.
+    """
+    work = str(arguments.work)
+    if "://" in work and not work.startswith(S3):
+        raise ConfigurationError(f"--work: expected an s3:// prefix, or auto for beside the artifacts, got {work!r}")
+    return work
+
+
 def package_of(arguments: argparse.Namespace, *, gate: bool = False) -> Package:
     """The sweep for a cluster, from the flags of `add_settings` and `add_cluster`; with or without a gate.
 
     Raises:
         ConfigurationError: for wrong settings, and where a cluster could not hold the run.
     """
-    return packaged(settings_of(arguments), cluster_of(arguments), arguments.work, gate=gate)
+    return packaged(settings_of(arguments), cluster_of(arguments), work_of(arguments), gate=gate)
 
 
 def packaged(config: ExperimentConfig, cluster: Cluster, work: str, *, gate: bool = False) -> Package:

@@ -10,7 +10,7 @@ from defensive_distillation.config import STAGES, loading
 from defensive_distillation.defenses import distillation
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
-from defensive_distillation_pipelines.commands.parser import add_cluster, add_workspace, cluster_of, command
+from defensive_distillation_pipelines.commands.parser import add_cluster, add_workspace, cluster_of, command, work_of
 
 
 def add(commands: Any) -> None:
@@ -75,7 +75,8 @@ def _on_cluster(arguments: argparse.Namespace, label: str) -> None:
     access, asked = access_of(arguments), cluster_of(arguments)
     runs = runs_of(access)
     earlier = [runs.find(name) for name in arguments.runs]
-    run = again(runs, arguments.stage, earlier, label, changes, name=f"rerun {arguments.stage}{shown}", cluster=asked)
+    name, work = f"rerun {arguments.stage}{shown}", work_of(arguments)
+    run = again(runs, arguments.stage, earlier, label, changes, name=name, cluster=asked, work=work)
     print(f"run:     {run.id}", flush=True)
     show(access, runs, run, table=False)
     print(f"{run.title}: recorded in MLflow beside {earlier[0].title}, which is as it was")

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection
-from defensive_distillation_pipelines.commands.parser import add_cluster, cluster_of, command
+from defensive_distillation_pipelines.commands.parser import add_cluster, cluster_of, command, work_of
 
 if TYPE_CHECKING:
     from defensive_distillation_pipelines.cluster.doctor.finding import Finding
@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
 def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.cluster.doctor.examination import Examination
 
-    examination = Examination(access_of(arguments), cluster_of(arguments), arguments.work)
+    examination = Examination(access_of(arguments), cluster_of(arguments), work_of(arguments))
     findings = []
     for finding in examination.findings():
         findings.append(finding)

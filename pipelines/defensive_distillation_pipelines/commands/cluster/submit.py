@@ -13,6 +13,7 @@ from defensive_distillation_pipelines.commands.parser import (
     command,
     packaged,
     settings_of,
+    work_of,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _call(arguments: argparse.Namespace) -> None:
 
     access = access_of(arguments)
     config, asked = settings_of(arguments), cluster_of(arguments)
-    packages = [packaged(part, asked, arguments.work, gate=arguments.gate) for part in config.split(arguments.runs)]
+    work = work_of(arguments)
+    packages = [packaged(part, asked, work, gate=arguments.gate) for part in config.split(arguments.runs)]
     runs = runs_of(access)
     started = []
     for number, package in enumerate(packages, start=1):
