@@ -254,7 +254,7 @@ def test_stopping_a_run_asks_kubeflow_to_end_it(kubeflow: Kubeflow, defdistill: 
         "out": f"run long ({run_id}) is being cancelled; its pods end within a minute\n",
         "err": "",
     }
-    assert kubeflow.lines()[-1] == f"POST {API}/runs/{run_id}:terminate"
+    assert kubeflow.lines()[-2:] == [f"POST {API}/runs/{run_id}:terminate", f"GET {API}/runs/{run_id}"]
 
 
 def test_stopping_what_has_ended_changes_nothing(kubeflow: Kubeflow, defdistill: Callable[..., object]) -> None:

@@ -94,6 +94,11 @@ class Run:
         with reported(self.uri):
             self.client.log_artifacts(self.run_id, str(folder), place)
 
+    def status(self) -> str:
+        """RUNNING, or how it ended."""
+        with reported(self.uri):
+            return str(self.client.get_run(self.run_id).info.status)
+
     def ended(self, status: str = FINISHED) -> None:
         """Marks the run as FINISHED, FAILED or KILLED; a finished one keeps no reason of an attempt that failed."""
         with reported(self.uri):

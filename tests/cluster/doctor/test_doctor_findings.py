@@ -180,7 +180,7 @@ def test_how_often_the_controller_looks_at_a_workflow() -> None:
     assert (said.state, said.found) == ("ok", "the controller looks at a workflow every 2s")
     said = controller.interval(controllers({"name": "LEADER_ELECTION_IDENTITY"}))
     assert said.state == "ok"
-    assert said.found.startswith("the controller looks at a workflow every 10s; DEFAULT_REQUEUE_TIME=1s in its")
+    assert said.found.startswith("the controller looks at a workflow every 10s; DEFAULT_REQUEUE_TIME=2s in its")
     said = controller.interval(Answer({"items": []}))
     assert said.state == "unknown"
     assert "get deployment workflow-controller" in said.todo

@@ -58,7 +58,7 @@ def interval(pods: Answer) -> Finding:
     told = [str(one.get("value")) for each in containers for one in each.get("env") or () if one["name"] == _VARIABLE]
     if told:
         return ok(_INTERVAL, f"the controller looks at a workflow every {told[0]}")
-    sooner = f"{_VARIABLE}=1s in its Deployment saves small runs a minute or more"
+    sooner = f"{_VARIABLE}=2s in its Deployment saves a small run a minute (docs/cluster.md says at what price)"
     return ok(_INTERVAL, f"the controller looks at a workflow every {_DEFAULT}; {sooner}")
 
 

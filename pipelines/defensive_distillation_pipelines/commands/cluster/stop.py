@@ -24,6 +24,14 @@ def add(commands: Any) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
+    from defensive_distillation_pipelines.cluster.closing import close, ended
 
     runs = runs_of(access_of(arguments))
-    print(runs.stop(runs.find(arguments.run)))
+    run = runs.find(arguments.run)
+    print(runs.stop(run), flush=True)
+    run = ended(runs, run)
+    if run.outcome is None:
+        print(f"it has not ended yet: defdistill watch {run.id}")
+        return
+    if said := close(run, ""):
+        print(said)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from defensive_distillation.errors import first_line
 from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
 from defensive_distillation_pipelines.commands.parser import command
 
@@ -41,7 +42,9 @@ def _call(arguments: argparse.Namespace) -> None:
 
 def show(access: Access, runs: Runs, run: Run, *, table: bool = True) -> None:
     """Follows a run and ends with its table, if it has one; an interrupt leaves it and says how to come back."""
+    from defensive_distillation_pipelines.cluster.closing import close
     from defensive_distillation_pipelines.cluster.following import follow, results
+    from defensive_distillation_pipelines.cluster.watching import RunFailedError
     from defensive_distillation_pipelines.display import tables
 
     try:
@@ -53,4 +56,8 @@ def show(access: Access, runs: Runs, run: Run, *, table: bool = True) -> None:
             file=sys.stderr,
         )
         raise SystemExit(130) from None
+    except RunFailedError as error:
+        if said := close(runs.get(run.id), first_line(error)):
+            print(said, flush=True)
+        raise
     tables.show(*(results(run) if table else ()), f"run {run.title} succeeded")
