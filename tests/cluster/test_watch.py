@@ -236,7 +236,7 @@ def test_an_interrupt_leaves_the_run_and_says_how_to_come_back(kubeflow: Kubeflo
     assert process.stderr is not None
     process.stderr.readline()
     said = ""
-    while process.returncode is None:  # Python loses an interrupt that comes in a callback of its own, as while it imports
+    while process.returncode is None:  # Python loses an interrupt that comes in a callback of its own
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             _, said = process.communicate(timeout=10)
