@@ -407,7 +407,10 @@ def test_a_run_that_was_made_before_is_adopted(
         with artifacts.opened(chain.place(name), kind) as artifact:
             to.record(artifact)
 
-    assert client.get_run(root).data.params["dataset"] == "digits"
+    adopted = client.get_run(root).data
+    assert adopted.params["dataset"] == "digits"
+    if by != "ours":  # which carries them since it was made
+        assert (adopted.tags["defdistill.kind"], adopted.tags["defdistill.pipeline_run"]) == ("sweep", "0f3a")
     runs = client.search_runs([experiment])
     assert len(runs) == before + 1
     mine = next(run for run in runs if run.info.run_name == "T=20")

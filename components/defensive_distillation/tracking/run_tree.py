@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SETTLING = 2.0  # seconds after which a run that another process has made at the same moment is seen
 _PARENT = "mlflow.parentRunId"
+_PIPELINE_RUN = "defdistill.pipeline_run"  # what all runs of a sweep are found by, also the one that Kubeflow has made
+_SWEEP = {"defdistill.kind": "sweep"}
 _IDENTITY = "defdistill.identity"  # a digest of the parent and the name, which may hold any character
 
 
@@ -60,10 +62,13 @@ class RunTree:
             self.step = Run(self.client, step, uri) if step else None
             if parent or below:
                 self.parent_id = parent or root(self.client, below)
-                self.experiment_id = str(self.client.get_run(self.parent_id).info.experiment_id)
+                known = self.client.get_run(self.parent_id)
+                self.experiment_id = str(known.info.experiment_id)
+                if below and _PIPELINE_RUN not in known.data.tags:
+                    self.parent.tags({**_SWEEP, _PIPELINE_RUN: pipeline_run})
             else:
                 self.experiment_id = experiment(self.client, uri)
-                self.parent_id = self._known_or_made(pipeline_run, {"defdistill.kind": "sweep"})
+                self.parent_id = self._known_or_made(pipeline_run, _SWEEP)
 
     @property
     def parent(self) -> Run:
@@ -103,7 +108,7 @@ class RunTree:
         made = ""
         runs = self._search(identity)
         if not runs:
-            named = {"mlflow.runName": name, "defdistill.pipeline_run": self.pipeline_run}
+            named = {"mlflow.runName": name, _PIPELINE_RUN: self.pipeline_run}
             tags = {**tags, **named, _IDENTITY: identity, "defdistill.version": __version__}
             runs = [self.client.create_run(self.experiment_id, tags=tags)]
             made = runs[0].info.run_id
