@@ -241,8 +241,8 @@ def loop_over(definition: Mapping[str, Any], parameter: str) -> dict[str, Any]:
 
 
 def body_of(definition: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
-    """The tasks within a task."""
-    return dict(definition["components"][task["componentRef"]["name"]]["dag"]["tasks"])
+    """The tasks within a task by name; a definition has them in any order."""
+    return dict(sorted(definition["components"][task["componentRef"]["name"]]["dag"]["tasks"].items()))
 
 
 def test_settings_of_every_stage_are_parameters(documents: list[dict[str, Any]]) -> None:

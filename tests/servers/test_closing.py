@@ -37,7 +37,7 @@ def run(name: str, state: str, *, stopped: bool = False) -> Run:
 )
 def test_what_is_open_is_ended_as_the_run_was_and_named(sweep: RunTree, stopped: bool, state: str, reason: str) -> None:
     said = close(run(sweep.pipeline_run, "FAILED", stopped=stopped), "the node is gone")
-    assert said == f"MLflow:  its runs there were open still, and are {state} now"
+    assert said == f"MLflow:  its runs there had no end, and are {state} now"
     parent, (network,) = sweep.client.get_run(sweep.parent_id), sweep.children()
     assert parent.info.run_name == "nightly"
     assert {one.info.status for one in (parent, network)} == {state}
@@ -49,7 +49,14 @@ def test_what_is_open_is_ended_as_the_run_was_and_named(sweep: RunTree, stopped:
 def test_a_run_that_goes_on_or_succeeded_is_left_alone(sweep: RunTree) -> None:
     for state in ("RUNNING", "SUCCEEDED"):
         assert close(run(sweep.pipeline_run, state), "") == ""
-    assert sweep.parent.status() == "RUNNING"
+    assert not sweep.parent.is_closed()
+
+
+def test_a_stopped_run_that_kubeflows_integration_has_called_failed_was_stopped(sweep: RunTree) -> None:
+    sweep.client.set_terminated(sweep.parent_id, "FAILED")
+    assert close(run(sweep.pipeline_run, "FAILED", stopped=True), "")
+    parent = sweep.client.get_run(sweep.parent_id)
+    assert (parent.info.status, parent.data.tags[REASON]) == ("KILLED", "the run was stopped")
 
 
 def test_a_run_that_recorded_nothing_leaves_nothing_behind(sweep: RunTree) -> None:

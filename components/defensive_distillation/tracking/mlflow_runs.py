@@ -94,10 +94,11 @@ class Run:
         with reported(self.uri):
             self.client.log_artifacts(self.run_id, str(folder), place)
 
-    def status(self) -> str:
-        """RUNNING, or how it ended."""
+    def is_closed(self) -> bool:
+        """Whether it has ended, with a reason if it did not finish; Kubeflow's integration ends its own without one."""
         with reported(self.uri):
-            return str(self.client.get_run(self.run_id).info.status)
+            run = self.client.get_run(self.run_id)
+        return run.info.status == FINISHED or (run.info.status != "RUNNING" and REASON in run.data.tags)
 
     def ended(self, status: str = FINISHED) -> None:
         """Marks the run as FINISHED, FAILED or KILLED; a finished one keeps no reason of an attempt that failed."""

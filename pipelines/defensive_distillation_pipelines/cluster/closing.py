@@ -39,7 +39,7 @@ def close(run: Run, why: str) -> str:
     state = KILLED if run.outcome == "cancelled" else FAILED
     try:
         sweep = tree(beside=run.id)
-        if sweep is None or sweep.parent.status() != "RUNNING":
+        if sweep is None or sweep.parent.is_closed():
             return ""
         from defensive_distillation.tracking.ending import close as close_runs
 
@@ -49,4 +49,4 @@ def close(run: Run, why: str) -> str:
         return ""  # it had recorded nothing
     except DefensiveDistillationError as error:
         return f"MLflow:  may call the run RUNNING still: {first_line(error)}"
-    return f"MLflow:  its runs there were open still, and are {state} now"
+    return f"MLflow:  its runs there had no end, and are {state} now"
