@@ -16,7 +16,7 @@ from defensive_distillation.runtime.kubeflow.again import again, stored_inputs
 from defensive_distillation.runtime.kubeflow.artifact import Given
 from defensive_distillation.tracking import run_tree
 from defensive_distillation.tracking.connection import PARENT
-from defensive_distillation.tracking.lineage import locations
+from defensive_distillation.tracking.lineage import locations, newest
 from defensive_distillation.tracking.records import StepRecorder
 from defensive_distillation.tracking.run_tree import RunTree
 from support.recording import ARTIFACTS, children, record
@@ -68,6 +68,15 @@ def digest(place: str) -> str:
 def test_all_artifacts_of_a_run_are_named_once(sweep: RunTree, chain: Chain) -> None:
     found = locations(FIRST)
     assert sorted(found) == sorted(map(chain.place, ARTIFACTS))
+
+
+def test_the_newest_of_a_name_is_what_a_rerun_made_of_it(database: str, sweep: RunTree, chain: Chain) -> None:
+    assert newest(FIRST, "prepare_data") == chain.place("dataset")
+    assert newest(FIRST, "gate") == ""
+    beside = RunTree(database, FIRST, rerun="prepare_data again", parent=sweep.parent_id)
+    with artifacts.opened(chain.place("dataset"), "dataset") as dataset:
+        StepRecorder(beside, {dataset.location: "s3://bucket/again"}).record(dataset)
+    assert newest(FIRST, "prepare_data") == "s3://bucket/again"
 
 
 def test_artifacts_behind_an_evaluation_from_the_cache_are_named_too(database: str, chain: Chain) -> None:

@@ -32,6 +32,16 @@ def locations(pipeline_run: str) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def newest(pipeline_run: str, name: str) -> str:
+    """Where the artifact lies that was recorded last under a name in tags, such as 'report'; '' if none was.
+
+    Raises what `locations` does.
+    """
+    tag = f"{_TAGS[0]}{name}"
+    found = [run.data.tags[tag] for run in _runs(pipeline_run) if tag in run.data.tags]
+    return str(found[-1]) if found else ""
+
+
 def made(pipeline_run: str) -> set[tuple[str, str]]:
     """What is made: the model's label, '' for the sweep as a whole, and the artifact's name in its tags.
 

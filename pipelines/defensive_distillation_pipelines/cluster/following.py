@@ -45,6 +45,19 @@ def results(run: Run) -> list[RenderableType]:
         return ["table:   set MLFLOW_TRACKING_URI to see it here; it is in the report, an artifact of the last step"]
     try:
         with recorded_sweep(uri, run.id).evaluations() as found:
-            return tables.of_sweep([Evaluation.model_validate(one.facts["evaluation"]) for one in found])
+            table = tables.of_sweep([Evaluation.model_validate(one.facts["evaluation"]) for one in found])
+        return [*table, *report(run)]
     except DefensiveDistillationError as error:
         return [f"table:   not read: {first_line(error)}; it is in the report, an artifact of the last step"]
+
+
+def report(run: Run) -> list[str]:
+    """Where the last report of a run or over it lies, as MLflow tells; nothing where that is not known."""
+    from defensive_distillation.tracking.connection import tracking_uri
+    from defensive_distillation.tracking.lineage import newest
+
+    try:
+        place = newest(run.id, "report") if tracking_uri() else ""
+    except DefensiveDistillationError:
+        return []
+    return [f"report:  {place}"] if place else []

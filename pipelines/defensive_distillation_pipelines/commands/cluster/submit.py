@@ -99,6 +99,7 @@ def _call(arguments: argparse.Namespace) -> None:
 def _report(access: Access, runs: Runs, started: list[Run], asked: Cluster) -> None:
     """One report over all runs, which stands beside the first."""
     from defensive_distillation_pipelines.cluster.again import again
+    from defensive_distillation_pipelines.cluster.following import report
     from defensive_distillation_pipelines.commands.cluster.watch import show
 
     run = again(
@@ -112,3 +113,4 @@ def _report(access: Access, runs: Runs, started: list[Run], asked: Cluster) -> N
     )
     print(f"run:     {run.id}", flush=True)
     show(access, runs, run, table=False)
+    print("\n".join(report(started[0])))
