@@ -16,19 +16,22 @@ _KEPT = {name: value for name, value in os.environ.items() if name.startswith(_O
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variables that lead to the cluster, as this process was given them."""
-    missing = [name for name in NEEDED if not _KEPT.get(name)]
-    assert not missing, f"expected the variables {', '.join(NEEDED)}, missing: {', '.join(missing)}"
-    for name, value in _KEPT.items():
-        monkeypatch.setenv(name, value)
+    _put_back(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def environment_of_module() -> Iterator[None]:
     """The same for fixtures that last longer than a test."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in _KEPT.items():
-            patch.setenv(name, value)
+        _put_back(patch)
         yield
+
+
+def _put_back(patch: pytest.MonkeyPatch) -> None:
+    missing = [name for name in NEEDED if not _KEPT.get(name)]
+    assert not missing, f"expected the variables {', '.join(NEEDED)}, missing: {', '.join(missing)}"
+    for name, value in _KEPT.items():
+        patch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from defensive_distillation.artifacts import storage
+from defensive_distillation.tracking.lineage import newest
 from defensive_distillation_pipelines.cluster.connection import Access, kubeflow
 from defensive_distillation_pipelines.cluster.runs import API
 from support.cluster.live import (
@@ -22,7 +23,6 @@ from support.cluster.live import (
     defdistill,
     mlflow_runs,
     objects,
-    report,
     submitted,
     sweep_json,
     told,
@@ -45,7 +45,7 @@ def test_a_run_succeeds_and_is_recorded(run_id: dict[str, str]) -> None:
     runs = mlflow_runs(run_id["run"])
     assert set(runs) == {"", *NETWORKS}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
-    assert report(run_id["run"]).startswith(("s3://", "minio://", "gs://"))
+    assert newest(run_id["run"], "report").startswith(("s3://", "minio://", "gs://"))
 
 
 def test_its_runs_in_mlflow_stand_below_the_one_that_kubeflow_made_if_it_makes_any(run_id: dict[str, str]) -> None:
@@ -69,7 +69,7 @@ def test_its_table_is_that_of_a_local_run_to_the_byte(run_id: dict[str, str], tm
 
 
 def test_nothing_unfinished_stays_on_s3(run_id: dict[str, str]) -> None:
-    above = report(run_id["run"]).partition(f"/{run_id['run']}/")[0]
+    above = newest(run_id["run"], "report").partition(f"/{run_id['run']}/")[0]
     assert run_id["run"] not in "".join(storage.list_names(storage.join(above, "unfinished", "runs")))
 
 

@@ -17,6 +17,7 @@ RUN_DIR = "DEFDISTILL_RUN_DIR"
 FAILED = "FAILED"  # the word that tells the recording process of a run that has failed; also MLflow's for it
 FINISHED = "FINISHED"  # MLflow's words for a run that succeeded, and for one that was stopped
 KILLED = "KILLED"
+STOPPED = "the run was stopped"  # why a run is KILLED
 
 
 class Status(BaseModel):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from defensive_distillation.runtime.kubeflow.again import Request
+from defensive_distillation.runtime.unfinished import AUTOMATIC
 from defensive_distillation_pipelines.cluster.runs import Run, Runs
 from defensive_distillation_pipelines.cluster.submission import submit
 from defensive_distillation_pipelines.definitions.package import package
@@ -22,7 +23,7 @@ def again(
     *,
     name: str,
     cluster: Cluster,
-    work: str = "auto",
+    work: str = AUTOMATIC,
 ) -> Run:
     """Starts a run of `stage` alone, where the first was, on the inputs that it had there, or a report over several.
 

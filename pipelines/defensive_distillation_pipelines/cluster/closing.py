@@ -10,8 +10,8 @@ from __future__ import annotations
 import time
 
 from defensive_distillation.errors import DefensiveDistillationError, InputError, first_line
-from defensive_distillation.tracking.connection import tracking_uri, tree
-from defensive_distillation.tracking.status import FAILED, KILLED
+from defensive_distillation.tracking.connection import tree
+from defensive_distillation.tracking.status import FAILED, KILLED, STOPPED
 from defensive_distillation_pipelines.cluster import watching
 from defensive_distillation_pipelines.cluster.runs import Run, Runs
 
@@ -34,7 +34,7 @@ def close(run: Run, why: str) -> str:
         run: as it ended.
         why: it failed, where none of its steps has given a reason.
     """
-    if not tracking_uri() or run.outcome not in ("failed", "cancelled"):
+    if run.outcome not in ("failed", "cancelled"):
         return ""
     state = KILLED if run.outcome == "cancelled" else FAILED
     try:
@@ -43,8 +43,7 @@ def close(run: Run, why: str) -> str:
             return ""
         from defensive_distillation.tracking.ending import close as close_runs
 
-        unexplained = "the run was stopped" if state == KILLED else why
-        close_runs(sweep, name=run.name, state=state, unexplained=unexplained)
+        close_runs(sweep, name=run.name, state=state, unexplained=STOPPED if state == KILLED else why)
     except InputError:
         return ""  # it had recorded nothing
     except DefensiveDistillationError as error:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from defensive_distillation.artifacts.storage.locations import S3
 from defensive_distillation.config import ExperimentConfig, experiment, loading
 from defensive_distillation.errors import ConfigurationError
 
@@ -112,6 +111,8 @@ def work_of(arguments: argparse.Namespace) -> str:
     Raises:
         ConfigurationError: for a place that steps cannot write to themselves.
     """
+    from defensive_distillation.artifacts.storage.locations import S3
+
     work = str(arguments.work)
     if "://" in work and not work.startswith(S3):
         raise ConfigurationError(f"--work: expected an s3:// prefix, or auto for beside the artifacts, got {work!r}")

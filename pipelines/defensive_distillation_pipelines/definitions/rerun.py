@@ -12,6 +12,7 @@ from kfp import dsl
 
 from defensive_distillation.config import stage_config
 from defensive_distillation.runtime.kubeflow.again import Request
+from defensive_distillation.runtime.unfinished import AUTOMATIC
 from defensive_distillation_pipelines.definitions.asking import ask
 from defensive_distillation_pipelines.definitions.components import LOCAL_IMAGE, repeating
 from defensive_distillation_pipelines.definitions.resources import Cluster
@@ -32,7 +33,7 @@ def rerun(stage: str, inputs: Mapping[str, Sequence[str]], settings: Mapping[str
     return _pipeline(stage, request, {"work": work, "rerun": name}, None, LOCAL_IMAGE)
 
 
-def rerun_of(stage: str, request: Request, *, name: str, cluster: Cluster, work: str = "auto") -> Any:
+def rerun_of(stage: str, request: Request, *, name: str, cluster: Cluster, work: str = AUTOMATIC) -> Any:
     """The pipeline that runs `stage` of earlier runs again on a cluster, where MLflow tells what they have made."""
     return _pipeline(stage, request, {"work": work, "rerun": name}, cluster, cluster.image)
 

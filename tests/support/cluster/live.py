@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from defensive_distillation import artifacts
 from defensive_distillation.artifacts import storage
-from defensive_distillation.tracking.lineage import locations, parent
+from defensive_distillation.tracking.lineage import newest, parent
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -92,12 +91,6 @@ def mlflow_runs(pipeline_run: str) -> dict[str, Run]:
     return {"": client.get_run(parent(pipeline_run)), **networks}
 
 
-def report(run: str) -> str:
-    """Where the report of a run lies."""
-    reports = [place for place in locations(run) if artifacts.read_manifest(place).kind == "report"]
-    return reports[-1]
-
-
 def sweep_json(run: str) -> bytes:
     """The table of a run."""
-    return storage.read_bytes(storage.join(report(run), "sweep.json"))
+    return storage.read_bytes(storage.join(newest(run, "report"), "sweep.json"))

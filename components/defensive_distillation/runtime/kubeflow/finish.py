@@ -17,7 +17,7 @@ from defensive_distillation.errors import DefensiveDistillationError, first_line
 from defensive_distillation.runtime import unfinished
 from defensive_distillation.runtime.progress import RUN_ID
 from defensive_distillation.tracking.connection import tree
-from defensive_distillation.tracking.status import FAILED, FINISHED, KILLED
+from defensive_distillation.tracking.status import FAILED, FINISHED, KILLED, STOPPED
 
 NAME = "finish"
 _SUCCEEDED = {"COMPLETE", "CACHED", "SUCCEEDED"}  # the backend's words, and the local runner's
@@ -40,7 +40,7 @@ def finish(status: Mapping[str, Any], name: str, step: Mapping[str, Any], output
     """
     run = os.environ.get(RUN_ID, "")
     state = FINISHED if status.get("state") in _SUCCEEDED else KILLED if _was_stopped(run) else FAILED
-    why = "the run was stopped" if state == KILLED else _UNEXPLAINED
+    why = STOPPED if state == KILLED else _UNEXPLAINED
     sweep = tree()
     if sweep is not None:
         from defensive_distillation.tracking.ending import close
