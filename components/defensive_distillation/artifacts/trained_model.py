@@ -31,7 +31,7 @@ def model_facts(
     """
     return {
         "model": model.model_dump(mode="json"),
-        "architecture": config.architecture,
+        "architecture": fitted.architecture,
         "num_classes": dataset.num_classes,
         "image_shape": list(dataset.image_shape),
         "output_layer": output_layer(fitted.model, dataset.num_classes),

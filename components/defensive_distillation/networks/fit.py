@@ -14,6 +14,7 @@ from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError, TrainingError
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import accuracy, build, predict, scale_output_layer
+from defensive_distillation.networks.objectives.objective import Objective
 from defensive_distillation.networks.training import train
 
 EVALUATION_BATCH = 500
@@ -36,6 +37,7 @@ class Fitted:
     """A trained network."""
 
     model: nn.Module  # on the device, in evaluation mode
+    architecture: str  # see `architectures.build`
     history: list[dict[str, Any]]  # one entry an epoch: epoch (from 1), loss, train_accuracy, test_accuracy
     train_accuracy: float  # after the last epoch, without dropout
 
@@ -45,6 +47,8 @@ def fit(
     targets: Tensor,
     *,
     architecture: str,
+    objective: Objective | None = None,
+    start: Callable[[nn.Module], None] | None = None,
     temperature: float = 1.0,
     epochs: int,
     batch_size: int,
@@ -69,6 +73,8 @@ def fit(
         dataset: of which the training images are learned; the test images are only looked at.
         targets: (N, K), rows sum to 1: soft labels, or one-hot hard labels.
         architecture: see `architectures.build`, as `dropout`.
+        objective: see `training.train`.
+        start: changes the first weights, before any training.
         temperature: see `training.train`, as all down to `decay_epochs`, and `mixed_precision`.
         epochs: passes over the training images in all.
         batch_size: images in a step.
@@ -94,6 +100,8 @@ def fit(
     scale_output_layer(model, dataset.num_classes, temperature**output_gain_exponent)
     if resume:
         _load(model, resume.weights)
+    elif start:
+        start(model)
     model = compute.on(device, model)
     history: list[dict[str, Any]] = [dict(epoch) for epoch in resume.history] if resume else []
     for result, velocity in train(
@@ -101,6 +109,7 @@ def fit(
         dataset.train_images.to(device),
         targets.to(device),
         temperature=temperature,
+        objective=objective,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -130,7 +139,7 @@ def fit(
             f"learning_rate (now {learning_rate:g}) or output_gain_exponent (now "
             f"{output_gain_exponent:g}); minimum_progress sets the bar"
         )
-    return Fitted(model, history, train_accuracy)
+    return Fitted(model, architecture, history, train_accuracy)
 
 
 def _load(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
