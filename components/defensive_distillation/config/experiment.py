@@ -63,6 +63,7 @@ class ExperimentConfig(BaseModel):
     )
     defenses: tuple[DefenseChoice, ...] = Field(
         (DefenseChoice(defense=distillation.DEFENSE.name),),
+        validate_default=True,
         description=(
             "Defenses, each as NAME, NAME:PARAMETER=VALUE or {defense: NAME, parameters: {…}}: "
             f"{', '.join(DEFENSES)}. The baseline without a defense is always added, and is all of 'none'. "

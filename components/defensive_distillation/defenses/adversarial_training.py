@@ -1,7 +1,7 @@
 """Adversarial training (Madry et al. 2018, https://arxiv.org/abs/1706.06083, Eq. 2.1): the positive control.
 
 A network that learns at the worst points of a ball is hard to fool within it, and not because gradients are masked.
-Deviations: the radius grows over the first epochs, and 7 steps of 2.5 ε / 7 are taken instead of 40 of 0.01 on MNIST;
+Deviations: the radius grows over three quarters of the training, and 7 steps of 2.5 ε / 7 are taken instead of 40 of 0.01 on MNIST;
 see `networks.objectives.adversarial`.
 """
 
@@ -31,7 +31,9 @@ class AdversarialTrainingSettings(DefenseSettings):
     steps: int = Field(7, ge=1, description="Steps of projected gradient ascent.")
     step_size: float | None = Field(None, gt=0, description="Of a step, as a share of the radius. None: 2.5 / steps.")
     random_start: bool = Field(True, description="Whether the ascent starts at a random point of the ball.")
-    warm_up: float = Field(3.0, ge=0, description="Epochs over which the radius grows from 0; 0 for none.")
+    warm_up: float = Field(
+        0.75, ge=0, le=1, description="Share of the training over which the radius grows from 0; 0 for none."
+    )
 
 
 def train(

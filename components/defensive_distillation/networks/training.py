@@ -95,7 +95,7 @@ def train(
             torch.manual_seed(seed + epoch)
             order = torch.randperm(len(images)).to(images.device)
             model.train()
-            loss, accuracy = _epoch(step, descend, order, batch_size, epoch - 1, on_batch)
+            loss, accuracy = _epoch(step, descend, order, batch_size, (epoch - 1) / epochs, 1 / epochs, on_batch)
         buffers = {name: optimiser.state[p].get("momentum_buffer") for name, p in parameters.items()}
         yield EpochResult(epoch, loss, accuracy), {name: b for name, b in buffers.items() if b is not None}
 
@@ -112,7 +112,7 @@ class _Step:
         objective: Objective,
         mixed_precision: bool,
     ) -> None:
-        self.progress = 0.0  # epochs so far
+        self.progress = 0.0  # share of the training that is done
         self.loss = torch.zeros((), device=images.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=images.device)
         self._model, self._optimiser, self._images, self._targets = model, optimiser, images, targets
@@ -135,17 +135,18 @@ def _epoch(
     descend: Callable[[Tensor], None],
     order: Tensor,
     batch_size: int,
-    finished_epochs: int,
+    begun: float,
+    share: float,
     on_batch: Callable[[int, int], None] | None,
 ) -> tuple[float, float]:
-    """One pass in `order`; the mean loss and the accuracy of the batches as they were met."""
+    """One pass in `order`, a `share` of a training of which a share has `begun`; the mean loss and the accuracy of the batches as they were met."""
     batches = order.split(batch_size)
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         batches = batches[:-1]  # batch normalisation cannot train on a single image
     step.loss.zero_()
     step.correct.zero_()
     for number, batch in enumerate(batches, start=1):
-        step.progress = finished_epochs + (number - 1) / len(batches)
+        step.progress = begun + share * (number - 1) / len(batches)
         descend(batch)
         if on_batch:
             on_batch(number, len(batches))

@@ -114,7 +114,7 @@ def test_a_training_that_is_resumed_ends_with_the_same_bytes(
 
 
 OBJECTIVES = {
-    "adversarial": {"objective": Adversarial(epsilon=0.1, steps=2, step_size=0.5, random_start=True, warm_up=2.0)},
+    "adversarial": {"objective": Adversarial(epsilon=0.1, steps=2, step_size=0.5, random_start=True, warm_up=0.5)},
     "contractive": {"objective": Contractive(weight=0.01)},
     "denoising": {"architecture": "denoised:papernot_mnist", "objective": Denoising(noise=0.1, rate=0.1)},
     "radial basis": {"architecture": "rbf:6"},

@@ -15,7 +15,7 @@ from defensive_distillation.networks.softmax import soft_cross_entropy
 class Adversarial:
     """min E max_{|δ| ≤ ε} L(x + δ, y): cross-entropy at the points that projected gradient ascent finds (Eq. 2.1).
 
-    Deviation: ε and the steps grow in proportion from 0 over the first `warm_up` epochs. At ε = 0.3 from the first step
+    Deviation: ε and the steps grow from 0 over a first share of the training, as the square of the progress. At ε = 0.3 from the first step
     on, a network that knows nothing yet is best off with the same answer to all images, and stays with it.
     """
 
@@ -31,13 +31,13 @@ class Adversarial:
         warm_up: float,
         temperature: float = 1.0,
     ) -> None:
-        """`step_size` is a share of ε; the others as in `worst_in_ball`, `warm_up` in epochs."""
+        """`step_size` is a share of ε; the others as in `worst_in_ball`, `warm_up` a share of the training."""
         self._epsilon, self._steps, self._step_size = epsilon, steps, step_size
         self._random_start, self._warm_up = random_start, warm_up
 
     def __call__(self, model: nn.Module, images: Tensor, targets: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """See `Objective`."""
-        radius = self._epsilon * min(1.0, progress / self._warm_up if self._warm_up else 1.0)
+        radius = self._epsilon * (min(1.0, progress / self._warm_up) ** 2 if self._warm_up else 1.0)
         with _as_attacked(model):
             images = worst_in_ball(
                 model,

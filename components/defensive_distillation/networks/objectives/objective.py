@@ -28,7 +28,7 @@ class Objective(Protocol):
             model: in training mode, in which it is left.
             images: (B, C, H, W) in [0, 1].
             targets: (B, K), rows sum to 1.
-            progress: epochs that the training has behind it, a fraction within an epoch.
+            progress: share of the whole training that is done, in [0, 1).
         """
 
 
