@@ -1,8 +1,8 @@
 """Adversarial training (Madry et al. 2018, https://arxiv.org/abs/1706.06083, Eq. 2.1): the positive control.
 
 A network that learns at the worst points of a ball is hard to fool within it, and not because gradients are masked.
-Deviations: the radius grows over three quarters of the training, and 7 steps of 2.5 ε / 7 are taken instead of 40 of 0.01 on MNIST;
-see `networks.objectives.adversarial`.
+Deviations: the radius grows over three quarters of the training (`networks.objectives.adversarial` says why), and
+7 steps of 2.5 ε / 7 are taken instead of 40 of 0.01 on MNIST.
 """
 
 from __future__ import annotations

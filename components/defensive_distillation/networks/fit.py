@@ -40,6 +40,7 @@ class Fitted:
     architecture: str  # see `architectures.build`
     history: list[dict[str, Any]]  # one entry an epoch: epoch (from 1), loss, train_accuracy, test_accuracy
     train_accuracy: float  # after the last epoch, without dropout
+    passes: int  # of the training images through the network, forward and backward
 
 
 def fit(
@@ -139,7 +140,8 @@ def fit(
             f"learning_rate (now {learning_rate:g}) or output_gain_exponent (now "
             f"{output_gain_exponent:g}); minimum_progress sets the bar"
         )
-    return Fitted(model, architecture, history, train_accuracy)
+    passes = epochs * (objective.passes if objective else 1)
+    return Fitted(model, architecture, history, train_accuracy, passes)
 
 
 def _load(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

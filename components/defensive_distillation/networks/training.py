@@ -135,18 +135,21 @@ def _epoch(
     descend: Callable[[Tensor], None],
     order: Tensor,
     batch_size: int,
-    begun: float,
+    done: float,
     share: float,
     on_batch: Callable[[int, int], None] | None,
 ) -> tuple[float, float]:
-    """One pass in `order`, a `share` of a training of which a share has `begun`; the mean loss and the accuracy of the batches as they were met."""
+    """One pass in `order`; the mean loss and the accuracy of the batches as they were met.
+
+    Of the training a share is `done`, and the pass is another `share` of it.
+    """
     batches = order.split(batch_size)
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         batches = batches[:-1]  # batch normalisation cannot train on a single image
     step.loss.zero_()
     step.correct.zero_()
     for number, batch in enumerate(batches, start=1):
-        step.progress = begun + share * (number - 1) / len(batches)
+        step.progress = done + share * (number - 1) / len(batches)
         descend(batch)
         if on_batch:
             on_batch(number, len(batches))

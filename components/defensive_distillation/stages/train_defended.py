@@ -53,7 +53,7 @@ def _compute(task: Task[TrainDefendedConfig]) -> Result:
         return fitted.model
 
     model = defense.train(dataset, settings, fit=fit_on, device=device, seed=seed)
-    facts = model_facts(model_id, config, dataset, trainings[-1])
+    facts = model_facts(model_id, config, dataset, trainings[-1], passes=sum(training.passes for training in trainings))
     return Result(facts, lambda folder: write_tensors(folder, model.state_dict()))
 
 

@@ -15,8 +15,9 @@ from defensive_distillation.networks.softmax import soft_cross_entropy
 class Adversarial:
     """min E max_{|δ| ≤ ε} L(x + δ, y): cross-entropy at the points that projected gradient ascent finds (Eq. 2.1).
 
-    Deviation: ε and the steps grow from 0 over a first share of the training, as the square of the progress. At ε = 0.3 from the first step
-    on, a network that knows nothing yet is best off with the same answer to all images, and stays with it.
+    Deviation: ε and the steps grow from 0 over a first share of the training, as the square of the progress. At ε = 0.3
+    from the first step on, a network that knows nothing yet is best off with the same answer to all images, and stays
+    with it.
     """
 
     recordable = False  # the steps need a model in another mode, and the radius grows
@@ -34,6 +35,7 @@ class Adversarial:
         """`step_size` is a share of ε; the others as in `worst_in_ball`, `warm_up` a share of the training."""
         self._epsilon, self._steps, self._step_size = epsilon, steps, step_size
         self._random_start, self._warm_up = random_start, warm_up
+        self.passes = 1 + steps
 
     def __call__(self, model: nn.Module, images: Tensor, targets: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """See `Objective`."""

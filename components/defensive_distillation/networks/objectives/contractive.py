@@ -19,6 +19,7 @@ class Contractive:
     """Cross-entropy and λ times the sum over layers of the norm of their Jacobians, ‖∂h_j/∂h_{j-1}‖ (Section 4)."""
 
     recordable = False  # never tried
+    passes = 1
 
     def __init__(self, *, weight: float) -> None:
         """`weight`: λ, the same for all layers."""

@@ -18,6 +18,7 @@ class Denoising:
     """
 
     recordable = False  # never tried
+    passes = 1
 
     def __init__(self, *, noise: float, rate: float) -> None:
         """`noise` is the standard deviation, `rate` the factor on the auto-encoder's error, so on its learning rate."""

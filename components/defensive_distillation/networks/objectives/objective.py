@@ -17,9 +17,11 @@ class Objective(Protocol):
     Attributes:
         recordable: whether a GPU may record it as a CUDA graph: it asks the host for nothing, calls the model once and
             does not depend on the progress.
+        passes: of a batch through the network, forward and backward, in a step: what it costs.
     """
 
     recordable: bool
+    passes: int
 
     def __call__(self, model: nn.Module, images: Tensor, targets: Tensor, progress: float) -> tuple[Tensor, Tensor]:
         """The loss, a mean over the batch, and the logits (B, K).
@@ -36,6 +38,7 @@ class CrossEntropy:
     """That of the softmax at T with the targets (Papernot et al. 2016, Eq. 9)."""
 
     recordable = True
+    passes = 1
 
     def __init__(self, temperature: float) -> None:
         self._temperature = temperature
