@@ -22,6 +22,10 @@ class DefenseChoice(BaseModel):
     defense: str = Field(description=f"One of {', '.join(DEFENSES)}.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Parameters of the defense, by name.")
 
+    def __str__(self) -> str:
+        """As the command line takes it."""
+        return ":".join([self.defense, *(f"{name}={value}" for name, value in self.parameters.items())])
+
     @property
     def by_temperatures(self) -> bool:
         """Whether this is distillation at the temperatures of the sweep, in stages of its own."""

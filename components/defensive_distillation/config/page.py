@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from defensive_distillation.config import STAGES, ExperimentConfig
 from defensive_distillation.config.loading import PRESETS, described, preset_values, section
+from defensive_distillation.defenses.registry import DEFENSES
 
 _HEAD = """# Configuration
 
@@ -47,6 +48,11 @@ def _lines() -> Iterator[str]:
         yield f"\n## {stage}\n"
         yield f"{config.summary} Reads: {', '.join(config.reads) or 'nothing'}. Writes: {config.writes}.\n"
         yield from _table(config, set(config.model_fields) - {"seed", "temperature"})
+    yield "\n## Defenses\n"
+    yield "Parameters of each, in a sweep as in `--defenses label_smoothing:share=0.2`, of the stage in `--parameters`."
+    for defense in DEFENSES.values():
+        yield f"\n### {defense.name}\n"
+        yield from _table(defense.settings, set(defense.settings.model_fields))
     yield "\n## Presets\n"
     yield "What they set; everything else has the values above, which are the paper's.\n"
     yield "| preset | setting | value |"
