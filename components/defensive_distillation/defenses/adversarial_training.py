@@ -31,6 +31,9 @@ class AdversarialTrainingSettings(DefenseSettings):
     steps: int = Field(7, ge=1, description="Steps of projected gradient ascent.")
     step_size: float | None = Field(None, gt=0, description="Of a step, as a share of the radius. None: 2.5 / steps.")
     random_start: bool = Field(True, description="Whether the ascent starts at a random point of the ball.")
+    rate: float = Field(
+        0.3, gt=0, description="Factor on the learning rate; at the stage's own a training can collapse."
+    )
     warm_up: float = Field(
         0.75, ge=0, le=1, description="Share of the training over which the radius grows from 0; 0 for none."
     )
@@ -51,7 +54,7 @@ def train(
         random_start=settings.random_start,
         warm_up=settings.warm_up,
     )
-    return fit(one_hot(dataset.train_labels, dataset.num_classes).float(), objective=objective)
+    return fit(one_hot(dataset.train_labels, dataset.num_classes).float(), objective=objective, rate=settings.rate)
 
 
 DEFENSE = Defense(

@@ -35,6 +35,7 @@ class Fit(Protocol):
         temperature: float = 1.0,
         architecture: str = "{}",
         objective: Objective | None = None,
+        rate: float = 1.0,
         start: Callable[[nn.Module], None] | None = None,
     ) -> nn.Module:
         """The network, on the device and in evaluation mode, after training on `targets`.
@@ -45,6 +46,7 @@ class Fit(Protocol):
             temperature: T of the softmax in the loss.
             architecture: see `networks.architectures.build`; {} stands for that of the stage's settings.
             objective: what each step minimises in place of the cross-entropy with `targets`.
+            rate: factor on the learning rate of the stage's settings.
             start: changes the first weights.
         """
 

@@ -36,12 +36,17 @@ def _compute(task: Task[TrainDefendedConfig]) -> Result:
         temperature: float = 1.0,
         architecture: str = "{}",
         objective: Objective | None = None,
+        rate: float = 1.0,
         start: Callable[[nn.Module], None] | None = None,
     ) -> nn.Module:
         fitted = fit(
             dataset,
             targets,
-            **{**config.fit_settings, "architecture": architecture.format(config.architecture)},
+            **config.fit_settings
+            | {
+                "architecture": architecture.format(config.architecture),
+                "learning_rate": rate * config.learning_rate,
+            },
             objective=objective,
             start=start,
             temperature=temperature,
