@@ -93,7 +93,7 @@ ROWS = [
     run("at T = inf", "--temperatures 1,inf", r"temperatures\.1: .*finite number, got 'inf'"),
     run("at no number", "--temperatures 1,hot", r"temperatures\.1: .*valid number.*, got 'hot'"),
     run("at no temperature", "--temperatures ''", "defenses: expected temperatures for distillation, got none"),
-    run("by no such defense", "--defenses label_smoothin", "got 'label_smoothin'; did you mean label_smoothing\\?$"),
+    run("by a misspelt defense", "--defenses label_smoothin", "got 'label_smoothin'; did you mean label_smoothing\\?$"),
     run("at T without distillation", "--temperatures 2 --defenses none", "expected with distillation among the def"),
     run("at one T twice", "--temperatures 20,20.0", "temperatures: each temperature may stand once, repeated: 20"),
     run("of a stage's T", "--set train.temperature=3", r"temperature: the sweep sets it, expected 'temperatures'"),
@@ -173,7 +173,7 @@ ROWS = [
     run(
         "by no such defense",
         "--config {files}/no-defense.yaml",
-        r"defenses\.0: expected a defense among distillation, got 'hope'",
+        r"defenses\.0: expected a defense among adversarial_training, .*, got 'hope'",
     ),
     run(
         "by one defense twice",
