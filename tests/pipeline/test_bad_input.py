@@ -92,7 +92,9 @@ ROWS = [
     run("at T = nan", "--temperatures nan", r"temperatures\.0: .*finite number, got 'nan'"),
     run("at T = inf", "--temperatures 1,inf", r"temperatures\.1: .*finite number, got 'inf'"),
     run("at no number", "--temperatures 1,hot", r"temperatures\.1: .*valid number.*, got 'hot'"),
-    run("at no temperature", "--temperatures ''", r"temperatures: .*at least 1 item.*, got \[\]"),
+    run("at no temperature", "--temperatures ''", "defenses: expected temperatures for distillation, got none"),
+    run("by a misspelt defense", "--defenses label_smoothin", "got 'label_smoothin'; did you mean label_smoothing\\?$"),
+    run("at T without distillation", "--temperatures 2 --defenses none", "expected with distillation among the def"),
     run("at one T twice", "--temperatures 20,20.0", "temperatures: each temperature may stand once, repeated: 20"),
     run("of a stage's T", "--set train.temperature=3", r"temperature: the sweep sets it, expected 'temperatures'"),
     teacher("at T = 0", "--temperature 0", r"train_teacher\.temperature: .*greater than 0, got '0'"),
@@ -171,7 +173,7 @@ ROWS = [
     run(
         "by no such defense",
         "--config {files}/no-defense.yaml",
-        r"defenses\.0: expected a defense among distillation, got 'hope'",
+        r"defenses\.0: expected a defense among adversarial_training, .*, got 'hope'",
     ),
     run(
         "by one defense twice",
@@ -276,9 +278,7 @@ ROWS = [
     ),
     teacher("on no device", "--device gpu", r"train_teacher\.device: .*cuda.*, got 'gpu'"),
     teacher("on no thread", "--threads 0", r"train_teacher\.threads: .*greater than or equal to 1, got '0'"),
-    defended(
-        "by no such defense", "--defense hope", "train_defended: defense: expected one of distillation, got 'hope'$"
-    ),
+    defended("by no such defense", "--defense hope", "defense: expected one of adversarial_training, .*, got 'hope'$"),
     defended("at T = 0", "--parameters temperature=0", r"train_defended\.temperature: .*greater than 0, got '0'"),
     defended("with no such parameter", "--parameters hope=1", rf"train_defended\.hope: .*{NO_KEY}"),
     # places that cannot be written

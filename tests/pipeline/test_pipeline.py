@@ -221,10 +221,23 @@ def test_the_steps_and_what_each_needs_are_read_off_the_compiled_pipeline() -> N
 def test_a_defense_beside_distillation_is_a_loop_of_its_own(documents: list[dict[str, Any]]) -> None:
     choice = "{defense: distillation, parameters: {temperature: 7}}"
     assert "train_defended" not in {step.stage for step in plan(documents[0])}
-    values = {**settings.values("digits"), "temperatures": [20], "defenses": [yaml.safe_load(choice)]}
+    values = {**settings.values("digits"), "temperatures": [20], "defenses": ["distillation", yaml.safe_load(choice)]}
     steps = plan(definition_of(sweep(experiment(values), cluster=cluster())))
     assert [step.stage for step in steps if step.key[1] == "T=7"] == ["train_defended", "attack", "evaluate"]
     assert len(steps[-1].needs) == 4, "the report needs every evaluation"
+
+
+@pytest.mark.parametrize("on_cluster", [False, True])
+@pytest.mark.parametrize("groups", [(), ("each",)])
+def test_without_distillation_nothing_is_distilled(on_cluster: bool, groups: tuple[str, ...]) -> None:
+    values = {**settings.values("digits"), "defenses": ["label_smoothing"], "attacks": ["jsma", "fgsm"]}
+    config = experiment({**values, "attack_groups": groups})
+    steps = plan(definition_of(sweep(config, cluster=cluster() if on_cluster else None)))
+    each = ["attack", "attack", "evaluate"] if groups else ["attack", "evaluate"]
+    of = {label: [step.stage for step in steps if step.key[1] == label] for label in ("baseline", "label_smoothing")}
+    assert of == {"baseline": ["train_teacher", *each], "label_smoothing": ["train_defended", *each]}
+    assert len(steps) == 2 + sum(map(len, of.values())), "and the data and the report"
+    assert len(steps[-1].needs) == 2
 
 
 def dags(definition: Mapping[str, Any]) -> list[dict[str, Any]]:

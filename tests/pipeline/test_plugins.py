@@ -22,7 +22,7 @@ from defensive_distillation.stages import attack, evaluate, report, train_defend
 
 chain, folder, training = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 dataset = f"{chain}/dataset"
-settings = config.TrainDefendedConfig(defense="smoothing", parameters={"share": 0.2}, **training)
+settings = config.TrainDefendedConfig(defense="gaussian", parameters={"sigma": 0.2}, **training)
 train_defended.run(settings, dataset=dataset, output=f"{folder}/model")
 few = {"samples": 4, "epsilons": [0.1, 1.0]}
 attacks = config.stage_config(
@@ -64,13 +64,13 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for block in re.findall(r"```python\n(.*?)```", CONTRIBUTING.read_text(), flags=re.DOTALL):
         name, _, body = block.removeprefix("# ").partition("\n")
         (folder / name).write_text(body)
-    assert {path.name for path in folder.iterdir()} == {"momentum.py", "smoothing.py"}
+    assert {path.name for path in folder.iterdir()} == {"momentum.py", "gaussian.py"}
     return folder
 
 
 def run(plugins: Path, *command: str) -> str:
     path = os.pathsep.join([str(plugins), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "DEFDISTILL_PLUGINS": "momentum, smoothing"}
+    environment = {**os.environ, "PYTHONPATH": path, "DEFDISTILL_PLUGINS": "momentum, gaussian"}
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -83,14 +83,14 @@ def test_an_attack_and_a_defense_in_a_module_of_their_own_go_through_stages_and_
 
     found = json.loads(run(plugins, "-c", SWEEP, str(chain.folder), str(tmp_path), json.dumps(TRAINING)))
     assert found["model"]["role"] == "defended"
-    assert found["model"]["label"] == "smoothing=0.2"
+    assert found["model"]["label"] == "gaussian sigma=0.2"
     assert found["attacks"] == ["pgd/cross_entropy", "pgd/margin", "momentum/cross_entropy", "momentum/margin"]
     assert set(found["worst case"]) == {"pgd", "momentum"}
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "label smoothing, 0.2" in page
+    assert "Gaussian noise, sigma 0.2" in page
     assert "MI-FGSM" in page
     table = json.loads((tmp_path / "report" / "sweep.json").read_text())
-    assert [row["model"] for row in table["rows"]] == ["baseline", "T=20", "smoothing=0.2"]
+    assert [row["model"] for row in table["rows"]] == ["baseline", "T=20", "gaussian sigma=0.2"]
     before = found["digest"]
     (plugins / "momentum.py").write_text((plugins / "momentum.py").read_text() + "\n# changed\n")
     code = "from defensive_distillation.runtime.code_version import code_digest; print(code_digest('attack'))"
@@ -98,10 +98,8 @@ def test_an_attack_and_a_defense_in_a_module_of_their_own_go_through_stages_and_
 
 
 def test_settings_flags_and_pipeline_know_the_attack_and_the_defense(plugins: Path, tmp_path: Path) -> None:
-    settings = tmp_path / "settings.yaml"
-    settings.write_text("defenses: [{defense: smoothing, parameters: {share: 0.2}}]\n")
     out = str(tmp_path / "sweep.yaml")
-    compiling = ("compile", "--config", str(settings), "-o", out)
+    compiling = ("compile", "--defenses", "distillation,gaussian:sigma=0.2", "-o", out)
     chosen = ("--set", "attacks=jsma,momentum", "--set", "attack.momentum.steps=7")
     said = run(plugins, "-c", HELP_AND, *compiling, *chosen)
     assert "--momentum.decay X" in said

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # MLflow 3.17 beside SQLAlchemy 2.1; Python shows it to no user
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 
-TEACHER = distillation.teacher(20.0)
+TEACHER, STUDENT = distillation.teacher(20.0), distillation.student(20.0)
 
 
 def say(run_dir: Path, **status: Any) -> None:
@@ -135,3 +135,18 @@ def test_what_is_done_stays_done_when_the_step_is_started_again(tmp_path: Path) 
     (known,) = statuses(tmp_path / "progress").values()
     assert (known.state, known.artifact, known.title) == ("done", "there", "attack fgsm 2of4")
     assert statuses(tmp_path / "none") == {}
+
+
+def test_the_seconds_of_a_training_are_recorded_and_those_of_one_that_was_there_are_not(
+    chain: Chain, tmp_path: Path
+) -> None:
+    tree = RunTree(f"sqlite:///{tmp_path}/mlflow.db", "timed", alone=True)
+    training = artifacts.read_manifest(chain.place("teacher-20")).facts["training"]
+    seconds = {"reading": 1.0, "computing": 2.5}
+    done: dict[str, Any] = {"state": "done", "seconds": seconds}
+    say(tmp_path, stage="train_teacher", model=TEACHER, artifact=chain.place("teacher-20"), history=training, **done)
+    say(tmp_path, stage="train_student", model=STUDENT, artifact=chain.place("student"), **done)
+    follow.Follower(tree, tmp_path).look()
+    metrics = children(tree)["T=20"].data.metrics
+    assert metrics["teacher_training_cpu_seconds"] == 2.5
+    assert "training_cpu_seconds" not in metrics

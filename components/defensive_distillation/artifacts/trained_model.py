@@ -19,6 +19,7 @@ def model_facts(
     fitted: Fitted,
     *,
     teacher_training: Sequence[Mapping[str, Any]] = (),
+    passes: int | None = None,
 ) -> dict[str, Any]:
     """Who the network is, how it is built again from its weights, and how it was trained.
 
@@ -28,16 +29,18 @@ def model_facts(
         dataset: that it was trained on.
         fitted: the training.
         teacher_training: the epochs of its teacher, if it had one.
+        passes: of the training images through all networks that were trained for it, if not those of `fitted` alone.
     """
     return {
         "model": model.model_dump(mode="json"),
-        "architecture": config.architecture,
+        "architecture": fitted.architecture,
         "num_classes": dataset.num_classes,
         "image_shape": list(dataset.image_shape),
         "output_layer": output_layer(fitted.model, dataset.num_classes),
         "dropout": config.dropout,
         "training": fitted.history,
         "teacher_training": list(teacher_training),
+        "training_passes": passes or fitted.passes,
         "train_accuracy": fitted.train_accuracy,
         "test_accuracy": fitted.history[-1]["test_accuracy"],
     }

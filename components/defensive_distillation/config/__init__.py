@@ -3,10 +3,10 @@
 Command-line flags, pipeline parameters and the tables in docs/configuration.md are made from these models.
 """
 
+from defensive_distillation.config.defense_choice import DefenseChoice
 from defensive_distillation.config.experiment import (
     SET_BY_SWEEP,
     STAGES,
-    DefenseChoice,
     ExperimentConfig,
     experiment,
     stage_config,

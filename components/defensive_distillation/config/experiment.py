@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from defensive_distillation.config.defense_choice import DefenseChoice, named
 from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, known_attacks
 from defensive_distillation.config.stages.base import StageConfig, Temperature, explain
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
@@ -16,7 +17,7 @@ from defensive_distillation.config.stages.report import ReportConfig
 from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
 from defensive_distillation.config.stages.training import TrainDefendedConfig, TrainStudentConfig, TrainTeacherConfig
 from defensive_distillation.defenses import distillation
-from defensive_distillation.defenses.registry import DEFENSES, all_parameters
+from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.suite.registry import ATTACKS
 
@@ -46,27 +47,6 @@ SET_BY_SWEEP = {  # of the stages' settings, with the setting of the sweep that 
 }
 
 
-class DefenseChoice(BaseModel):
-    """A defense of the sweep beside distillation, with its parameters."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    defense: str = Field(description=f"One of {', '.join(DEFENSES)}.")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="Parameters of the defense, by name.")
-
-    @property
-    def label(self) -> str:
-        """Of the network that is trained under it."""
-        return DEFENSES[self.defense].model_id("defended", self.parameters).label
-
-    @model_validator(mode="after")
-    def _exists(self) -> Self:
-        if self.defense not in DEFENSES:
-            raise ValueError(f"expected a defense among {', '.join(DEFENSES)}, got {self.defense!r}")
-        object.__setattr__(self, "parameters", all_parameters(self.defense, self.parameters))
-        return self
-
-
 class ExperimentConfig(BaseModel):
     """A whole sweep: the temperatures and the settings of each stage.
 
@@ -79,11 +59,16 @@ class ExperimentConfig(BaseModel):
     seed: int = Field(0, ge=0, description="Seed that every stage derives its own from.")
     temperatures: tuple[Temperature, ...] = Field(
         (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 100.0),
-        min_length=1,
-        description="Temperatures of the sweep; the baseline without distillation is always added.",
+        description="Temperatures of the sweep's distilled networks; none where `defenses` has no distillation.",
     )
     defenses: tuple[DefenseChoice, ...] = Field(
-        (), description="Other defenses beside distillation, each as {defense: NAME, parameters: {…}}."
+        (DefenseChoice(defense=distillation.DEFENSE.name),),
+        validate_default=True,
+        description=(
+            "Defenses, each as NAME, NAME:PARAMETER=VALUE or {defense: NAME, parameters: {…}}: "
+            f"{', '.join(DEFENSES)}. The baseline without a defense is always added, and is all of 'none'. "
+            "distillation alone is trained at every temperature."
+        ),
     )
     attacks: tuple[str, ...] = Field(
         tuple(ATTACKS),
@@ -123,14 +108,28 @@ class ExperimentConfig(BaseModel):
             raise ValueError("each temperature may stand once, repeated: " + ", ".join(f"{t:g}" for t in repeated))
         return temperatures
 
+    @field_validator("defenses", mode="before")
+    @classmethod
+    def _defenses_are_named(cls, defenses: Any) -> Any:
+        return named(defenses)
+
     @field_validator("defenses")
     @classmethod
-    def _defenses_differ(cls, defenses: tuple[DefenseChoice, ...], info: ValidationInfo) -> tuple[DefenseChoice, ...]:
-        distilled = [distillation.student(temperature).label for temperature in info.data.get("temperatures", ())]
-        labels = distilled + [choice.label for choice in defenses]
+    def _networks_differ(cls, defenses: tuple[DefenseChoice, ...], info: ValidationInfo) -> tuple[DefenseChoice, ...]:
+        labels = [choice.defense if choice.by_temperatures else choice.label for choice in defenses]
+        if any(choice.by_temperatures for choice in defenses) and "temperatures" in info.data:
+            if not info.data["temperatures"]:
+                raise ValueError("expected temperatures for distillation, got none")
+            labels += [distillation.student(temperature).label for temperature in info.data["temperatures"]]
         if repeated := sorted({label for label in labels if labels.count(label) > 1}):
             raise ValueError(f"each network may stand once, repeated: {', '.join(repeated)}")
         return defenses
+
+    @model_validator(mode="after")
+    def _temperatures_are_of_distillation(self) -> Self:
+        if not self.distilled:
+            object.__setattr__(self, "temperatures", ())
+        return self
 
     @field_validator("attacks", "control_attacks")
     @classmethod
@@ -155,6 +154,16 @@ class ExperimentConfig(BaseModel):
         return groups
 
     @property
+    def distilled(self) -> bool:
+        """Whether networks are distilled at the temperatures."""
+        return any(choice.by_temperatures for choice in self.defenses)
+
+    @property
+    def other_defenses(self) -> tuple[DefenseChoice, ...]:
+        """The defenses that the stage train_defended trains."""
+        return tuple(choice for choice in self.defenses if not choice.by_temperatures)
+
+    @property
     def control_temperatures(self) -> tuple[float, ...]:
         """Temperatures of the controls: those of the sweep; 1, which changes nothing, only where there is no other."""
         return tuple(t for t in self.temperatures if t != 1) or self.temperatures
@@ -165,15 +174,21 @@ class ExperimentConfig(BaseModel):
         Raises:
             ConfigurationError: for more runs than temperatures.
         """
+        if not self.distilled:
+            raise ConfigurationError("--runs: expected distillation among the defenses, whose temperatures are split")
         if runs > len(self.temperatures):
             raise ConfigurationError(
                 f"--runs: expected at most {len(self.temperatures)}, one a temperature, got {runs}"
             )
         shares = [self.temperatures[number::runs] for number in range(runs)]
         return [
-            self.model_copy(update={"temperatures": share, "defenses": () if number else self.defenses})
+            self.model_copy(update={"temperatures": share, "defenses": self._chain if number else self.defenses})
             for number, share in enumerate(shares)
         ]
+
+    @property
+    def _chain(self) -> tuple[DefenseChoice, ...]:
+        return tuple(choice for choice in self.defenses if choice.by_temperatures)
 
     def settings(self, stage: str, *, lean: bool = False) -> dict[str, Any]:
         """The settings of one stage as a pipeline parameter: JSON values, the sweep's seed and name, no temperature.
@@ -222,7 +237,7 @@ class ExperimentConfig(BaseModel):
     def defense_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
         """The settings of each training under a defense beside distillation."""
         values = self.settings("train_defended", lean=lean)
-        return [{**values, **choice.model_dump(mode="json")} for choice in self.defenses]
+        return [{**values, **choice.model_dump(mode="json")} for choice in self.other_defenses]
 
 
 def _without_surrogate(names: Sequence[str]) -> tuple[str, ...]:

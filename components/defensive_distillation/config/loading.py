@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from defensive_distillation.config import STAGES, ExperimentConfig, experiment
 from defensive_distillation.errors import ConfigurationError
 
-TRAINING = ("train_teacher", "train_student")
+TRAINING = ("train_teacher", "train_student", "train_defended")
 _PRESETS = files("defensive_distillation.config").joinpath("presets")
 PRESETS = tuple(sorted(file.name.removesuffix(".yaml") for file in _PRESETS.iterdir() if file.name.endswith(".yaml")))
 
@@ -26,8 +26,8 @@ def load(preset: str, file: str | None = None, assignments: Sequence[str] = ()) 
 
     Args:
         preset: digits, mnist-short, mnist or cifar10.
-        file: YAML or TOML with keys as in ExperimentConfig; `train` in it stands for both trainings.
-        assignments: 'stage.key=value', 'stage.section.key=value', 'train.key=value' for teacher and student, or
+        file: YAML or TOML with keys as in ExperimentConfig; `train` in it stands for all trainings.
+        assignments: 'stage.key=value', 'stage.section.key=value', 'train.key=value' for all trainings, or
             'key=value'.
 
     Raises:
@@ -61,7 +61,7 @@ def preset_values(name: str) -> dict[str, Any]:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """A YAML or TOML file as plain values; `train` stands for both trainings."""
+    """A YAML or TOML file as plain values; `train` stands for all trainings."""
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -161,7 +161,7 @@ def parse(text: str, field: FieldInfo | None) -> Any:
 
 def _expanded(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     expanded: dict[str, Any] = {}
-    # `train` first: what is said of one of the two trainings stands, wherever it stands
+    # `train` first: what is said of one of the trainings stands, wherever it stands
     for key, value in sorted(content.items(), key=lambda item: item[0] != "train"):
         if (key in STAGES or key == "train") and not isinstance(value, Mapping):
             raise ConfigurationError(f"{where}: expected settings below {key}, got {value!r}")

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from defensive_distillation.config import STAGES, ExperimentConfig
 from defensive_distillation.config.loading import PRESETS, described, preset_values, section
+from defensive_distillation.defenses.registry import DEFENSES
 
 _HEAD = """# Configuration
 
@@ -16,7 +17,7 @@ Made from the models in `components/defensive_distillation/config/` by `make doc
 
 A sweep takes its settings from a preset, then from a YAML or TOML file (`--config`), then from `--set`, the later over
 the earlier. Keys are `stage.key`, and `stage.section.key` where settings are in sections; `train.key` stands for
-teacher and student. Unknown keys are refused. As flags of a single stage they are written with dashes:
+teacher, student and other defenses. Unknown keys are refused. As flags of a single stage they are written with dashes:
 `defdistill stage attack --jsma.max-features 50`.
 
 ```yaml
@@ -47,6 +48,11 @@ def _lines() -> Iterator[str]:
         yield f"\n## {stage}\n"
         yield f"{config.summary} Reads: {', '.join(config.reads) or 'nothing'}. Writes: {config.writes}.\n"
         yield from _table(config, set(config.model_fields) - {"seed", "temperature"})
+    yield "\n## Defenses\n"
+    yield "Parameters of each, in a sweep as in `--defenses label_smoothing:share=0.2`, of the stage in `--parameters`."
+    for defense in DEFENSES.values():
+        yield f"\n### {defense.name}\n"
+        yield from _table(defense.settings, set(defense.settings.model_fields))
     yield "\n## Presets\n"
     yield "What they set; everything else has the values above, which are the paper's.\n"
     yield "| preset | setting | value |"

@@ -27,5 +27,8 @@ DEFENSES: dict[str, Defense] = {defense.name: defense for defense in _specificat
 
 
 def all_parameters(defense: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a defense that there is, checked, and with its defaults for those that are not given."""
-    return DEFENSES[defense].settings.model_validate(dict(parameters)).model_dump(mode="json")
+    """The parameters of a defense that there is, checked, and with its defaults for those that are not given.
+
+    One that is None is left out: it is what the dataset or the other parameters decide.
+    """
+    return DEFENSES[defense].settings.model_validate(dict(parameters)).model_dump(mode="json", exclude_none=True)

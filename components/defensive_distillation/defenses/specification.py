@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from defensive_distillation.datasets.dataset import Dataset
+    from defensive_distillation.networks.objectives.objective import Objective
 
 
 class DefenseSettings(BaseModel):
@@ -26,13 +27,27 @@ class DefenseSettings(BaseModel):
 class Fit(Protocol):
     """Trains the network that the stage's settings describe; a training that was killed goes on from its last epoch."""
 
-    def __call__(self, targets: Tensor, *, name: str = "", temperature: float = 1.0) -> nn.Module:
+    def __call__(
+        self,
+        targets: Tensor,
+        *,
+        name: str = "",
+        temperature: float = 1.0,
+        architecture: str = "{}",
+        objective: Objective | None = None,
+        rate: float = 1.0,
+        start: Callable[[nn.Module], None] | None = None,
+    ) -> nn.Module:
         """The network, on the device and in evaluation mode, after training on `targets`.
 
         Args:
             targets: (N, K) for the training images, rows sum to 1.
             name: tells apart several trainings of one defense.
             temperature: T of the softmax in the loss.
+            architecture: see `networks.architectures.build`; {} stands for that of the stage's settings.
+            objective: what each step minimises in place of the cross-entropy with `targets`.
+            rate: factor on the learning rate of the stage's settings.
+            start: changes the first weights.
         """
 
 
@@ -60,22 +75,39 @@ class Defense:
         title: for a reader.
         settings: its parameters; equal ones make equal networks.
         train: makes the network; it imports PyTorch when it is called.
-        label: of a network with these parameters, in commands and names, such as 'T=20'.
-        reads_as: the same for a reader, such as 'T = 20'.
+        label: of a network with these parameters, in commands and names, such as 'T=20'; None is the name and the
+            parameters that are not the defaults, such as 'label_smoothing share=0.2'.
+        reads_as: the same for a reader, such as 'T = 20'; None is the title and these, 'label smoothing, share 0.2'.
     """
 
     name: str
     title: str
     settings: type[DefenseSettings]
     train: Train
-    label: Callable[[Mapping[str, Any]], str]
-    reads_as: Callable[[Mapping[str, Any]], str]
+    label: Callable[[Mapping[str, Any]], str] | None = None
+    reads_as: Callable[[Mapping[str, Any]], str] | None = None
 
     def model_id(self, role: Role, parameters: Mapping[str, Any]) -> ModelId:
         """The identity of a network that this defense was applied to, of its teacher, or of its control."""
         if role == "baseline":
             return BASELINE
-        label, title = self.label(parameters), self.reads_as(parameters)
+        changed = self._changed(parameters)
+        label = self.label(parameters) if self.label else " ".join([self.name, *map("=".join, changed)])
+        title = self.reads_as(parameters) if self.reads_as else ", ".join([self.title, *map(_in_words, changed)])
         if role == "control":
             label, title = f"control {label}", f"control, {title}"
         return ModelId(role=role, defense=self.name, parameters=dict(parameters), label=label, title=title)
+
+    def _changed(self, parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """The parameters that are not the defaults, and their values, as texts."""
+        defaults = {name: field.get_default() for name, field in self.settings.model_fields.items()}
+        return [(name, _text(value)) for name, value in parameters.items() if value != defaults[name]]
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _in_words(changed: tuple[str, str]) -> str:
+    name, value = changed
+    return f"{name.replace('_', ' ')} {value}"

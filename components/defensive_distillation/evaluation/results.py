@@ -202,6 +202,7 @@ class Evaluation(Finding):
     mean_absolute_logit: float
     training: tuple[Epoch, ...]
     teacher_training: tuple[Epoch, ...]  # empty for the baseline
+    training_passes: int | None = None  # of the training images, forward and backward, the teacher's too; None: unknown
     gradients_at_1: Gradients
     gradients_at_temperature: Gradients
     attacks: tuple[AttackFindings, ...]  # JSMA

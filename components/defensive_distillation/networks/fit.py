@@ -14,6 +14,7 @@ from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError, TrainingError
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import accuracy, build, predict, scale_output_layer
+from defensive_distillation.networks.objectives.objective import Objective
 from defensive_distillation.networks.training import train
 
 EVALUATION_BATCH = 500
@@ -36,8 +37,10 @@ class Fitted:
     """A trained network."""
 
     model: nn.Module  # on the device, in evaluation mode
+    architecture: str  # see `architectures.build`
     history: list[dict[str, Any]]  # one entry an epoch: epoch (from 1), loss, train_accuracy, test_accuracy
     train_accuracy: float  # after the last epoch, without dropout
+    passes: int  # of the training images through the network, forward and backward
 
 
 def fit(
@@ -45,6 +48,8 @@ def fit(
     targets: Tensor,
     *,
     architecture: str,
+    objective: Objective | None = None,
+    start: Callable[[nn.Module], None] | None = None,
     temperature: float = 1.0,
     epochs: int,
     batch_size: int,
@@ -69,6 +74,8 @@ def fit(
         dataset: of which the training images are learned; the test images are only looked at.
         targets: (N, K), rows sum to 1: soft labels, or one-hot hard labels.
         architecture: see `architectures.build`, as `dropout`.
+        objective: see `training.train`.
+        start: changes the first weights, before any training.
         temperature: see `training.train`, as all down to `decay_epochs`, and `mixed_precision`.
         epochs: passes over the training images in all.
         batch_size: images in a step.
@@ -94,6 +101,8 @@ def fit(
     scale_output_layer(model, dataset.num_classes, temperature**output_gain_exponent)
     if resume:
         _load(model, resume.weights)
+    elif start:
+        start(model)
     model = compute.on(device, model)
     history: list[dict[str, Any]] = [dict(epoch) for epoch in resume.history] if resume else []
     for result, velocity in train(
@@ -101,6 +110,7 @@ def fit(
         dataset.train_images.to(device),
         targets.to(device),
         temperature=temperature,
+        objective=objective,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -130,7 +140,8 @@ def fit(
             f"learning_rate (now {learning_rate:g}) or output_gain_exponent (now "
             f"{output_gain_exponent:g}); minimum_progress sets the bar"
         )
-    return Fitted(model, history, train_accuracy)
+    passes = epochs * (objective.passes if objective else 1)
+    return Fitted(model, architecture, history, train_accuracy, passes)
 
 
 def _load(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -66,3 +66,17 @@ def soft_labels(model: nn.Module, images: Tensor, temperature: float) -> Tensor:
     if model.training:
         raise InputError("model: expected evaluation mode (model.eval()), got training mode")
     return softmax_at(model(images).double(), temperature).float()
+
+
+def smoothed(labels: Tensor, num_classes: int, share: float) -> Tensor:
+    """(1 - s) [k = y] + s / K: labels of which a share s is spread over all classes (Szegedy et al. 2016, Section 7).
+
+    Args:
+        labels: (N,) int64, in [0, K).
+        num_classes: K.
+        share: s in [0, 1].
+
+    Returns:
+        (N, K) float32, rows sum to 1.
+    """
+    return nn.functional.one_hot(labels, num_classes).float() * (1 - share) + share / num_classes

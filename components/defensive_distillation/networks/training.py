@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from defensive_distillation.networks.architectures import as_input
 from defensive_distillation.networks.kernels.cuda_graph import repeated
-from defensive_distillation.networks.softmax import soft_cross_entropy
+from defensive_distillation.networks.objectives.objective import CrossEntropy, Objective
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ def train(
     targets: Tensor,
     *,
     temperature: float,
+    objective: Objective | None = None,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -45,16 +46,18 @@ def train(
     velocity: Mapping[str, Tensor] | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[EpochResult, dict[str, Tensor]]]:
-    """Trains `model` in place by minimising Eq. 9 at temperature T, and pauses after each epoch.
+    """Trains `model` in place by minimising Eq. 9 at temperature T or another objective, and pauses after each epoch.
 
-    The order of the images and the dropout of an epoch depend on (seed, epoch) alone: a training that is continued
-    from its weights, `velocity` and `finished_epochs` takes the same steps as one that was never stopped.
+    The order of the images, the dropout and all else that is random in an epoch depend on (seed, epoch) alone: a
+    training that is continued from its weights, `velocity` and `finished_epochs` takes the same steps as one that was
+    never stopped.
 
     Args:
         model: from images in [0, 1] to logits (N, K).
         images: (N, C, H, W) uint8 or float in [0, 1], on the device of the model.
         targets: (N, K), rows sum to 1: soft labels, or one-hot hard labels.
         temperature: T > 0 of the softmax in the loss.
+        objective: what each step minimises in its place.
         epochs: passes in all, those already finished included.
         batch_size: images in a step.
         learning_rate: of the first epochs, see `schedule`.
@@ -77,7 +80,8 @@ def train(
             # laid out in memory as the parameter is: the fused step goes through both from end to end
             buffer = torch.empty_like(parameter, requires_grad=False).copy_(velocity[name])
             optimiser.state[parameter]["momentum_buffer"] = buffer
-    step = _Step(model, optimiser, images, targets, temperature, mixed_precision)
+    objective = objective or CrossEntropy(temperature)
+    step = _Step(model, optimiser, images, targets, objective, mixed_precision)
     rates: tuple[float, float] | None = None
     for epoch in range(finished_epochs + 1, epochs + 1):
         now = schedule(learning_rate, decay, decay_epochs, epoch), schedule(momentum, decay, decay_epochs, epoch)
@@ -85,12 +89,13 @@ def train(
             rates = now
             for group in optimiser.param_groups:
                 group["lr"], group["momentum"] = rates
-            descend = repeated(step, model, images.device)  # which holds the rates
+            # which holds the rates
+            descend = repeated(step, model, images.device) if objective.recordable else step
         with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
             torch.manual_seed(seed + epoch)
             order = torch.randperm(len(images)).to(images.device)
             model.train()
-            loss, accuracy = _epoch(step, descend, order, batch_size, on_batch)
+            loss, accuracy = _epoch(step, descend, order, batch_size, (epoch - 1) / epochs, 1 / epochs, on_batch)
         buffers = {name: optimiser.state[p].get("momentum_buffer") for name, p in parameters.items()}
         yield EpochResult(epoch, loss, accuracy), {name: b for name, b in buffers.items() if b is not None}
 
@@ -104,21 +109,20 @@ class _Step:
         optimiser: torch.optim.Optimizer,
         images: Tensor,
         targets: Tensor,
-        temperature: float,
+        objective: Objective,
         mixed_precision: bool,
     ) -> None:
+        self.progress = 0.0  # share of the training that is done
         self.loss = torch.zeros((), device=images.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=images.device)
         self._model, self._optimiser, self._images, self._targets = model, optimiser, images, targets
-        self._temperature, self._mixed_precision = temperature, mixed_precision
+        self._objective, self._mixed_precision = objective, mixed_precision
 
     def __call__(self, batch: Tensor) -> None:
         """`batch`: indices of images (B,), on the device."""
         images, targets = as_input(self._images[batch]), self._targets[batch]
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._mixed_precision):
-            logits = self._model(images)
-        logits = logits.to(targets.dtype)
-        loss = soft_cross_entropy(logits, targets, self._temperature)
+            loss, logits = self._objective(self._model, images, targets, self.progress)
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self._optimiser.step()
@@ -131,15 +135,21 @@ def _epoch(
     descend: Callable[[Tensor], None],
     order: Tensor,
     batch_size: int,
+    done: float,
+    share: float,
     on_batch: Callable[[int, int], None] | None,
 ) -> tuple[float, float]:
-    """One pass in `order`; the mean loss and the accuracy of the batches as they were met."""
+    """One pass in `order`; the mean loss and the accuracy of the batches as they were met.
+
+    Of the training a share is `done`, and the pass is another `share` of it.
+    """
     batches = order.split(batch_size)
     if len(batches) > 1 and len(batches[-1]) == 1 < batch_size:
         batches = batches[:-1]  # batch normalisation cannot train on a single image
     step.loss.zero_()
     step.correct.zero_()
     for number, batch in enumerate(batches, start=1):
+        step.progress = done + share * (number - 1) / len(batches)
         descend(batch)
         if on_batch:
             on_batch(number, len(batches))

@@ -32,6 +32,15 @@ def fooled_within(bounded: BoundedFindings | WorstCase | None, radius: float | N
     return bounded.success_by_epsilon[bounded.epsilons.index(radius)]
 
 
+def robust_within(network: Evaluation, radius: float) -> tuple[float, tuple[float, float]] | None:
+    """The robust accuracy within `radius` and its interval, None where that was not measured."""
+    robust = network.robust
+    if robust is None or radius not in robust.epsilons:
+        return None
+    place = robust.epsilons.index(radius)
+    return robust.accuracy[place], robust.intervals[place]
+
+
 def best_transfer(network: Evaluation) -> tuple[float, float] | None:
     """The largest share of transferred samples that fool the network, and the κ they were crafted with."""
     transfer = network.transfer

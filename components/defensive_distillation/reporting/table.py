@@ -43,6 +43,7 @@ def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
             "seed": network.seed,
             "accuracy": network.accuracy,
             "confidence": network.confidence,
+            "training_passes": network.training_passes,
             "mean_absolute_logit": network.mean_absolute_logit,
             "zero_gradient_share_float32": network.gradients_at_1.zero_share_float32,
             "zero_gradient_share_float64": network.gradients_at_1.zero_share_float64,

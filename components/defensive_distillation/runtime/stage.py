@@ -159,6 +159,7 @@ class Stage(Generic[C]):
             progress.started()
             try:
                 artifact = finished(output, made_from.fingerprint)
+                found = artifact is not None
                 if artifact is None:
                     artifacts.writable(output)
                     result = self.compute(task)
@@ -169,7 +170,7 @@ class Stage(Generic[C]):
                 if recorder is not None:
                     # one on S3 is fetched for it
                     with clock.phase("recording"), artifacts.opened(artifact.location, config.writes) as here:
-                        recorder.record(here)
+                        recorder.record(here, seconds=None if found else clock.seconds["computing"])
                 self.require(artifact)
             except Exception as error:
                 progress.failed(first_line(error), getattr(error, "exit_code", 1), getattr(error, "artifact", ""))

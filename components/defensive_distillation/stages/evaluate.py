@@ -73,6 +73,7 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
         mean_absolute_logit=float(logits.double().abs().mean()),
         training=tuple(Epoch(**epoch) for epoch in facts["training"]),
         teacher_training=tuple(Epoch(**epoch) for epoch in facts["teacher_training"]),
+        training_passes=facts.get("training_passes"),
         gradients_at_1=at_1,
         gradients_at_temperature=at_temperature,
         attacks=tuple(findings.by_budget(outcome, dataset.test_images[0].numel()) for outcome in of["budget"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from defensive_distillation import seeds
@@ -12,6 +14,7 @@ from defensive_distillation.config import TrainDefendedConfig
 from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.fit import Fitted, fit
+from defensive_distillation.networks.objectives.objective import Objective
 from defensive_distillation.runtime.checkpoints import resumable
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
@@ -26,11 +29,26 @@ def _compute(task: Task[TrainDefendedConfig]) -> Result:
     device = compute.device(config.device, config.threads, tf32=config.tf32)
     trainings: list[Fitted] = []
 
-    def fit_on(targets: Tensor, *, name: str = "", temperature: float = 1.0) -> nn.Module:
+    def fit_on(
+        targets: Tensor,
+        *,
+        name: str = "",
+        temperature: float = 1.0,
+        architecture: str = "{}",
+        objective: Objective | None = None,
+        rate: float = 1.0,
+        start: Callable[[nn.Module], None] | None = None,
+    ) -> nn.Module:
         fitted = fit(
             dataset,
             targets,
-            **config.fit_settings,
+            **config.fit_settings
+            | {
+                "architecture": architecture.format(config.architecture),
+                "learning_rate": rate * config.learning_rate,
+            },
+            objective=objective,
+            start=start,
             temperature=temperature,
             seed=seeds.derive(seed, name, temperature),
             device=device,
@@ -40,7 +58,7 @@ def _compute(task: Task[TrainDefendedConfig]) -> Result:
         return fitted.model
 
     model = defense.train(dataset, settings, fit=fit_on, device=device, seed=seed)
-    facts = model_facts(model_id, config, dataset, trainings[-1])
+    facts = model_facts(model_id, config, dataset, trainings[-1], passes=sum(training.passes for training in trainings))
     return Result(facts, lambda folder: write_tensors(folder, model.state_dict()))
 
 

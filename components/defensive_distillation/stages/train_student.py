@@ -35,6 +35,7 @@ def _compute(task: Task[TrainStudentConfig]) -> Result:
         dataset,
         fitted,
         teacher_training=soft_labels.facts["teacher_training"],
+        passes=fitted.passes + len(soft_labels.facts["teacher_training"]),
     )
     return Result(facts, lambda folder: write_tensors(folder, fitted.model.state_dict()))
 

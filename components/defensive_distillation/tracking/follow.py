@@ -41,18 +41,19 @@ class Follower:
         """Records what steps have left, and the epochs of trainings that run or have failed."""
         for task, status in statuses(self._progress).items():
             if status.artifact:  # a gate has one also where it failed
-                self.record(status.artifact)
+                # one that was there already has no epochs to tell of
+                self.record(status.artifact, status.seconds.get("computing") if status.history else None)
             elif status.history and status.model:
                 now = time.monotonic()
                 if now - self._told.get(task, -INTERVAL) >= INTERVAL:
                     epochs(self._tree, status.model, status.history)
                     self._told[task] = now
 
-    def record(self, location: str) -> None:
-        """Records an artifact unless that was done before."""
+    def record(self, location: str, seconds: float | None = None) -> None:
+        """Records an artifact, and how long a training took, unless that was done before."""
         if location not in self._recorded:
             with artifacts.opened(location, artifacts.read_manifest(location).kind) as artifact:
-                record(self._tree, artifact)
+                record(self._tree, artifact, seconds=seconds)
             self._recorded.add(location)
 
     def end(self, lines: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ def metrics(evaluation: Evaluation) -> dict[str, float | None]:
     values: dict[str, float | None] = {
         "accuracy": evaluation.accuracy,
         "confidence": evaluation.confidence,
+        "training_passes": None if evaluation.training_passes is None else float(evaluation.training_passes),
         "mean_absolute_logit": evaluation.mean_absolute_logit,
         "zero_gradient_share_float32": evaluation.gradients_at_1.zero_share_float32,
         "zero_gradient_share_float64": evaluation.gradients_at_1.zero_share_float64,
@@ -34,6 +35,9 @@ def metrics(evaluation: Evaluation) -> dict[str, float | None]:
             f"{one.attack}_distortion/{one.output}": one.mean_distortion,
             f"{one.attack}_robustness/{one.output}": one.robustness,
         }
+    if evaluation.robust:
+        pairs = zip(evaluation.robust.epsilons, evaluation.robust.accuracy, strict=True)
+        values |= {f"robust_accuracy/{epsilon:g}": share for epsilon, share in pairs}
     return values | _distances(evaluation) | _bounded(evaluation) | _judged(evaluation)
 
 

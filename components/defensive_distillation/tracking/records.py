@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 _NOT_OF_TRAINING = {"temperature", "baseline_threads", "defense", "parameters"}  # settings that stand elsewhere
 
 
-def record(tree: RunTree, artifact: Artifact, *, location: str = "") -> None:
+def record(tree: RunTree, artifact: Artifact, *, location: str = "", seconds: float | None = None) -> None:
     """Records a finished artifact on the run of its model, or of the sweep; twice is as good as once.
 
     Args:
         tree: the runs of the sweep.
         artifact: what is recorded.
         location: where others find it, if not where it lies here.
+        seconds: of the processor, that a training has just taken; no artifact holds any, for no two runs take the same.
 
     Raises:
         TrackingError: if MLflow did not take it.
@@ -42,6 +43,8 @@ def record(tree: RunTree, artifact: Artifact, *, location: str = "") -> None:
     if model:
         run.params(_identity(model))
     _OF_KIND[artifact.manifest.kind](tree, run, artifact)
+    if model and seconds is not None and artifact.manifest.kind == "model":
+        run.metrics({f"{_prefix(model)}training_cpu_seconds": seconds})
     tags = _origin(artifact, location or artifact.location)
     run.tags(tags)
     if tree.rerun:
@@ -68,9 +71,12 @@ class StepRecorder:
     tree: RunTree
     locations: Mapping[str, str] = field(default_factory=dict)  # of artifacts for others, by where they lie here
 
-    def record(self, artifact: Artifact, made_from: Mapping[str, Sequence[str]] = {}) -> None:
+    def record(
+        self, artifact: Artifact, made_from: Mapping[str, Sequence[str]] = {}, seconds: float | None = None
+    ) -> None:
         """See `record`."""
-        record(self.tree, artifact, location=self.locations.get(artifact.location, artifact.location))
+        location = self.locations.get(artifact.location, artifact.location)
+        record(self.tree, artifact, location=location, seconds=seconds)
         model = ModelId.of(artifact.facts)
         if made_from and model:
             self.tree.model(model).tags(dict(_behind(made_from)))

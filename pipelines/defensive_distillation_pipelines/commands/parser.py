@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.config import ExperimentConfig, experiment, loading
+from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--config", metavar="FILE", help="YAML or TOML file with settings by stage")
     group.add_argument("--data-root", metavar="FOLDER", help="holds MNIST or CIFAR-10: nothing is downloaded")
     group.add_argument("--temperatures", metavar="T,T,…", help="temperatures of the sweep")
+    group.add_argument(
+        "--defenses",
+        metavar="NAME,NAME,…",
+        help=(
+            f"{', '.join(DEFENSES)}, or none: what beside the baseline is trained, with parameters as in "
+            "adversarial_training:epsilon=0.1:steps=20 (distillation)"
+        ),
+    )
     group.add_argument("--seed", metavar="N", help="seed of the experiment")
     group.add_argument(
         "--set",
@@ -51,7 +60,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="STAGE.KEY=VALUE",
-        help="one setting, such as attack.jsma.sources=20; train.KEY means teacher and student; may be repeated",
+        help="one setting, such as attack.jsma.sources=20; train.KEY means every training; may be repeated",
     )
 
 
@@ -62,10 +71,19 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
         assignments.append(f"prepare_data.data_root={Path(arguments.data_root).absolute()}")
     values = loading.values(arguments.preset, arguments.config, assignments)
     if arguments.temperatures is not None:
-        values["temperatures"] = [part.strip() for part in arguments.temperatures.split(",") if part.strip()]
+        values["temperatures"] = _listed(arguments.temperatures)
+    if arguments.defenses is not None:
+        values["defenses"] = _listed(arguments.defenses)
     if arguments.seed is not None:
         values["seed"] = arguments.seed
-    return experiment(values)
+    config = experiment(values)
+    if arguments.temperatures and not config.distilled:
+        raise ConfigurationError("--temperatures: expected with distillation among the defenses, got them without")
+    return config
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def add_cluster(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""The sweep over temperatures as a Kubeflow pipeline: one definition for this machine and for a cluster.
+"""The sweep over temperatures and defenses as a Kubeflow pipeline: one definition for this machine and for a cluster.
 
 The shape of the pipeline stands in `_Sweep.define` and nowhere else: what a run shows of its progress is read off the
 compiled pipeline (plan.py). Only how it fans out differs. Here it does by loops, since Kubeflow's local runner runs at
@@ -15,7 +15,7 @@ from typing import Any
 
 from kfp import dsl
 
-from defensive_distillation.config import STAGES, ExperimentConfig
+from defensive_distillation.config import STAGES, DefenseChoice, ExperimentConfig
 from defensive_distillation.defenses import distillation
 from defensive_distillation.model_id import BASELINE
 from defensive_distillation_pipelines.definitions.asking import ask
@@ -28,9 +28,10 @@ _DESCRIPTIONS = {
     "baseline_attacks": "Settings of each step of attacks on the undistilled model.",
     "controls": "Settings of attack on each control, the undistilled model with its logits multiplied by T.",
     "attacks": "Settings of attack on a defended model.",
-    "defenses": "Settings of train_defended, one object for each defense beside distillation.",
+    "defenses": "Settings of train_defended, one object for each defense but distillation.",
 }
 _SETTINGS_FROM_LISTS = ("attack", "train_defended")  # stages whose settings come from parameters of other names
+_OF_DISTILLATION = ("generate_soft_labels", "train_student")  # stages that there are for distilled networks alone
 
 
 def sweep(
@@ -85,7 +86,11 @@ class _Sweep:
         settings: dict[str, Any] = {} if lean else dict(self.lists)
         if "attacks" not in self.lists:
             (settings["attacks"],) = config.attack_tasks(lean=lean)
-        left_out = {*_SETTINGS_FROM_LISTS, *(() if gate else ("gate",))}
+        left_out = {
+            *_SETTINGS_FROM_LISTS,
+            *(() if gate else ("gate",)),
+            *(() if config.distilled else _OF_DISTILLATION),
+        }
         settings |= {stage: config.settings(stage, lean=lean) for stage in STAGES if stage not in left_out}
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         self.parameters = {
@@ -108,7 +113,8 @@ class _Sweep:
             dataset = self._step("prepare_data")
             baseline = self._step("train_teacher", "train baseline", dataset=dataset, temperature=1.0)
             evaluations = self._undistilled(dataset, baseline)
-            evaluations |= self._fan_out("temperatures", lambda each: self._student(each, dataset, baseline))
+            if "temperatures" in self.lists:
+                evaluations |= self._fan_out("temperatures", lambda each: self._student(each, dataset, baseline))
             if "defenses" in self.lists:
                 evaluations |= self._fan_out("defenses", lambda each: self._defended(each, dataset, baseline))
             report = self._step("report", evaluations=evaluations)
@@ -121,6 +127,8 @@ class _Sweep:
         if "undistilled" in self.lists:
             return self._fan_out("undistilled", lambda each: self._evaluated(_undistilled(each), each, **given))
         of_baseline = self._evaluated("baseline", "baseline_attacks", **given)
+        if "controls" not in self.lists:
+            return {"baseline": of_baseline}
         controls = self._fan_out("controls", lambda each: self._evaluated(_undistilled(each), each, **given))
         return {"baseline": of_baseline, **controls}
 
@@ -134,7 +142,7 @@ class _Sweep:
         return self._judged(label or "student", dataset=dataset, model=student, surrogate=baseline)
 
     def _defended(self, settings: Any, dataset: Any, baseline: Any) -> Any:
-        label = settings["defense"] if isinstance(settings, dict) else ""
+        label = DefenseChoice.model_validate(_chosen(settings)).label if isinstance(settings, dict) else ""
         defended = self._step("train_defended", f"train {label or 'defended'}", dataset=dataset, settings=settings)
         return self._judged(label or "defended", dataset=dataset, model=defended, surrogate=baseline)
 
@@ -227,18 +235,15 @@ def _lists(config: ExperimentConfig, lean: bool) -> dict[str, list[Any]]:
     """What the sweep fans out over; attacks only where a network has several steps of them."""
     attacks, baseline = config.attack_tasks(lean=lean), config.baseline_tasks(lean=lean)
     controls = config.control_tasks(lean=lean)
-    lists: dict[str, list[Any]] = {"temperatures": list(config.temperatures)}
+    lists: dict[str, list[Any]] = {"temperatures": list(config.temperatures)} if config.distilled else {}
     # a loop within a loop, and Kubeflow's local runner would hand the inner one's items to the outer one's steps
     lists |= (
         {"undistilled": baseline + controls}
         if len(baseline) == 1
-        else {
-            "baseline_attacks": baseline,
-            "controls": controls,
-        }
+        else {"baseline_attacks": baseline, **({"controls": controls} if controls else {})}
     )
     lists |= {"attacks": attacks} if len(attacks) > 1 else {}
-    return lists | ({"defenses": config.defense_tasks(lean=lean)} if config.defenses else {})
+    return lists | ({"defenses": config.defense_tasks(lean=lean)} if config.other_defenses else {})
 
 
 def _undistilled(settings: Any) -> str:
@@ -246,6 +251,10 @@ def _undistilled(settings: Any) -> str:
     if not isinstance(settings, dict):
         return "undistilled"
     return distillation.control(settings["logit_scale"]).label if "logit_scale" in settings else BASELINE.label
+
+
+def _chosen(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in ("defense", "parameters") if name in settings}
 
 
 def _delivered(named: tuple[str, Any]) -> str:

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError, InputError, TrainingError
 from defensive_distillation.networks.architectures import accuracy, build, predict, scale_output_layer
+from defensive_distillation.networks.architectures.radial_basis import place
 from defensive_distillation.networks.fit import Checkpoint, Fitted, fit
+from defensive_distillation.networks.objectives.adversarial import Adversarial
+from defensive_distillation.networks.objectives.contractive import Contractive
+from defensive_distillation.networks.objectives.denoising import Denoising
 from defensive_distillation.networks.training import train
 
 CPU = torch.device("cpu")
@@ -107,6 +111,30 @@ def test_a_training_that_is_resumed_ends_with_the_same_bytes(
         assert ours.history == theirs.history
         assert set(ours.velocity) == set(theirs.velocity)
         assert all(torch.equal(ours.velocity[name], value) for name, value in theirs.velocity.items())
+
+
+OBJECTIVES = {
+    "adversarial": {"objective": Adversarial(epsilon=0.1, steps=2, step_size=0.5, random_start=True, warm_up=0.5)},
+    "contractive": {"objective": Contractive(weight=0.01)},
+    "denoising": {"architecture": "denoised:papernot_mnist", "objective": Denoising(noise=0.1, rate=0.1)},
+    "radial basis": {"architecture": "rbf:6"},
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_training_with_an_objective_of_its_own_goes_on_with_the_same_bytes(
+    dataset: Dataset, targets: Tensor, name: str
+) -> None:
+    def start(model: nn.Module) -> None:
+        if name == "radial basis":
+            place(model, dataset.train_images.float() / 255, dataset.train_labels, width=2.0, gain=3.0)
+
+    settings = {**SETTINGS, "temperature": 1.0, **OBJECTIVES[name], "start": start}
+    checkpoints: list[Checkpoint] = []
+    whole = fit(dataset, targets, **settings, on_epoch=lambda checkpoint: checkpoints.append(stored(checkpoint)))
+    assert whole.architecture == settings["architecture"]
+    for stopped in checkpoints[:2]:
+        assert_same(fit(dataset, targets, **settings, resume=stopped), whole)
 
 
 def test_a_checkpoint_is_left_as_it_was(

@@ -234,12 +234,13 @@ def test_building_does_not_move_the_running_statistics() -> None:
 @pytest.mark.parametrize(
     ("architecture", "message"),
     [
-        ("papernot", "architecture: expected papernot_mnist, papernot_cifar10 or torchvision:NAME, got 'papernot'"),
-        ("resnet18", "or torchvision:NAME, got 'resnet18'"),
+        ("papernot", "architecture: expected papernot_mnist, papernot_cifar10, torchvision:NAME, .*, got 'papernot'"),
+        ("resnet18", "rbf:UNITS or denoised:ARCHITECTURE, got 'resnet18'"),
         ("torchvision:resnet81", "expected a torchvision classifier such as .*resnet18.*, got 'resnet81'"),
         ("torchvision:mobilenetv3_small", "such as .*mobilenet_v3_small.*, got 'mobilenetv3_small'"),
         ("torchvision:qqqq", "expected a torchvision classifier such as [a-z].*, got 'qqqq'"),
         ("torchvision:", "expected a torchvision classifier such as [a-z].*, got ''"),
+        ("denoised:hope", "rbf:UNITS or denoised:ARCHITECTURE, got 'hope'"),
         ("torchvision:fasterrcnn_resnet50_fpn", "got 'fasterrcnn_resnet50_fpn'"),  # not a classifier
     ],
 )

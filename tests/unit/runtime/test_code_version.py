@@ -91,7 +91,7 @@ def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others
         *[
             "attacks/jsma.py",
             "attacks/pair_search.py",
-            "networks/architectures.py",
+            "networks/architectures/building.py",
             "datasets/dataset.py",
             "networks/softmax.py",
         ],
@@ -107,10 +107,10 @@ def test_a_change_makes_stale_the_stages_that_run_the_changed_code_and_no_others
         assert "attack" in changed[name]
         # a report and a gate name the attacks, with what they call
         assert changed[name] <= {"attack", "evaluate", "report", "gate"}
-    assert changed["networks/architectures.py"] >= {*TRAININGS, "generate_soft_labels", "attack", "evaluate"}
+    assert changed["networks/architectures/building.py"] >= {*TRAININGS, "generate_soft_labels", "attack", "evaluate"}
     assert changed["datasets/dataset.py"] >= {*TRAININGS, "prepare_data", "generate_soft_labels", "attack", "evaluate"}
     assert changed["networks/softmax.py"] >= {*TRAININGS, "generate_soft_labels", "attack", "evaluate"}
-    assert "report" not in changed["networks/architectures.py"]
+    assert "report" not in changed["networks/architectures/building.py"]
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ def test_without_a_preset_the_values_are_those_of_mnist() -> None:
 def test_both_presets_of_the_paper_differ_only_in_the_dataset_and_its_training() -> None:
     mnist, cifar10 = (settings.load(preset).model_dump() for preset in PAPER)
     differing = {name for name in mnist if mnist[name] != cifar10[name]}
-    assert differing == {"name", "prepare_data", "train_teacher", "train_student", "attack", "report"}
+    assert differing == {"name", "prepare_data", *settings.TRAINING, "attack", "report"}
     # other radii, for CIFAR-10's changes are seen sooner; none of what the paper says
     assert {key for key in mnist["attack"] if mnist["attack"][key] != cifar10["attack"][key]} == {"bounded"}
 
@@ -192,8 +192,35 @@ def test_one_temperature_is_a_sweep_too() -> None:
 
 
 def test_a_defense_has_its_defaults_and_a_network_of_its_own() -> None:
-    (choice,) = experiment({"temperatures": [5], "defenses": [{"defense": "distillation"}]}).defenses
-    assert (choice.parameters, choice.label) == ({"temperature": 20.0}, "T=20")
+    (choice,) = experiment({"defenses": [{"defense": "label_smoothing"}]}).other_defenses
+    assert (choice.parameters, choice.label) == ({"share": 0.1}, "label_smoothing")
+    (changed,) = experiment({"defenses": ["label_smoothing:share=0.25"]}).other_defenses
+    assert (changed.parameters, changed.label) == ({"share": 0.25}, "label_smoothing share=0.25")
+
+
+def test_distillation_by_its_name_alone_is_that_of_the_temperatures() -> None:
+    config = experiment({"temperatures": [5], "defenses": ["distillation", "distillation:temperature=7"]})
+    assert (config.distilled, config.temperatures) == (True, (5.0,))
+    assert [choice.label for choice in config.other_defenses] == ["T=7"]
+    assert config == ExperimentConfig.model_validate(config.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("names", [["label_smoothing"], ["none"], ["none", {"defense": "none"}], []])
+def test_without_distillation_there_are_no_temperatures_and_no_controls(names: list[Any]) -> None:
+    config = experiment({"temperatures": [5], "defenses": names})
+    assert (config.distilled, config.temperatures, config.control_tasks()) == (False, (), [])
+    assert len(config.defense_tasks()) == ("label_smoothing" in names)
+    assert config == experiment({"temperatures": [], "defenses": names})
+    with pytest.raises(ConfigurationError, match="--runs: expected distillation among the defenses"):
+        config.split(1)
+
+
+def test_of_several_runs_the_first_has_the_other_defenses_too() -> None:
+    whole = experiment({"temperatures": [1, 2], "defenses": ["distillation", "label_smoothing"]})
+    parts = whole.split(2)
+    assert [part.temperatures for part in parts] == [(1,), (2,)]
+    assert [len(part.other_defenses) for part in parts] == [1, 0]
+    assert all(part.distilled for part in parts)
 
 
 def test_the_controls_are_those_of_the_temperatures_but_for_one_that_changes_nothing() -> None:
@@ -221,7 +248,13 @@ def test_every_attack_in_a_group_of_its_own_is_said_by_one_word() -> None:
         ({"temperatures": [1, 0]}, r"^temperatures\.1: .*greater than 0, got 0"),
         ({"temperatures": [float("inf")]}, r"^temperatures\.0: .*finite number, got inf"),
         ({"temperatures": [20, 1, 20.0]}, "^temperatures: each temperature may stand once, repeated: 20"),
-        ({"temperatures": []}, "^temperatures: .*at least 1"),
+        ({"temperatures": []}, r"^defenses: expected temperatures for distillation, got none"),
+        ({"defenses": ["hope"]}, r"^defenses\.0: expected a defense among adversarial_training, .*, got 'hope'$"),
+        ({"defenses": ["distilation"]}, r"^defenses\.0: .*, got 'distilation'; did you mean distillation\?$"),
+        ({"defenses": ["label_smoothing:share"]}, r"^defenses\.0: expected NAME or NAME:PARAMETER=VALUE, got 'label_"),
+        ({"defenses": ["label_smoothing:share=2"]}, r"^defenses\.0\.share: .*less than 1, got '2'"),
+        ({"defenses": ["label_smoothing", "label_smoothing"]}, "^defenses: each network may stand once, repeated: lab"),
+        ({"defenses": ["distillation"] * 2}, "^defenses: each network may stand once, repeated: distillation"),
         ({"train_student": {"temperature": 3}}, r"train_student\.temperature: the sweep sets it, expected 'temperat"),
         ({"attack": {"seed": 3}}, r"attack\.seed: the sweep sets it, expected 'seed' instead"),
         ({"attack": {"jsma": {"theta": 0}}}, r"attack\.jsma\.theta: .*not be 0, got 0"),
@@ -234,11 +267,14 @@ def test_every_attack_in_a_group_of_its_own_is_said_by_one_word() -> None:
         ({"attacks": ["jsma"], "attack_groups": ["jsma", "each"]}, "^attack_groups: expected each of jsma once, got"),
         ({"attacks": ["jsma"], "attack_groups": ["jsma+"]}, "^attack_groups: expected each of jsma once, got"),
         ({"control_attacks": ["transfer"]}, "^control_attacks: transfer to a control is no attack"),
-        ({"defenses": [{"defense": "hope"}]}, r"^defenses\.0: expected a defense among distillation, got 'hope'$"),
+        ({"defenses": [{"defense": "hope"}]}, r"^defenses\.0: expected a defense among .*, got 'hope'$"),
         ({"defenses": [{"defense": "distillation", "parameters": {"t": 3}}]}, r"^defenses\.0\.t: .*does not exist"),
         ({"defenses": [distilled(0)]}, r"^defenses\.0\.temperature: .*greater than 0, got 0"),
         ({"defenses": [distilled(7), distilled(7.0)]}, "^defenses: each network may stand once, repeated: T=7"),
-        ({"temperatures": [20], "defenses": [distilled(20)]}, "^defenses: each network may stand once, repeated: T=20"),
+        (
+            {"temperatures": [20], "defenses": ["distillation", distilled(20)]},
+            "^defenses: each network may stand once, repeated: T=20",
+        ),
         ({"name": "No Name"}, "^name: .*got 'No Name'"),
         ({"seed": -1}, "^seed: .*got -1"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -21,7 +22,10 @@ class TrainConfig(ComputeConfig):
     architecture: str = Field(
         "papernot_mnist",
         min_length=1,
-        description="papernot_mnist, papernot_cifar10, or torchvision:NAME for any torchvision classifier.",
+        description=(
+            "papernot_mnist, papernot_cifar10, or torchvision:NAME for any torchvision classifier; also rbf:UNITS, "
+            "radial basis functions, and denoised:ARCHITECTURE, one of these behind an auto-encoder."
+        ),
     )
     epochs: int = Field(50, ge=1, description="Passes over the training images.")
     batch_size: int = Field(128, ge=1, description="Images in a step of the optimiser.")
@@ -117,7 +121,9 @@ class TrainDefendedConfig(TrainConfig):
     @model_validator(mode="after")
     def _parameters_fit(self) -> Self:
         if self.defense not in DEFENSES:
-            raise ValueError(f"defense: expected one of {', '.join(DEFENSES)}, got {self.defense!r}")
+            near = difflib.get_close_matches(self.defense, DEFENSES, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"defense: expected one of {', '.join(DEFENSES)}, got {self.defense!r}{meant}")
         object.__setattr__(self, "parameters", all_parameters(self.defense, self.parameters))
         return self
 

@@ -15,7 +15,7 @@ from defensive_distillation.reporting.figures.exhibits import figures_as_png
 from defensive_distillation.reporting.findings.paragraphs import paragraphs
 from defensive_distillation.reporting.grid import Examples
 from defensive_distillation.reporting.networks import checked, controls, others
-from defensive_distillation.reporting.page import adaptive, behind, conditions, sweep
+from defensive_distillation.reporting.page import adaptive, behind, comparison, conditions, sweep
 from defensive_distillation.reporting.page.first_screen import first_screen
 from defensive_distillation.reporting.page.parts import exhibits
 from defensive_distillation.reporting.page.samples import Samples, sample_sections
@@ -34,6 +34,7 @@ _RESERVE = 20_000  # for what stands around the samples
 _SECTIONS = {
     "found": "What was found",
     "tables": "As in the paper, as an adaptive attacker sees it",
+    "defenses": "Defenses side by side",
     "models": "Verdict, model by model",
     "controls": "The control: multiplied, not distilled",
     "figures": "The paper’s figures",
@@ -104,6 +105,7 @@ def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_ver
     return {
         "found": paragraphs(ordered),
         "tables": sweep.side_by_side(ordered),
+        "defenses": comparison.of_defenses(ordered),
         "models": sweep.verdicts_on(ordered, control=False),
         "controls": sweep.of_controls(ordered),
         "figures": shown("figure_7", "figure_8", "figure_9", "figure_10"),
