@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Role = Literal["baseline", "teacher", "defended", "control"]
-ROLES: tuple[Role, ...] = ("baseline", "teacher", "defended", "control")
+Role = Literal["baseline", "teacher", "defended", "imported", "control"]
+ROLES: tuple[Role, ...] = ("baseline", "teacher", "defended", "imported", "control")
 Parameter = bool | int | float | str
 
 
@@ -17,7 +17,8 @@ class ModelId(BaseModel):
 
     Attributes:
         role: baseline, the network that nothing was done to; teacher, which a defended network learns from; defended;
-            control, the baseline changed in one respect that the defense also changes.
+            imported, somebody's own, of whose training nothing is known; control, the baseline changed in one respect
+            that the defense also changes.
         defense: name of the defense, '' for the baseline.
         parameters: of the defense.
         label: names the network in commands, runs and files, such as 'T=20'; a teacher has its student's.
@@ -43,8 +44,16 @@ class ModelId(BaseModel):
 
     @property
     def temperature(self) -> float:
-        """T that an attacker who knows the defense divides the logits by; 1 where the defense has none."""
+        """T of the training, or that a control's logits are multiplied by; 1 where there is none."""
         return float(self.parameters.get("temperature", 1.0))
+
+    @property
+    def known_temperature(self) -> float | None:
+        """T that an attacker who knows how the network came about divides its logits by.
+
+        None where nothing tells it, so that T̂ has to do (networks.softmax.logit_temperature).
+        """
+        return self.temperature if self.role == "baseline" or "temperature" in self.parameters else None
 
     @property
     def order(self) -> tuple[int, str, tuple[tuple[str, str | float], ...]]:

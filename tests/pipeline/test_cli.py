@@ -30,6 +30,9 @@ TEXTS = {
     "defense",
     "parameters",
     "experiment",
+    "model",
+    "weights",
+    "name",
 }  # settings that take any text
 HELP_SECONDS, COMPILE_SECONDS = 0.5, 2.0
 TRIES = 5  # another process may slow one down

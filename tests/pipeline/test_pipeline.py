@@ -160,7 +160,12 @@ def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
     assert tasks["jsma"] - common == {"jsma"}
     assert tasks["cw_l2"] - common == {"cw"}
     assert tasks["transfer"] - common == {"bounded", "cw", "transfer"}
-    unset = {"batch_size", "part_size", "logit_scale"}  # None is what suits the device; the controls alone are scaled
+    unset = {
+        "batch_size",
+        "part_size",
+        "half_width",
+        "logit_scale",
+    }  # None is what suits the device; the controls alone are scaled
     assert set().union(*tasks.values()) == set(AttackConfig.model_fields) - unset
 
 
@@ -260,7 +265,7 @@ def body_of(definition: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str,
 
 def test_settings_of_every_stage_are_parameters(documents: list[dict[str, Any]]) -> None:
     parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
-    told = {stage for stage in STAGES if stage not in ("attack", "train_defended", "gate")}
+    told = {stage for stage in STAGES if stage not in ("attack", "train_defended", "import_model", "gate")}
     assert set(parameters) == {"attacks", *told}
     assert all(parameter.get("description") for parameter in parameters.values())
     config = settings.load("digits")
@@ -301,7 +306,7 @@ def test_a_step_carries_no_text_but_the_name_of_its_stage(documents: list[dict[s
         assert executor["container"]["args"] == ["{{$}}"]
     assert {
         executor["container"]["command"][-1] for executor in documents[0]["deploymentSpec"]["executors"].values()
-    } == {stage for stage in STAGES if stage not in ("train_defended", "gate")} | {FINISH}
+    } == {stage for stage in STAGES if stage not in ("train_defended", "import_model", "gate")} | {FINISH}
 
 
 def test_a_last_step_runs_however_the_others_end(documents: list[dict[str, Any]]) -> None:

@@ -8,7 +8,6 @@ from math import sqrt
 import numpy as np
 
 from defensive_distillation.defenses import distillation
-from defensive_distillation.evaluation import masking
 from defensive_distillation.evaluation.results import (
     AttackFindings,
     BoundedFindings,
@@ -23,6 +22,7 @@ from defensive_distillation.evaluation.results import (
     TransferFindings,
     WorstCase,
 )
+from defensive_distillation.evaluation.verdict import masking
 from defensive_distillation.model_id import BASELINE, ModelId
 from defensive_distillation.reporting import Examples, Grid
 

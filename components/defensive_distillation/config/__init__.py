@@ -15,6 +15,7 @@ from defensive_distillation.config.stages.attack import AttackConfig, AttackStag
 from defensive_distillation.config.stages.base import ComputeConfig, Input, StageConfig, explain
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
 from defensive_distillation.config.stages.gate import GateConfig
+from defensive_distillation.config.stages.import_model import ImportModelConfig
 from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
 from defensive_distillation.config.stages.report import ReportConfig
 from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
@@ -36,6 +37,7 @@ __all__ = [
     "ExperimentConfig",
     "GateConfig",
     "GenerateSoftLabelsConfig",
+    "ImportModelConfig",
     "Input",
     "PrepareDataConfig",
     "ReportConfig",

@@ -12,6 +12,7 @@ from defensive_distillation.config.stages.attack import AttackConfig, AttackStag
 from defensive_distillation.config.stages.base import StageConfig, Temperature, explain
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
 from defensive_distillation.config.stages.gate import GateConfig
+from defensive_distillation.config.stages.import_model import ImportModelConfig
 from defensive_distillation.config.stages.prepare_data import PrepareDataConfig
 from defensive_distillation.config.stages.report import ReportConfig
 from defensive_distillation.config.stages.soft_labels import GenerateSoftLabelsConfig
@@ -29,6 +30,7 @@ STAGES: dict[str, type[StageConfig]] = {
         GenerateSoftLabelsConfig,
         TrainStudentConfig,
         TrainDefendedConfig,
+        ImportModelConfig,
         AttackConfig,
         EvaluateConfig,
         ReportConfig,
@@ -95,6 +97,7 @@ class ExperimentConfig(BaseModel):
     generate_soft_labels: GenerateSoftLabelsConfig = GenerateSoftLabelsConfig()
     train_student: TrainStudentConfig = TrainStudentConfig()
     train_defended: TrainDefendedConfig = TrainDefendedConfig()
+    import_model: ImportModelConfig = ImportModelConfig()
     attack: AttackConfig = AttackConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     report: ReportConfig = ReportConfig()
@@ -154,6 +157,11 @@ class ExperimentConfig(BaseModel):
         return groups
 
     @property
+    def imported(self) -> bool:
+        """Whether somebody's own network is attacked and evaluated, and nothing is trained."""
+        return bool(self.import_model.model)
+
+    @property
     def distilled(self) -> bool:
         """Whether networks are distilled at the temperatures."""
         return any(choice.by_temperatures for choice in self.defenses)
@@ -203,6 +211,10 @@ class ExperimentConfig(BaseModel):
         return config.model_copy(update=given).model_dump(
             mode="json", exclude=set(SET_BY_SWEEP) - set(given), exclude_none=True, exclude_defaults=lean
         )
+
+    def imported_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
+        """The settings of each step of attacks on a network that was imported, which nothing stands beside."""
+        return self.baseline_tasks(lean=lean)
 
     def attack_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
         """The settings of each step of attacks on a defended model."""

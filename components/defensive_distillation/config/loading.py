@@ -42,7 +42,7 @@ def values(preset: str, file: str | None = None, assignments: Sequence[str] = ()
     if file is not None:
         settings = merged(settings, read_file(Path(file)))
     for assignment in assignments:
-        settings = merged(settings, _assigned(assignment))
+        settings = merged(settings, assigned(assignment))
     return settings
 
 
@@ -81,7 +81,8 @@ def read_file(path: Path) -> dict[str, Any]:
     return _expanded(content, str(path))
 
 
-def _assigned(assignment: str) -> dict[str, Any]:
+def assigned(assignment: str) -> dict[str, Any]:
+    """The values that 'stage.key=value' sets; as of `load`."""
     key, equals, value = assignment.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):

@@ -176,15 +176,45 @@ class Condition(Finding):
     meaning: str  # '' if passed, else 'the gradients are masked' or 'the attack is broken'
 
 
+GradientFault = Literal["random", "stepped", "saturating", "shattered"]
+
+
+class GradientSign(Finding):
+    """A way in which the input gradient of the logits themselves misleads; `sentence` tells what was measured."""
+
+    name: GradientFault
+    sentence: str
+
+
+class GradientCheck(Finding):
+    """The input gradient of the logits beside what the logits do when the image moves (gradient_check.py)."""
+
+    samples: int
+    logit_temperature: float  # T̂: of the size of the logits alone (networks.softmax.logit_temperature)
+    repeat_difference: float  # largest change of a logit between two calls on the same images, in units of T̂
+    zero_share: float  # of images without any gradient, though the logits move
+    slope: float | None  # median change that the gradient predicts, as a share of the change; None where nothing moves
+    flat_half: float | None  # the same for the flatter half of the features, moved far; None where little moves
+    levels: int | None  # that the input is rounded to, where that could be told
+    signs: tuple[GradientSign, ...]
+
+
 Masked = Literal["yes", "no", "undecided"]
 
 
 class Masking(Finding):
-    """Whether the gradients are masked: JSMA on the probabilities of z/T against T = 1, pair by pair."""
+    """Whether the gradients are masked, and by what: JSMA and PGD through the softmax at T = 1 beside what knows more.
+
+    `difference` is JSMA's on the probabilities of z/T against T = 1, pair by pair; `within` is PGD's on the margin
+    against the cross-entropy, at the radius where they differ most.
+    """
 
     masked: Masked
     difference: float | None  # success(z/T) − success(T = 1); None where one of them was not run
     interval: tuple[float, float] | None  # 95 %, of the paired difference
+    within: float | None = None  # success(margin) − success(cross-entropy); None where one of them was not run
+    within_interval: tuple[float, float] | None = None
+    gradient: tuple[GradientSign, ...] = ()  # faults of the logits' own gradient
     signs: tuple[str, ...]  # names of the naive attacker's conditions that failed
     broken: tuple[str, ...]  # names of the adaptive attacker's conditions that failed
 
@@ -197,7 +227,7 @@ class Evaluation(Finding):
     seed: int
     dataset: DatasetFacts
     accuracy: float
-    train_accuracy: float
+    train_accuracy: float | None  # None of a network that was imported
     confidence: float  # Eq. 12
     mean_absolute_logit: float
     training: tuple[Epoch, ...]
@@ -212,6 +242,7 @@ class Evaluation(Finding):
     worst_case: WorstCase | None = None
     robust: RobustAccuracy | None = None  # None where no attack within balls was run
     conditions: tuple[Condition, ...] = ()
+    gradient_check: GradientCheck | None = None
     masking: Masking
 
     @property
@@ -221,8 +252,8 @@ class Evaluation(Finding):
 
     @property
     def defended(self) -> bool:
-        """Whether a defense was applied to the network."""
-        return self.model.role == "defended"
+        """Whether a defense was applied to the network, or may have been: one that was imported is judged as such."""
+        return self.model.role in ("defended", "imported")
 
     @property
     def control(self) -> bool:
@@ -231,8 +262,8 @@ class Evaluation(Finding):
 
     @property
     def temperature(self) -> float:
-        """T that z/T divides by."""
-        return self.model.temperature
+        """T that z/T divides by: of the training, or T̂ where none is known (ModelId.known_temperature)."""
+        return self.gradients_at_temperature.temperature
 
     def attack(self, output: str) -> AttackFindings | None:
         """The findings of JSMA on `output`, or None if it was not attacked."""

@@ -39,7 +39,10 @@ def device(name: str, threads: int, *, tf32: bool = False) -> torch.device:
             raise ConfigurationError(f"device: expected one of the {count} GPUs that PyTorch sees here, got {name}")
     if name == "mps" and not torch.backends.mps.is_available():
         raise ConfigurationError("device: expected a device of this machine, got mps")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ConfigurationError(f"device: expected auto, cpu, cuda, cuda:N or mps, got {name}") from error
 
 
 def keep_memory() -> None:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from defensive_distillation.errors import InputError
 
+STEEPEST = 1.5434046384182085  # u at which u σ'(u) is largest: the solution of u tanh(u / 2) = 1
+
 
 def require_temperature(temperature: float) -> None:
     """Raises InputError unless T is a finite number above 0."""
@@ -66,6 +68,28 @@ def soft_labels(model: nn.Module, images: Tensor, temperature: float) -> Tensor:
     if model.training:
         raise InputError("model: expected evaluation mode (model.eval()), got training mode")
     return softmax_at(model(images).double(), temperature).float()
+
+
+def logit_temperature(logits: Tensor) -> float:
+    """T̂, the temperature that fits the size of the logits: where the softmax's gradient is largest in the median.
+
+    Of the two largest logits, a margin m apart, the softmax makes p = σ(m / T); |∂p/∂m| = σ'(m / T) / T is largest at
+    T = m / 1.543. No label and no T of a training is needed, and logits multiplied by c have c times the T̂: what an
+    attacker sees at z/T̂ is the same.
+
+    Args:
+        logits: (N, K), K at least 2.
+
+    Returns:
+        The median of the margins by 1.543; 1 where that is zero.
+
+    Raises:
+        InputError: for another shape.
+    """
+    if logits.dim() != 2 or logits.shape[0] < 1 or logits.shape[1] < 2:
+        raise InputError(f"logits: expected shape (N, K) with K at least 2, got {tuple(logits.shape)}")
+    top = logits.double().topk(2, dim=1).values
+    return float((top[:, 0] - top[:, 1]).median()) / STEEPEST or 1.0
 
 
 def smoothed(labels: Tensor, num_classes: int, share: float) -> Tensor:

@@ -60,6 +60,11 @@ def others(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     return [network for network in models(evaluations) if is_other(network)]
 
 
+def imported(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Networks of somebody's own, of which no training is known."""
+    return [network for network in models(evaluations) if network.model.role == "imported"]
+
+
 def undistilled(evaluations: Sequence[Evaluation]) -> Evaluation | None:
     """The network without distillation, as it was trained."""
     return next((network for network in models(evaluations) if not network.defended), None)

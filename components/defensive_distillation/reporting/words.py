@@ -18,6 +18,9 @@ CONDITIONS = {
 }
 
 
+DATASETS = {"digits": "scikit-learn's handwritten digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
+
+
 def per_cent(share: float) -> str:
     """`share` as '1.7 %': one decimal, none where it is zero; a rate that only rounds to 0 or 100 % says so."""
     if 0 < share < 0.0005:
@@ -73,6 +76,26 @@ def times(ratio: float) -> str:
 def label(network: Evaluation) -> str:
     """A network's name for a reader: 'no distillation', 'T = 20', or 'control, T = 20'."""
     return network.model.title
+
+
+def data_title(name: str) -> str:
+    """A dataset's name for a reader."""
+    return DATASETS.get(name, name)
+
+
+def title(evaluations: Sequence[Evaluation]) -> str:
+    """The title of a report on these networks, after the data."""
+    given = [label(network) for network in evaluations if network.model.role == "imported"]
+    what = series(given) or "Defensive distillation"
+    return f"{what} on {data_title(evaluations[0].dataset.name)}"
+
+
+def radius(epsilon: float) -> str:
+    """A radius in [0, 1] for a reader: '0.3', or '8/255' where it is so many of 255."""
+    levels = epsilon * 255
+    if round(epsilon, 2) != epsilon and abs(levels - round(levels)) < 1e-6:
+        return f"{round(levels)}/255"
+    return f"{epsilon:.3g}"
 
 
 def listed(networks: Sequence[Evaluation], value: Callable[[Evaluation], str | None]) -> str:

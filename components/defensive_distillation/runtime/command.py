@@ -153,8 +153,8 @@ def _flag(name: str) -> str:
 
 def _shown(default: Any) -> str:
     if isinstance(default, tuple):
-        return "default " + ",".join(map(str, default))
-    return f"default {default:g}" if isinstance(default, float) else f"default {default}"
+        default = ",".join(map(str, default))
+    return f"default {default:g}" if isinstance(default, float) else f"default {'none' if default == '' else default}"
 
 
 def _metavar(annotation: Any) -> str:

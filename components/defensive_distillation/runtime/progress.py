@@ -28,8 +28,11 @@ LINE_INTERVAL = 30.0  # seconds between two lines in the log of a pod
 class Progress:
     """Reports units of work done; the last words are always written."""
 
-    def __init__(self, stage: str, model: ModelId | None = None, part: str = "") -> None:
-        """`model` is the one that the stage works for; `part` tells apart several tasks of one stage."""
+    def __init__(self, stage: str, model: ModelId | None = None, part: str = "", *, bar: bool = True) -> None:
+        """`model` is the one that the stage works for; `part` tells apart several tasks of one stage.
+
+        `bar`: whether to show one where there is a terminal.
+        """
         self._said = Status(stage=stage, model=model, part=part, state="running", pid=os.getpid())
         self.task = self._said.task
         self._at = 0.0
@@ -40,7 +43,7 @@ class Progress:
         if run_dir:
             self._file = Path(run_dir, "progress", f"{self.task}.{os.getpid()}.json")
             self._said = self._said.model_copy(update={"log": str(Path(run_dir, "logs", f"{self.task}.log"))})
-        elif sys.stderr.isatty():
+        elif bar and sys.stderr.isatty():
             self._bar = _bar()
             self._bar.add_task(self._said.title, total=None, unit="")
 

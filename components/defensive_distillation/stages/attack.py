@@ -21,40 +21,53 @@ from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.evaluation.stored_attack import StoredAttack, join_attacks, store_attack
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks import compute
-from defensive_distillation.networks.architectures import as_input
+from defensive_distillation.networks.architectures import as_input, predict
+from defensive_distillation.networks.softmax import logit_temperature
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
 from defensive_distillation.suite.execution import AttackCall, attack_calls
+from defensive_distillation.suite.fitting import fitted
 from defensive_distillation.suite.registry import SECTIONS
 
 # samples between two saves: minutes of work on a core, seconds on a GPU, where they must be held at once
 PART_ON_CPU, PART, PART_FEATURES = 2_000, 100_000, 2**28
+SIZED = 500  # images that tell the size of the logits
 
 
 def _compute(task: Task[AttackStageConfig]) -> Result:
     config = task.config
     device = compute.device(config.device, config.threads, tf32=config.tf32)
     dataset = task.read(read_dataset, task.input("dataset"))
+    if config.half_width is not None:
+        config = fitted(config, dataset.test_images, dataset.num_classes)
     _require_fitting(config, dataset)
     surrogate = _surrogate(task, dataset)
     scaled = functools.partial(read_model, logit_scale=config.logit_scale)
     model = compute.on(device, task.read(scaled, task.input("model"), dataset))
     model_id = task.model or ModelId.model_validate(task.input("model").facts["model"])
-    calls = list(attack_calls(config, model_id.temperature, compute.on(device, surrogate) if surrogate else None))
+    temperature = model_id.known_temperature or _logit_temperature(config, model, dataset, device)
+    calls = list(attack_calls(config, temperature, compute.on(device, surrogate) if surrogate else None))
     pairs = {call.name: _pairs(config, call, dataset) for call in calls}
     total, done = sum(len(sources) for sources, _ in pairs.values()), 0
     stored: dict[str, StoredAttack] = {}
     for call in calls:
-        parts = _parts(task, call, pairs[call.name], model, dataset, device, done, total)
+        parts = _parts(task, config, call, pairs[call.name], model, dataset, device, done, total)
         stored[call.name] = join_attacks(list(parts))
         done += len(stored[call.name].success)
     facts = {
         "model": model_id.model_dump(mode="json"),
         "logit_scale": config.logit_scale,
+        "temperature": temperature,
         "variants": [_summary(call, stored[call.name]) for call in calls],
         "shard": [config.shard, config.shards],
     }
     return Result(facts, lambda folder: write_tensors(folder, attack_tensors(stored)))
+
+
+def _logit_temperature(config: AttackStageConfig, model: nn.Module, dataset: Dataset, device: torch.device) -> float:
+    """T̂ of a network of which no T is known."""
+    images = dataset.test_images[:SIZED]
+    return logit_temperature(predict(model, images, batch_size=config.batch_size or SIZED, device=device))
 
 
 def _require_fitting(config: AttackStageConfig, dataset: Dataset) -> None:
@@ -90,6 +103,7 @@ def _surrogate(task: Task[AttackStageConfig], dataset: Dataset) -> nn.Module | N
 
 def _parts(
     task: Task[AttackStageConfig],
+    config: AttackStageConfig,
     call: AttackCall,
     pairs: tuple[Tensor, Tensor],
     model: nn.Module,
@@ -99,7 +113,7 @@ def _parts(
     total: int,
 ) -> Iterator[StoredAttack]:
     """One call, in parts that are saved, and read again after a kill."""
-    config, (sources, targets) = task.config, pairs
+    sources, targets = pairs
     seed = seeds.derive(config.seed, "attack")
     size = config.part_size or _part_size(device, dataset)
     for start in range(0, len(sources), size):

@@ -10,6 +10,7 @@ from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation.results import Evaluation, in_order
 from defensive_distillation.reporting import write_report
 from defensive_distillation.reporting.pictures import examples, grids
+from defensive_distillation.reporting.words import title
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
 from defensive_distillation.runtime.stopwatch import phase
@@ -27,7 +28,7 @@ def _compute(task: Task[ReportConfig]) -> Result:
                 evaluations,
                 samples,
                 examples=sheets,
-                title=task.config.title,
+                title=task.config.title or title(evaluations),
                 code_version=f"{__version__} ({STAGE.code})",
                 folder=folder,
             )

@@ -9,7 +9,7 @@ from defensive_distillation.runtime.command import Parser, exits
 from defensive_distillation_pipelines.commands import compare, promote, rerun, stage
 from defensive_distillation_pipelines.commands import compile as compile_command
 from defensive_distillation_pipelines.commands.cluster import doctor, schedule, stop, submit, watch
-from defensive_distillation_pipelines.commands.local import report, run, times, ui
+from defensive_distillation_pipelines.commands.local import audit, report, run, times, ui
 from defensive_distillation_pipelines.commands.parser import RAW
 
 _DESCRIPTION = """Defensive distillation, and the attacks that judge it.
@@ -20,6 +20,7 @@ paper's figures, and whether the defense hides gradients or removes adversarial 
 _EXAMPLES = """examples:
   defdistill run                                  the sweep on handwritten digits, in minutes on a laptop
   defdistill run --preset mnist --data-root data  the paper's MNIST sweep
+  defdistill audit --model torchvision:resnet18 --weights FILE --data photos     a network of your own
   defdistill ui                                   compare its models in MLflow
   defdistill submit --wait                        the same sweep on a cluster with Kubeflow Pipelines
   defdistill schedule --cron '0 3 * * *'          the same every night
@@ -49,6 +50,7 @@ def command_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     verbs = (
         run,
+        audit,
         submit,
         watch,
         stop,

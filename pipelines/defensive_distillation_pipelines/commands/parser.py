@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.config import ExperimentConfig, experiment, loading
@@ -76,10 +77,25 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
         values["defenses"] = _listed(arguments.defenses)
     if arguments.seed is not None:
         values["seed"] = arguments.seed
+    if values["name"] == arguments.preset and (source := _other_source(values, arguments.preset)):
+        values["name"] = source
     config = experiment(values)
     if arguments.temperatures and not config.distilled:
         raise ConfigurationError("--temperatures: expected with distillation among the defenses, got them without")
     return config
+
+
+def _other_source(values: dict[str, Any], preset: str) -> str:
+    """A name for experiment and runs after the data, where they are not the preset's; '' where they are."""
+    source = values.get("prepare_data", {}).get("source")
+    known = loading.preset_values(preset)["prepare_data"]["source"]
+    return "" if source in (None, known) else slug(str(source))
+
+
+def slug(place: str) -> str:
+    """The last part of a place as a name: lower-case letters, digits and dashes."""
+    last = PurePosixPath(place.rstrip("/")).name.split(".")[0].lower()
+    return re.sub(r"[^a-z0-9]+", "-", last).strip("-") or "images"
 
 
 def _listed(text: str) -> list[str]:

@@ -85,12 +85,8 @@ class _Sweep:
         self.lists = _lists(config, lean)
         settings: dict[str, Any] = {} if lean else dict(self.lists)
         if "attacks" not in self.lists:
-            (settings["attacks"],) = config.attack_tasks(lean=lean)
-        left_out = {
-            *_SETTINGS_FROM_LISTS,
-            *(() if gate else ("gate",)),
-            *(() if config.distilled else _OF_DISTILLATION),
-        }
+            (settings["attacks"],) = _attacks(config, lean)
+        left_out = {*_SETTINGS_FROM_LISTS, *(() if gate else ("gate",)), *_stages_without_use(config)}
         settings |= {stage: config.settings(stage, lean=lean) for stage in STAGES if stage not in left_out}
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         self.parameters = {
@@ -111,15 +107,22 @@ class _Sweep:
         self.values = values
         with self._ending():
             dataset = self._step("prepare_data")
+            if "import_model" in values:
+                model = self._step("import_model", dataset=dataset)
+                self._end({"imported": self._judged("imported", dataset=dataset, model=model)})
+                return
             baseline = self._step("train_teacher", "train baseline", dataset=dataset, temperature=1.0)
             evaluations = self._undistilled(dataset, baseline)
             if "temperatures" in self.lists:
                 evaluations |= self._fan_out("temperatures", lambda each: self._student(each, dataset, baseline))
             if "defenses" in self.lists:
                 evaluations |= self._fan_out("defenses", lambda each: self._defended(each, dataset, baseline))
-            report = self._step("report", evaluations=evaluations)
-            if self.gate:
-                self._step("gate", evaluations=_once_more(evaluations), report=report)
+            self._end(evaluations)
+
+    def _end(self, evaluations: dict[str, Any]) -> None:
+        report = self._step("report", evaluations=evaluations)
+        if self.gate:
+            self._step("gate", evaluations=_once_more(evaluations), report=report)
 
     def _undistilled(self, dataset: Any, baseline: Any) -> dict[str, Any]:
         """The undistilled network and its controls, which are attacks on one network."""
@@ -233,7 +236,10 @@ class _Sweep:
 
 def _lists(config: ExperimentConfig, lean: bool) -> dict[str, list[Any]]:
     """What the sweep fans out over; attacks only where a network has several steps of them."""
-    attacks, baseline = config.attack_tasks(lean=lean), config.baseline_tasks(lean=lean)
+    attacks = _attacks(config, lean)
+    if config.imported:
+        return {"attacks": attacks} if len(attacks) > 1 else {}
+    baseline = config.baseline_tasks(lean=lean)
     controls = config.control_tasks(lean=lean)
     lists: dict[str, list[Any]] = {"temperatures": list(config.temperatures)} if config.distilled else {}
     # a loop within a loop, and Kubeflow's local runner would hand the inner one's items to the outer one's steps
@@ -244,6 +250,18 @@ def _lists(config: ExperimentConfig, lean: bool) -> dict[str, list[Any]]:
     )
     lists |= {"attacks": attacks} if len(attacks) > 1 else {}
     return lists | ({"defenses": config.defense_tasks(lean=lean)} if config.other_defenses else {})
+
+
+def _attacks(config: ExperimentConfig, lean: bool) -> list[dict[str, Any]]:
+    """The settings of each step of attacks on a defended network, or on one that was imported."""
+    return config.imported_tasks(lean=lean) if config.imported else config.attack_tasks(lean=lean)
+
+
+def _stages_without_use(config: ExperimentConfig) -> tuple[str, ...]:
+    """Stages that this pipeline has no step of."""
+    if config.imported:
+        return ("train_teacher", *_OF_DISTILLATION)
+    return ("import_model", *(() if config.distilled else _OF_DISTILLATION))
 
 
 def _undistilled(settings: Any) -> str:

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from defensive_distillation.attacks.result import StopReason
-from defensive_distillation.evaluation.conditions import conditions
 from defensive_distillation.evaluation.findings import by_distance, transferred, within_balls, worst_case
 from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.results import Condition
 from defensive_distillation.evaluation.stored_attack import StoredAttack
+from defensive_distillation.evaluation.verdict.conditions import conditions
 
 COUNT = 40
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 import pytest
 
-from defensive_distillation.evaluation.masking import MASKING_THRESHOLD, judge
-from defensive_distillation.evaluation.results import Condition
+from defensive_distillation.evaluation.results import Condition, GradientCheck, GradientFault, GradientSign
+from defensive_distillation.evaluation.verdict.masking import HIDDEN, MASKING_THRESHOLD, judge
 
 MASKED = (2, 160, 1, 17)  # pairs fooled by both, by z/T alone, at T = 1 alone, by neither
 EQUAL = (150, 2, 2, 26)
@@ -59,3 +59,67 @@ def test_failed_conditions_are_named_by_whose_they_are() -> None:
     found = judge(MASKED, [SIGN, BROKEN, *FINE])
     assert found.signs == ("black_box",)
     assert found.broken == ("unbounded",)
+
+
+@pytest.mark.parametrize(
+    ("within", "masked"), [(MASKED, "yes"), (EQUAL, "no"), (UNCERTAIN, "undecided"), (None, "undecided")]
+)
+def test_where_jsma_was_not_run_pgd_decides(within: tuple[int, int, int, int] | None, masked: str) -> None:
+    found = judge(None, FINE, within=within)
+    assert found.masked == masked
+    assert (found.difference, found.interval) == (None, None)
+    assert (found.within is None) == (within is None)
+
+
+def test_pgd_adds_to_what_jsma_says_and_takes_nothing_from_it() -> None:
+    assert judge(EQUAL, FINE, within=MASKED).masked == "yes"
+    assert judge(UNCERTAIN, FINE, within=MASKED).masked == "yes"
+    assert judge(MASKED, FINE, within=EQUAL).masked == "yes"
+    assert judge(UNCERTAIN, FINE, within=EQUAL).masked == "undecided"
+    found = judge(EQUAL, FINE, within=MASKED)
+    assert found.within == pytest.approx(159 / 180)
+    assert found.within_interval is not None
+    assert MASKING_THRESHOLD < found.within_interval[0] < 159 / 180 < found.within_interval[1]
+
+
+def test_where_an_attack_without_gradients_beats_those_on_the_logits_they_are_masked() -> None:
+    hidden = condition("adaptive", passed=False)
+    for counts in (EQUAL, UNCERTAIN, None):
+        assert judge(counts, [hidden], within=EQUAL).masked == "yes"
+    # the same of a naive attacker is a sign, which EQUAL stands against
+    assert judge(EQUAL, [SIGN], within=EQUAL).masked == "undecided"
+
+
+def gradient_check(*names: GradientFault, flat_half: float | None = None) -> GradientCheck:
+    return GradientCheck(
+        samples=50,
+        logit_temperature=1,
+        repeat_difference=0,
+        zero_share=0,
+        slope=1,
+        flat_half=flat_half,
+        levels=None,
+        signs=tuple(GradientSign(name=name, sentence=f"it is {name}") for name in names),
+    )
+
+
+@pytest.mark.parametrize("name", ["random", "stepped", "saturating", "shattered"])
+def test_a_fault_of_the_logits_own_gradient_decides(name: GradientFault) -> None:
+    for counts in (EQUAL, UNCERTAIN, None):
+        found = judge(counts, FINE, check=gradient_check(name))
+        assert found.masked == "yes"
+        assert [sign.name for sign in found.gradient] == [name]
+    assert judge(EQUAL, FINE, check=gradient_check()).masked == "no"
+
+
+def test_a_flat_half_of_the_features_saturates_only_where_an_attack_without_gradients_does_better() -> None:
+    hidden, flat = condition("adaptive", passed=False), gradient_check(flat_half=HIDDEN / 2)
+    assert judge(EQUAL, FINE, check=flat).gradient == ()
+    assert judge(EQUAL, FINE, check=flat).masked == "no"
+    (sign,) = judge(EQUAL, [hidden], check=flat).gradient
+    assert sign.name == "saturating"
+    assert "on half of the features the gradient of the logits predicts 0.0005" in sign.sentence
+    assert judge(EQUAL, [hidden], check=gradient_check(flat_half=2 * HIDDEN)).gradient == ()
+    # a fault that was found is not told twice
+    both = judge(EQUAL, [hidden], check=gradient_check("stepped", flat_half=0.0)).gradient
+    assert [each.name for each in both] == ["stepped"]

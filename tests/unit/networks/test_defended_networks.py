@@ -28,13 +28,13 @@ def test_radial_basis_functions_are_the_formula() -> None:
         x = images[n].flatten().tolist()
         units = []
         for m in range(5):
-            centre = [STRIDE * float(value) for value in model.units.centres[m]]
-            precision = [math.exp(STRIDE * float(value)) for value in model.units.log_precisions[m]]
+            centre = [STRIDE * float(value) for value in model.units.centres[m].detach()]
+            precision = [math.exp(STRIDE * float(value)) for value in model.units.log_precisions[m].detach()]
             units.append(math.exp(-sum(b * (v - c) ** 2 for v, c, b in zip(x, centre, precision, strict=True))))
         for k in range(3):
             weights = model.output.weight[k].tolist()
-            expected = float(model.output.bias[k]) + sum(w * h for w, h in zip(weights, units, strict=True))
-            assert float(found[n, k]) == pytest.approx(expected, rel=1e-12)
+            expected = float(model.output.bias[k].detach()) + sum(w * h for w, h in zip(weights, units, strict=True))
+            assert float(found[n, k].detach()) == pytest.approx(expected, rel=1e-12)
 
 
 def test_far_from_every_centre_only_the_biases_speak() -> None:
@@ -54,7 +54,7 @@ def test_centres_are_placed_on_images_of_each_class_in_turn() -> None:
     assert model.output.weight.argmax(0).tolist() == [0, 1, 0, 1, 0]
     assert sorted(set(model.output.weight.flatten().tolist())) == [0.0, 7.0]
     exponents = -model.units(images).log()  # (6, 5), zero where an image is a centre
-    assert float(exponents.mean()) == pytest.approx(2.0, rel=1e-4)
+    assert float(exponents.detach().mean()) == pytest.approx(2.0, rel=1e-4)
 
 
 def test_a_network_behind_an_auto_encoder_sees_what_it_makes_of_an_image() -> None:
@@ -66,7 +66,7 @@ def test_a_network_behind_an_auto_encoder_sees_what_it_makes_of_an_image() -> No
     images = torch.rand(3, 1, 16, 16)
     restored = model.autoencoder(images)
     assert restored.shape == images.shape
-    assert 0 <= float(restored.min()) <= float(restored.max()) <= 1
+    assert 0 <= float(restored.detach().min()) <= float(restored.detach().max()) <= 1
     assert torch.equal(model(images), model.classifier(restored))
     assert output_layer(model, 10) == "classifier.17"
 

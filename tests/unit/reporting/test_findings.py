@@ -5,8 +5,9 @@ import pytest
 from defensive_distillation.defenses import distillation
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.intervals import difference_interval
-from defensive_distillation.evaluation.masking import MASKING_THRESHOLD
-from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.evaluation.results import Evaluation, GradientSign
+from defensive_distillation.evaluation.verdict.masking import MASKING_THRESHOLD
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.reporting.findings.headline import headline
 from defensive_distillation.reporting.findings.paragraphs import paragraphs
 from defensive_distillation.reporting.findings.verdicts import verdicts
@@ -41,6 +42,7 @@ from support.evaluations import (
     DIGITS,
     MNIST,
     RADII,
+    attack,
     bounded,
     complete,
     conditions,
@@ -547,3 +549,57 @@ def test_without_a_distilled_network_nothing_is_said_of_distillation() -> None:
     )
     assert headline([smoothed()]).startswith("No distilled network was evaluated: nothing")
     assert paragraphs([smoothed()])
+
+
+def imported(masked: str, **judged: object) -> Evaluation:
+    """Somebody's network without JSMA, with that judgement."""
+    found = evaluation(None, probabilities=None, logits=None, scaled=None)
+    masking = found.masking.model_copy(update={"masked": masked, **judged})
+    identity = ModelId(role="imported", label="the model", title="the model")
+    return found.model_copy(update={"model": identity, "masking": masking})
+
+
+def test_what_pgd_gains_is_told_where_it_shows_masked_gradients() -> None:
+    masked = imported("yes", within=0.9, within_interval=(0.85, 0.95))
+    text, sentence = verdict_of(masked)
+    assert text == "yes"
+    assert "PGD on the logits gains +90 points (95 % interval +85 to +95 points) on PGD through the softmax" in sentence
+    for interval in ((-0.02, 0.04), (0.02, 0.2)):
+        assert "PGD" not in verdict_of(imported("undecided", within=0.05, within_interval=interval))[1]
+
+
+def test_a_fault_of_the_gradient_is_told_as_a_sentence() -> None:
+    sign = GradientSign(name="stepped", sentence="the input is rounded to 8 levels")
+    assert (
+        "The input is rounded to 8 levels: the gradients are masked."
+        in verdict_of(imported("yes", gradient=(sign,)))[1]
+    )
+
+
+def test_an_attack_without_gradients_that_does_better_is_told() -> None:
+    sentence = verdict_of(imported("yes", broken=("black_box",)))[1]
+    assert "An attack without gradients does better than those on the logits" in sentence
+
+
+@pytest.mark.parametrize(
+    ("masked", "difference", "interval", "conclusion"),
+    [
+        ("yes", 0.9, (0.85, 0.95), "a gain (+90 points, 95 % interval +85 to +95 points) that shows masked gradients."),
+        (
+            "no",
+            0.0,
+            (-0.05, 0.05),
+            "no gain (0 points, 95 % interval −5 to +5 points) that would show masked gradients.",
+        ),
+        ("undecided", 0.1, (0.0, 0.2), "too uncertain to say whether gradients are masked."),
+    ],
+)
+def test_untargeted_jsma_stands_in_where_none_was_run_towards_each_class(
+    masked: str, difference: float, interval: tuple[float, float], conclusion: str
+) -> None:
+    found = imported(masked, difference=difference, interval=interval)
+    runs = tuple(attack(output, 90, kind="jsma_untargeted") for output in ("probabilities", "logits", "scaled"))
+    sentence = verdict_of(found.model_copy(update={"attacks": runs}))[1]
+    assert sentence.startswith("With the model, untargeted JSMA on the probabilities succeeds on 50 % of 180 pairs")
+    assert conclusion in sentence
+    assert "not run" not in sentence

@@ -64,3 +64,19 @@ def test_an_identity_comes_back_from_the_facts_of_an_artifact() -> None:
     assert ModelId.of({}) is None
     with pytest.raises(ValidationError, match="role"):
         ModelId.of({"model": {**model.model_dump(), "role": "student"}})
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        (BASELINE, 1),
+        (distillation.teacher(20), 20),
+        (distillation.student(20), 20),
+        (distillation.control(2.5), 2.5),
+        (ModelId(role="imported", label="theirs", title="theirs"), None),
+        (ModelId(role="imported", label="theirs", title="theirs", parameters={"temperature": 7}), 7),
+        (ModelId(role="defended", defense="another", parameters={"strength": 1.0}, label="a", title="a"), None),
+    ],
+)
+def test_a_temperature_is_known_where_the_training_tells_it(model: ModelId, known: float | None) -> None:
+    assert model.known_temperature == known

@@ -57,6 +57,15 @@ class AttackStageConfig(ComputeConfig):
             "model only the size of its logits."
         ),
     )
+    half_width: float | None = Field(
+        None,
+        gt=0,
+        lt=0.5,
+        description=(
+            "Half width of the 95 % interval of a rate: radii, budgets and numbers of sources that are left at their "
+            "defaults fit the data and this. None: the defaults stand."
+        ),
+    )
     shards: int = Field(
         1, ge=1, description="Equal shares of the samples, each attacked by a task of its own; they change no result."
     )

@@ -25,7 +25,7 @@ class ReportConfig(StageConfig):
     example: ClassVar[str] = "--evaluations out/evaluation out/baseline-evaluation --output out/report"
 
     experiment: ExperimentName = "digits"
-    title: str = Field("Defensive distillation", min_length=1, description="Title of the page.")
+    title: str = Field("", description="Title of the page; empty: after the data.")
 
     def works_for(self, inputs: Mapping[str, ModelId | None]) -> ModelId | None:
         """None: the report is on the sweep as a whole."""

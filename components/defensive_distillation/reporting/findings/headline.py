@@ -8,9 +8,9 @@ from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation
 from defensive_distillation.reporting.findings.verdicts import attacked, clearly_more, conditions_fail, rate
 from defensive_distillation.reporting.measures import relative_distance
-from defensive_distillation.reporting.networks import chosen, distilled, models, others, undistilled
+from defensive_distillation.reporting.networks import chosen, distilled, imported, models, others, undistilled
 from defensive_distillation.reporting.paper import published
-from defensive_distillation.reporting.words import count, label, per_cent, series, times
+from defensive_distillation.reporting.words import count, label, per_cent, radius, series, times
 
 
 def headline(evaluations: Sequence[Evaluation]) -> str:
@@ -22,6 +22,8 @@ def headline(evaluations: Sequence[Evaluation]) -> str:
     baseline, network = undistilled(evaluations), chosen(evaluations)
     if not models(evaluations):
         raise InputError("evaluations: expected at least one model, got none")
+    if given := imported(evaluations):
+        return " ".join(map(_of_imported, given))
     if others(evaluations) and network is None:
         return _without_distillation(others(evaluations), baseline)
     if network is None or all(model.temperature == 1 for model in distilled(evaluations)):
@@ -30,6 +32,23 @@ def headline(evaluations: Sequence[Evaluation]) -> str:
     if plain is None or scaled is None:
         return _by_conditions_alone(evaluations)
     return _headline(network, baseline, plain, scaled)
+
+
+def _of_imported(network: Evaluation) -> str:
+    """What somebody asks of a network of their own: is it right, is it robust, and can that be believed?"""
+    right = f"{label(network)} classifies {per_cent(network.accuracy)} of the images right"
+    if network.robust and (bounded := [number for number, e in enumerate(network.robust.epsilons) if e < 1]):
+        quoted = bounded[-1]
+        right += (
+            f", and {per_cent(network.robust.accuracy[quoted])} whatever any attack does within "
+            f"ε = {radius(network.robust.epsilons[quoted])} of them"
+        )
+    believed = {
+        "yes": "Its gradients are masked: an attack that climbs them sees less than there is.",
+        "no": "No masked gradients were found.",
+        "undecided": "Whether its gradients are masked is undecided.",
+    }[network.masking.masked]
+    return f"{right}. {believed}"
 
 
 def _nothing_to_judge(network: Evaluation | None, baseline: Evaluation | None) -> str:

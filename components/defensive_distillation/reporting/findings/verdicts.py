@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from defensive_distillation.evaluation.intervals import difference_interval
-from defensive_distillation.evaluation.masking import MASKING_THRESHOLD
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation, Masked, Masking
+from defensive_distillation.evaluation.verdict.masking import MASKING_THRESHOLD, by_difference
 from defensive_distillation.reporting.networks import arranged, is_distilled, undistilled
 from defensive_distillation.reporting.words import count, label, per_cent, per_cent_range, points, points_range, series
 
@@ -78,7 +78,9 @@ def _verdict(network: Evaluation, baseline: Evaluation | None) -> Verdict:
         judged.interval,
         judged.signs,
         judged.broken,
-        " ".join(part for part in (_by_jsma(network, baseline), _by_conditions(network)) if part),
+        " ".join(
+            part for part in (_by_jsma(network, baseline), *_by_other_means(network), _by_conditions(network)) if part
+        ),
     )
 
 
@@ -90,10 +92,28 @@ def _by_jsma(network: Evaluation, baseline: Evaluation | None) -> str:
             "At T = 1, z/T is z: there is no larger logit to divide, and nothing is masked by the temperature."
         )
     if plain is None or scaled is None:
-        return _missing(network, plain, scaled)
+        return _by_untargeted(network) or _missing(network, plain, scaled)
     if network.control:
         return _of_control(network, baseline, plain, scaled)
     return _of_model(network, baseline, plain, scaled)
+
+
+def _by_untargeted(network: Evaluation) -> str:
+    """The same of untargeted JSMA, by which the verdict goes where JSMA towards every class was not run."""
+    ran = {one.output: one for one in network.attacks if one.attack == "jsma_untargeted" and one.pairs}
+    plain, scaled = ran.get("probabilities"), ran.get("scaled")
+    if network.masking.difference is None or plain is None or scaled is None:
+        return ""
+    spread = _spread(network.masking)
+    conclusion = {
+        "yes": f"a gain ({spread}) that shows masked gradients",
+        "no": f"no gain ({spread}) that would show masked gradients",
+        "undecided": f"the difference ({spread}) is too uncertain to say whether gradients are masked",
+    }[by_difference(network.masking.interval)]
+    return (
+        f"{_where(network)} untargeted JSMA on the probabilities succeeds on {rate(plain)}. On the probabilities of "
+        f"z/T it succeeds on {per_cent(scaled.success_rate)}: {conclusion}.{_few(plain, scaled)}"
+    )
 
 
 def _missing(network: Evaluation, plain: AttackFindings | None, scaled: AttackFindings | None) -> str:
@@ -129,15 +149,15 @@ def _of_model(network: Evaluation, baseline: Evaluation | None, plain: AttackFin
 
 def _conclusion(judged: Masking, scaled: AttackFindings, before: AttackFindings | None, defends: bool) -> str:
     """What success(z/T) says, beside success(probabilities)."""
-    by_difference = _by_difference(judged)
-    if by_difference == "undecided":
+    by_jsma = by_difference(judged.interval)
+    if by_jsma == "undecided":
         return f"the difference ({_spread(judged)}) is too uncertain to say whether gradients are masked"
-    if by_difference == "no" and defends:
+    if by_jsma == "no" and defends:
         return (
             f"no gain ({_spread(judged)}), so masked gradients do not explain the drop away; "
             "other attacks may still succeed"
         )
-    if by_difference == "no":
+    if by_jsma == "no":
         return f"no gain ({_spread(judged)}) that would show masked gradients"
     if before and clearly_more(before, scaled):
         return (
@@ -155,12 +175,26 @@ def _of_control(network: Evaluation, baseline: Evaluation | None, plain: AttackF
         "no": "the size of the logits alone masks no gradient here",
         "undecided": f"the difference ({_spread(network.masking)}) is too uncertain to say whether gradients "
         "are masked",
-    }[_by_difference(network.masking)]
+    }[by_difference(network.masking.interval)]
     return (
         f"The undistilled network with its logits multiplied by {network.temperature:g}: JSMA on the probabilities "
         f"succeeds on {rate(plain)}{beside}; on those of z/T it succeeds on {per_cent(scaled.success_rate)}: "
         f"{conclusion}.{_few(plain, scaled)}"
     )
+
+
+def _by_other_means(network: Evaluation) -> list[str]:
+    """What PGD and the gradient of the logits add to what JSMA says."""
+    judged, said = network.masking, []
+    if judged.within is not None and by_difference(judged.within_interval) == "yes":
+        assert judged.within_interval is not None
+        said.append(
+            f"PGD on the logits gains {points(judged.within)} (95 % interval {points_range(judged.within_interval)}) "
+            "on PGD through the softmax at T = 1: the gradients are masked."
+        )
+    return said + [
+        f"{sign.sentence[0].upper()}{sign.sentence[1:]}: the gradients are masked." for sign in judged.gradient
+    ]
 
 
 def _by_conditions(network: Evaluation) -> str:
@@ -170,11 +204,16 @@ def _by_conditions(network: Evaluation) -> str:
         fail = conditions_fail(judged.signs)
         if judged.masked == "undecided":
             text = f"But the naive attacker's sanity {fail}, a sign of masked gradients: undecided."
-        elif _by_difference(judged) == "undecided":
+        elif by_difference(judged.interval) == "undecided":
             text = f"The naive attacker's sanity {fail}, which decides it: the gradients are masked."
         else:
             text = f"The naive attacker's sanity {fail} too: the gradients are masked."
-    if judged.broken:
+    if "black_box" in judged.broken:
+        text += (
+            " An attack without gradients does better than those on the logits: their gradient hides what is there, "
+            "and the rates of all attacks that climb it are too low."
+        )
+    elif judged.broken:
         text += (
             f" The adaptive attacker's sanity {conditions_fail(judged.broken)}: the attack is broken, "
             "take the verdict with care."
@@ -182,15 +221,6 @@ def _by_conditions(network: Evaluation) -> str:
     elif network.conditions and not judged.signs:
         text = f"All {len(network.conditions)} sanity conditions hold."
     return text.strip()
-
-
-def _by_difference(judged: Masking) -> Masked:
-    """What JSMA alone says; failed conditions may have changed the verdict (see masking.judge)."""
-    if judged.signs and judged.masked == "undecided":
-        return "no"
-    if judged.signs and (judged.interval is None or judged.interval[0] <= MASKING_THRESHOLD):
-        return "undecided"
-    return judged.masked
 
 
 def _spread(judged: Masking) -> str:

@@ -9,7 +9,7 @@ from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.measures import mean_distance, robust_within
 from defensive_distillation.reporting.networks import models, others
 from defensive_distillation.reporting.page.parts import DASH, Cell, Table, verdict_cell, with_label
-from defensive_distillation.reporting.words import column_per_cent, count, distance, per_cent_range
+from defensive_distillation.reporting.words import column_per_cent, count, distance, per_cent_range, radius
 from defensive_distillation.suite.registry import title
 
 _JSMA = {"probabilities": "JSMA on probabilities", "logits": "JSMA on logits", "scaled": "JSMA on z/T"}
@@ -35,7 +35,7 @@ def of_defenses(ordered: Sequence[Evaluation]) -> Table | None:
         )
         for network in networks
     ]
-    head = ["", "Accuracy", *(f"Robust, ε = {epsilon:g}" for epsilon in radii), *map(_JSMA.__getitem__, outputs)]
+    head = ["", "Accuracy", *(f"Robust, ε = {radius(epsilon)}" for epsilon in radii), *map(_JSMA.__getitem__, outputs)]
     return Table([*head, *map(title, nearest), "Gradients", "Passes"], body, "Defenses side by side", "wide defenses")
 
 

@@ -14,7 +14,7 @@ from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.figures.exhibits import figures_as_png
 from defensive_distillation.reporting.findings.paragraphs import paragraphs
 from defensive_distillation.reporting.grid import Examples
-from defensive_distillation.reporting.networks import checked, controls, others
+from defensive_distillation.reporting.networks import checked, controls, imported, others
 from defensive_distillation.reporting.page import adaptive, behind, comparison, conditions, sweep
 from defensive_distillation.reporting.page.first_screen import first_screen
 from defensive_distillation.reporting.page.parts import exhibits
@@ -50,6 +50,8 @@ _SECTIONS = {
     "setting": "Setting and deviations",
     "reproduce": "How to reproduce",
 }
+
+_OF_SWEEPS = ("tables", "figures", "confidence", "training")  # sections that compare networks by T, as the paper does
 
 
 def page(
@@ -102,7 +104,7 @@ def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_ver
     def shown(*names: str) -> Any:
         return exhibits(names, ordered, pngs)
 
-    return {
+    sections = {
         "found": paragraphs(ordered),
         "tables": sweep.side_by_side(ordered),
         "defenses": comparison.of_defenses(ordered),
@@ -124,6 +126,9 @@ def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_ver
         "setting": as_table(settings(ordered, code_version=code_version)),
         "reproduce": {"seed": ordered[0].seed, "code_version": code_version},
     }
+    if len(imported(ordered)) < len(ordered):
+        return sections
+    return {name: data for name, data in sections.items() if name not in _OF_SWEEPS}
 
 
 def _facts(ordered: Sequence[Evaluation]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The verdict on anybody's classifier, in one call: `defensive_distillation.audit`."""

@@ -1,0 +1,1 @@
+"""Networks of which an audit's answer is known."""

@@ -1,0 +1,1 @@
+from support.auditing.digits import digits as digits
