@@ -77,9 +77,33 @@ def attack(name: str, options: str, message: str) -> Row:
     return Row(f"attack {name}", command, message)
 
 
+def imported(name: str, options: str, message: str) -> Row:
+    return Row(f"import_model {name}", f"stage import_model --dataset {{chain}}/dataset {OUT} {options}", message)
+
+
+def audit(name: str, options: str, message: str) -> Row:
+    return Row(f"audit {name}", f"audit --data digits {options}", message)
+
+
 ROWS = [
+    # networks of others
+    imported("of nothing", "", "model: expected torchvision:NAME, .* or FILE.onnx, got ''"),
+    imported("of a module that is not there", "--model no.where:net", "got 'no.where'; put its folder on PYTHON"),
+    imported("without weights", "--model torchvision:resnet18", "weights: expected a file with those of torch"),
+    imported("with a std of 0", "--model x:y --std 0", "std: expected numbers above 0, got 0"),
+    imported("with two means", "--model x:y --mean 1,2", "mean: expected one number, or one for each of"),
+    imported("of a file that is not there", "--model x.onnx", "x.onnx: expected a file, found nothing"),
+    audit("without a model", "", "the following arguments are required: --model; see defdistill audit --help"),
+    audit("with a radius in 255ths", "--model x:y --epsilons 8", "for images in .*, got 8; for 8 of 255 give"),
+    audit(
+        "with radii that are none",
+        "--model x:y --epsilons few",
+        "--epsilons: expected numbers such as 0.1",
+    ),
+    audit("with a half width of 1", "--model x:y --half-width 1", r"attack\.half_width: .*less than 0.5, got '1'"),
+    audit("with an attack that is none", "--model x:y --attacks hope", "expected attacks among jsma, .*, not 'hope'"),
     # which command, which stage
-    Row("no such command", "trian", r"invalid choice: 'trian' \(choose from 'run', 'submit', .*see defdistill --help"),
+    Row("no such command", "trian", r"invalid choice: 'trian' \(choose from 'run', 'audit', .*see defdistill --help"),
     Row("no such stage", "stage publish", r"invalid choice: 'publish' \(choose from 'prepare_data', .*'gate'\)"),
     Row("no stage", "stage", "arguments are required: STAGE; see defdistill stage --help"),
     Row(

@@ -14,7 +14,7 @@ from defensive_distillation.attacks.network import reached, samples_at_once
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.evaluation.outcome import Outcome
-from defensive_distillation.evaluation.stored_attack import store_attack
+from defensive_distillation.evaluation.stored_attack import counted, store_attack
 from defensive_distillation.networks.architectures import as_input
 from defensive_distillation.suite.execution import AttackCall, attack_calls
 from defensive_distillation.suite.registry import attacker
@@ -100,14 +100,7 @@ def _outcome(
     if model is not views.judged:
         results = [_judged(each, views.judged, classes, call.attack.targeted, batch_size) for each in results]
     stored = store_attack(dataset.test_images, sources, classes.cpu(), results, dense=call.attack.dense)
-    reasons = torch.bincount(stored.stop_reason.long(), minlength=len(StopReason)).tolist()
-    facts = {
-        **call.facts,
-        "pairs": len(stored.success),
-        "successes": int(stored.success.sum()),
-        "stop_reasons": {reason.name.lower(): reasons[reason] for reason in StopReason},
-    }
-    return Outcome(facts, stored)
+    return Outcome(counted(call.facts, stored), stored)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from defensive_distillation.config import stage_config
 from defensive_distillation.config.loading import merged
 from defensive_distillation.datasets.dataset import Dataset, content_digest
 from defensive_distillation.errors import InputError
+from defensive_distillation.evaluation.metrics import chance_where_near
 from defensive_distillation.evaluation.network import NetworkFacts, evaluate
 from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.results import Evaluation
@@ -33,7 +34,6 @@ from defensive_distillation.suite.registry import ATTACKS
 GRADIENT_SAMPLES = 100
 BATCH = 128  # images in a forward pass
 MOST_CLASSES = 10**6  # before the model has told
-NEAR_CHANCE = 0.1  # share of the way from the largest class to accuracy 1
 
 
 def audit(
@@ -222,10 +222,9 @@ def _warnings(
             "give draws=16 or so: decisions, and what adaptive attacks differentiate, are then means; if the model is "
             "not meant to be random, put the networks that the function calls into evaluation mode: network.eval()"
         )
-    share = float(torch.bincount(dataset.test_labels).max()) / len(dataset.test_labels)
-    if accuracy < share + NEAR_CHANCE * (1 - share):
+    if (chance := chance_where_near(accuracy, dataset.test_labels)) is not None:
         said.append(
-            f"the model classifies {accuracy:.1%} right, and the largest class is {share:.1%} of the images: are "
+            f"the model classifies {accuracy:.1%} right, and the largest class is {chance:.1%} of the images: are "
             "normalisation, order of the classes and of the channels, and image size those of its training?"
         )
     few = {name: len(one.samples.source_index.unique()) for name, one in outcomes.items()}

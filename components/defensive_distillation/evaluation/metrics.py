@@ -11,6 +11,13 @@ from defensive_distillation.errors import InputError
 
 # Figure 9's bins of the mean gradient amplitude, from 0 to 1
 AMPLITUDE_EDGES = (0.0, 1e-40, 1e-35, 1e-30, 1e-25, 1e-20, 1e-15, 1e-10, 1e-5, 1e-3, 1.0)
+NEAR_CHANCE = 0.1  # share of the way from the largest class to accuracy 1, below which a network hardly knows anything
+
+
+def chance_where_near(accuracy: float, labels: Tensor) -> float | None:
+    """The share of the largest class among labels (N,), if an accuracy is hardly above it; else None."""
+    chance = float(torch.bincount(labels).max()) / len(labels)
+    return chance if accuracy < chance + NEAR_CHANCE * (1 - chance) else None
 
 
 def confidence(probabilities: Tensor, labels: Tensor) -> float:

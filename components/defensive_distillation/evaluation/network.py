@@ -38,6 +38,7 @@ class NetworkFacts:
     training: tuple[Epoch, ...] = ()
     teacher_training: tuple[Epoch, ...] = ()
     training_passes: int | None = None
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], model: ModelId) -> NetworkFacts:
@@ -49,6 +50,7 @@ class NetworkFacts:
             training=tuple(Epoch(**epoch) for epoch in facts["training"]),
             teacher_training=tuple(Epoch(**epoch) for epoch in facts["teacher_training"]),
             training_passes=facts.get("training_passes"),
+            warnings=tuple(facts.get("warnings", ())),
         )
 
 
@@ -122,6 +124,7 @@ def evaluate(
         training=network.training,
         teacher_training=network.teacher_training,
         training_passes=network.training_passes,
+        warnings=network.warnings,
         gradients_at_1=at_1,
         gradients_at_temperature=at_temperature,
         attacks=tuple(findings.by_budget(outcome, dataset.test_images[0].numel()) for outcome in of["budget"]),

@@ -243,6 +243,7 @@ class Evaluation(Finding):
     robust: RobustAccuracy | None = None  # None where no attack within balls was run
     conditions: tuple[Condition, ...] = ()
     gradient_check: GradientCheck | None = None
+    warnings: tuple[str, ...] = ()  # what to know before the numbers are believed, of a network that was imported
     masking: Masking
 
     @property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from defensive_distillation.attacks.result import AttackResult
+from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import to_unit_interval
 
 
@@ -107,6 +108,17 @@ def store_attack(
         feature=torch.zeros(0, dtype=torch.int32) if dense else feature.int(),
         value=whole if exact else value,
     )
+
+
+def counted(facts: Mapping[str, Any], stored: StoredAttack) -> dict[str, Any]:
+    """What is told of an attack (suite.execution.AttackCall.facts), and what became of how many pairs."""
+    reasons = torch.bincount(stored.stop_reason.long(), minlength=len(StopReason)).tolist()
+    return {
+        **facts,
+        "pairs": len(stored.success),
+        "successes": int(stored.success.sum()),
+        "stop_reasons": {reason.name.lower(): reasons[reason] for reason in StopReason},
+    }
 
 
 def join_attacks(parts: Sequence[StoredAttack]) -> StoredAttack:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +13,10 @@ from defensive_distillation.artifacts.attack import attack_tensors
 from defensive_distillation.artifacts.dataset import read_dataset
 from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
-from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.config import AttackStageConfig
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation.evaluation.stored_attack import StoredAttack, join_attacks, store_attack
+from defensive_distillation.evaluation.stored_attack import StoredAttack, counted, join_attacks, store_attack
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input, predict
@@ -58,7 +56,7 @@ def _compute(task: Task[AttackStageConfig]) -> Result:
         "model": model_id.model_dump(mode="json"),
         "logit_scale": config.logit_scale,
         "temperature": temperature,
-        "variants": [_summary(call, stored[call.name]) for call in calls],
+        "variants": [counted(call.facts, stored[call.name]) for call in calls],
         "shard": [config.shard, config.shards],
     }
     return Result(facts, lambda folder: write_tensors(folder, attack_tensors(stored)))
@@ -140,16 +138,6 @@ def _parts(
 
 def _part_size(device: torch.device, dataset: Dataset) -> int:
     return PART_ON_CPU if device.type == "cpu" else min(PART, max(1, PART_FEATURES // dataset.test_images[0].numel()))
-
-
-def _summary(call: AttackCall, stored: StoredAttack) -> dict[str, Any]:
-    reasons = torch.bincount(stored.stop_reason.long(), minlength=len(StopReason)).tolist()
-    return {
-        **call.facts,
-        "pairs": len(stored.success),
-        "successes": int(stored.success.sum()),
-        "stop_reasons": {reason.name.lower(): reasons[reason] for reason in StopReason},
-    }
 
 
 STAGE = Stage(AttackStageConfig, _compute)

@@ -19,6 +19,7 @@ from defensive_distillation.config import ImportModelConfig
 from defensive_distillation.config.stages.import_model import is_onnx
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import InputError
+from defensive_distillation.evaluation.metrics import chance_where_near
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.adapter import try_on
 from defensive_distillation.networks.architectures import accuracy, as_input, predict
@@ -29,7 +30,6 @@ from defensive_distillation.runtime.stage import Result, Stage, Task
 SAFE = ".safetensors"
 NESTED = ("state_dict", "model_state_dict", "model")  # under which checkpoints keep their weights
 TRIED = 2  # images on which a network is tried
-NEAR_CHANCE = 0.1  # share of the way from the largest class to accuracy 1
 
 
 def _compute(task: Task[ImportModelConfig]) -> Result:
@@ -148,12 +148,12 @@ def _check(model: nn.Module, config: ImportModelConfig, dataset: Dataset, device
 
 def _near_chance(right: float, dataset: Dataset) -> str:
     """What to look for where the network hardly knows the images; '' where it does."""
-    share = float(torch.bincount(dataset.test_labels).max()) / len(dataset.test_labels)
-    if right >= share + NEAR_CHANCE * (1 - share):
+    chance = chance_where_near(right, dataset.test_labels)
+    if chance is None:
         return ""
     return (
-        f"{100 * right:.1f} % of the test images are classified right, and the largest class is {100 * share:.1f} % of "
-        "them: are mean, std, class_logits and image_size those of the training?"
+        f"{100 * right:.1f} % of the test images are classified right, and the largest class is {100 * chance:.1f} % "
+        "of them: are mean, std, class_logits and image_size those of the training?"
     )
 
 

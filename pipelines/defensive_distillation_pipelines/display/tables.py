@@ -30,9 +30,10 @@ def show(*parts: RenderableType) -> None:
 
 
 def of_sweep(evaluations: Sequence[Evaluation]) -> list[RenderableType]:
-    """What a sweep found: a table of its networks, and a line for each control."""
+    """What a sweep found: a table of its networks, a line for each control, and one for each warning."""
     table = rows(evaluations)
-    return ["", of_networks(table), *of_controls(table), ""]
+    warnings = [f"warning: {network.name}: {warning}" for network in evaluations for warning in network.warnings]
+    return ["", of_networks(table), *of_controls(table), *warnings, ""]
 
 
 def of_networks(rows: Sequence[Row]) -> Table:

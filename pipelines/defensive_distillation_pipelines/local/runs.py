@@ -127,7 +127,9 @@ def _stored_inputs(run: RunFolder, stage: str, label: str | None) -> tuple[dict[
     if stage not in lineage:
         raise ConfigurationError(f"stage: expected one of {', '.join(lineage)} for {label}, got {stage!r}")
     by_digest = {stored.digest: stored.location for several in lineage.values() for stored in several}
-    surrogate = run.lineage("baseline")["train_teacher"][0].location if stage == "attack" else None
+    surrogate = None
+    if stage == "attack" and "import_model" not in lineage:
+        surrogate = run.lineage("baseline")["train_teacher"][0].location
     return as_before(lineage[stage], by_digest, surrogate)
 
 

@@ -30,6 +30,7 @@ def paragraphs(evaluations: Sequence[Evaluation]) -> list[str]:
     """What was found beyond the headline, a paragraph a question; one without an answer is left out."""
     baseline, networks = undistilled(evaluations), distilled(evaluations)
     written = (
+        *(f"{label(network)}: {warning}" for network in models(evaluations) for warning in network.warnings),
         _as_in_the_paper(networks, baseline),
         _as_an_attacker(networks),
         distances_paragraph(networks, baseline),
