@@ -16,7 +16,7 @@ from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.stored_attack import counted, store_attack
 from defensive_distillation.networks.architectures import as_input
-from defensive_distillation.suite.execution import AttackCall, attack_calls
+from defensive_distillation.suite.execution import AttackCall, attack_calls, sample_seeds
 from defensive_distillation.suite.registry import attacker
 
 
@@ -72,7 +72,7 @@ def attacked(
             call,
             dataset,
             (sources, classes.to(device)),
-            seeds_of=seed // 2 + sources,
+            seeds_of=sample_seeds(seed, sources),
             batch_size=config.batch_size,
             device=device,
             on_finished=lambda count, before=done: on_finished(before + count, total),  # type: ignore[misc]

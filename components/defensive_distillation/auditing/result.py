@@ -6,9 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+from torch import Tensor
 
 from defensive_distillation import __version__
+from defensive_distillation.artifacts.storage.disk import write_bytes
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.evaluation import samples
 from defensive_distillation.evaluation.outcome import Outcome
@@ -50,17 +54,13 @@ class Audit:
         seconds: float,
     ) -> Audit:
         """With the samples that its page shows."""
-        classes = dataset.classes
-        grids = {}
-        for outcome in outcomes.values():
-            if outcome.attack.by_class:
-                grid = {name: tensor.numpy() for name, tensor in samples.sample_grid(dataset, outcome.samples).items()}
-                grids[outcome.variant] = Grid(**grid, classes=classes[: len(grid["images"])])
+        grids = {
+            outcome.variant: Grid.of(_arrays(samples.sample_grid(dataset, outcome.samples)), dataset.classes)
+            for outcome in outcomes.values()
+            if outcome.attack.by_class
+        }
         shown, names = samples.examples(dataset, list(outcomes.values()))
-        sheet = None
-        if shown:
-            arrays = {name: tensor.numpy() for name, tensor in shown.items()}
-            sheet = Examples(**arrays, attacks=tuple(names["attacks"]), labels=tuple(names["labels"]))
+        sheet = Examples.of(_arrays(shown), names) if shown else None
         return cls(evaluation, warnings, seconds, grids, sheet)
 
     @property
@@ -158,14 +158,11 @@ class Audit:
         return [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}" for a, b, c in lines]
 
 
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
 def _write(path: Path, text: str) -> Path:
     """`text` at `path`, whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+    write_bytes(path, text.encode())
     return path

@@ -212,16 +212,12 @@ class ExperimentConfig(BaseModel):
             mode="json", exclude=set(SET_BY_SWEEP) - set(given), exclude_none=True, exclude_defaults=lean
         )
 
-    def imported_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
-        """The settings of each step of attacks on a network that was imported, which nothing stands beside."""
-        return self.baseline_tasks(lean=lean)
-
     def attack_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
         """The settings of each step of attacks on a defended model."""
         return self._attack_tasks([tuple(group.split("+")) for group in self.attack_groups] or [self.attacks], lean)
 
     def baseline_tasks(self, *, lean: bool = False) -> list[dict[str, Any]]:
-        """The same for the undistilled model: all attacks but those that borrow its own samples."""
+        """The same for a network that nothing stands beside, undistilled or imported: none that borrow samples."""
         groups = [tuple(task["attacks"]) for task in self.attack_tasks() if not task.get("shard")]
         return self._attack_tasks(list(filter(None, map(_without_surrogate, groups))), lean)
 

@@ -13,9 +13,7 @@ from torch import Tensor, nn
 
 from defensive_distillation.errors import InputError
 from defensive_distillation.networks.adapter import Adapter
-
-REGISTERED = ("torchvision:", "timm:")
-FORMS = "torchvision:NAME, timm:NAME, package.module:factory or FILE.onnx"
+from defensive_distillation.networks.forms import FORMS, REGISTERED
 
 
 class Imported(nn.Module):

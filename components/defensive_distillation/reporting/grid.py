@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,11 @@ class Grid:
     success: NDArray[np.bool_]  # (K, K); means nothing on the diagonal
     present: NDArray[np.bool_]  # (K, K)
     classes: tuple[str, ...]  # (K,)
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], classes: Sequence[str]) -> Grid:
+        """From its arrays by name, and the names of all classes, of which a grid shows the first."""
+        return cls(**arrays, classes=tuple(classes[: len(arrays["images"])]))
 
     def __post_init__(self) -> None:
         shape, pair_count = self.images.shape, len(self.classes)
@@ -50,6 +57,11 @@ class Examples:
     success: NDArray[np.bool_]  # (A, S)
     attacks: tuple[str, ...]  # (A,), such as 'pgd/margin'
     labels: tuple[str, ...]  # (S,), class names of the originals
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], names: Mapping[str, Sequence[str]]) -> Examples:
+        """From its arrays by name, and the names of attacks and labels."""
+        return cls(**arrays, attacks=tuple(names["attacks"]), labels=tuple(names["labels"]))
 
     def __post_init__(self) -> None:
         shape, attacks, sources = self.images.shape, len(self.attacks), len(self.labels)

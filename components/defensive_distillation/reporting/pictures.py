@@ -18,12 +18,7 @@ def grids(artifact: Artifact) -> dict[str, Grid]:
     classes = tuple(artifact.facts["evaluation"]["dataset"]["classes"])
     outputs = [name.removesuffix(".present") for name in tensors if name.endswith(".present")]
     return {
-        output: Grid(
-            images=tensors[f"{output}.images"],
-            success=tensors[f"{output}.success"],
-            present=tensors[f"{output}.present"],
-            classes=classes[: len(tensors[f"{output}.images"])],
-        )
+        output: Grid.of({name: tensors[f"{output}.{name}"] for name in ("images", "success", "present")}, classes)
         for output in outputs
     }
 
@@ -34,13 +29,8 @@ def examples(artifact: Artifact) -> Examples | None:
     if not facts or not facts["attacks"] or not facts["labels"]:
         return None
     tensors = read_arrays(artifact)
-    return Examples(
-        originals=tensors[f"{_EXAMPLES}.originals"],
-        images=tensors[f"{_EXAMPLES}.images"],
-        success=tensors[f"{_EXAMPLES}.success"],
-        attacks=tuple(facts["attacks"]),
-        labels=tuple(facts["labels"]),
-    )
+    arrays = {name: tensors[f"{_EXAMPLES}.{name}"] for name in ("originals", "images", "success")}
+    return Examples.of(arrays, facts)
 
 
 def pictures(artifact: Artifact) -> dict[str, bytes]:

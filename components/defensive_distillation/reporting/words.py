@@ -78,16 +78,12 @@ def label(network: Evaluation) -> str:
     return network.model.title
 
 
-def data_title(name: str) -> str:
-    """A dataset's name for a reader."""
-    return DATASETS.get(name, name)
-
-
 def title(evaluations: Sequence[Evaluation]) -> str:
     """The title of a report on these networks, after the data."""
     given = [label(network) for network in evaluations if network.model.role == "imported"]
     what = series(given) or "Defensive distillation"
-    return f"{what} on {data_title(evaluations[0].dataset.name)}"
+    data = evaluations[0].dataset.name
+    return f"{what} on {DATASETS.get(data, data)}"
 
 
 def radius(epsilon: float) -> str:

@@ -23,7 +23,7 @@ from defensive_distillation.networks.architectures import as_input, predict
 from defensive_distillation.networks.softmax import logit_temperature
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.suite.execution import AttackCall, attack_calls
+from defensive_distillation.suite.execution import AttackCall, attack_calls, sample_seeds
 from defensive_distillation.suite.fitting import fitted
 from defensive_distillation.suite.registry import SECTIONS
 
@@ -124,7 +124,7 @@ def _parts(
                 model,
                 as_input(dataset.test_images[source].to(device)),
                 target.to(device),
-                seeds=seed // 2 + source,  # of the source, wherever it stands
+                seeds=sample_seeds(seed, source),
                 batch_size=config.batch_size,
                 on_finished=lambda count, done=before + start: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
             )

@@ -16,13 +16,13 @@ from defensive_distillation.artifacts.dataset import read_dataset
 from defensive_distillation.artifacts.model import ONNX_FILE, imported_network
 from defensive_distillation.artifacts.tensors import unpack, write_tensors
 from defensive_distillation.config import ImportModelConfig
-from defensive_distillation.config.stages.import_model import is_onnx
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.metrics import chance_where_near
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.adapter import try_on
 from defensive_distillation.networks.architectures import accuracy, as_input, predict
+from defensive_distillation.networks.forms import REGISTERED, is_onnx
 from defensive_distillation.networks.imported import named_network, network_with
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
@@ -72,11 +72,7 @@ def _tensors(config: ImportModelConfig, dataset: Dataset) -> dict[str, Tensor]:
         network = network_with(config.model, dataset.num_classes, weights, config.weights)
     else:
         network = named_network(config.model, dataset.num_classes)
-    return {name: tensor.float() if _half(tensor) else tensor for name, tensor in network.state_dict().items()}
-
-
-def _half(tensor: Tensor) -> bool:
-    return tensor.dtype in (torch.float16, torch.bfloat16)
+    return dict(network.state_dict())
 
 
 def _content(place: str, sha256: str | None) -> bytes:
@@ -121,7 +117,7 @@ def _weights(content: bytes, place: str, *, trust: bool) -> dict[str, Tensor]:
 def _recipe(config: ImportModelConfig, dataset: Dataset) -> dict[str, Any]:
     """What stands before and behind the network (networks.imported.Imported)."""
     grey = dataset.image_shape[0] == 1
-    channels = 3 if grey and (config.model.startswith(("torchvision:", "timm:")) or len(config.mean) == 3) else None
+    channels = 3 if grey and (config.model.startswith(REGISTERED) or len(config.mean) == 3) else None
     return {
         "image_size": config.image_size,
         "channels": channels,

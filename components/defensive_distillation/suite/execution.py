@@ -81,6 +81,11 @@ class AttackCall:
         return chosen[:, None].expand_as(target)[other], target[other]
 
 
+def sample_seeds(seed: int, sources: Tensor) -> Tensor:
+    """The seed of each source (P,), wherever among others it is attacked, from that of the attacks; int64."""
+    return seed // 2 + sources
+
+
 def attack_calls(config: Any, temperature: float, surrogate: nn.Module | None) -> Iterator[AttackCall]:
     """Every call of the attacks that `config` names, the quick ones first.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.errors import InputError
@@ -16,7 +17,7 @@ DRAWING, PHOTOGRAPH = (0.1, 0.2, 0.3), (2 / 255, 4 / 255, 8 / 255)  # radii; the
 UNBOUNDED = 1.0
 DRAWN = 1 / 3  # share of black or white from which a grey image is a drawing
 HALF_WIDTH = 0.05  # of the 95 % interval of a rate
-QUANTILE = 1.959963984540054  # of the normal distribution, two-sided 95 %
+QUANTILE = NormalDist().inv_cdf(0.975)  # two-sided 95 %
 FEWEST = 10  # sources
 SMALL = 20  # classes up to which attacks go towards each of them
 BUDGET_SHARE, MOST_FEATURES = 1 / 7, 500  # of the features, the paper's 112 of 784

@@ -72,9 +72,9 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
         assignments.append(f"prepare_data.data_root={Path(arguments.data_root).absolute()}")
     values = loading.values(arguments.preset, arguments.config, assignments)
     if arguments.temperatures is not None:
-        values["temperatures"] = _listed(arguments.temperatures)
+        values["temperatures"] = listed(arguments.temperatures)
     if arguments.defenses is not None:
-        values["defenses"] = _listed(arguments.defenses)
+        values["defenses"] = listed(arguments.defenses)
     if arguments.seed is not None:
         values["seed"] = arguments.seed
     if values["name"] == arguments.preset and (source := _other_source(values, arguments.preset)):
@@ -98,7 +98,8 @@ def slug(place: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", last).strip("-") or "images"
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """The parts of a text between commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

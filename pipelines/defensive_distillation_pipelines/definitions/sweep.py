@@ -254,7 +254,7 @@ def _lists(config: ExperimentConfig, lean: bool) -> dict[str, list[Any]]:
 
 def _attacks(config: ExperimentConfig, lean: bool) -> list[dict[str, Any]]:
     """The settings of each step of attacks on a defended network, or on one that was imported."""
-    return config.imported_tasks(lean=lean) if config.imported else config.attack_tasks(lean=lean)
+    return config.baseline_tasks(lean=lean) if config.imported else config.attack_tasks(lean=lean)
 
 
 def _stages_without_use(config: ExperimentConfig) -> tuple[str, ...]:

@@ -10,13 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from defensive_distillation.config.stages.base import ComputeConfig, Input
 from defensive_distillation.config.stages.training import DATASET
 from defensive_distillation.model_id import ModelId
-
-REGISTERED = ("torchvision:", "timm:")
-
-
-def is_onnx(model: str) -> bool:
-    """Whether a network is given as an ONNX file."""
-    return model.lower().endswith(".onnx")
+from defensive_distillation.networks.forms import REGISTERED
 
 
 class ImportModelConfig(ComputeConfig):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.artifacts.storage.locations import is_remote
 from defensive_distillation.config import experiment, loading
-from defensive_distillation.config.stages.import_model import is_onnx
 from defensive_distillation.errors import ConfigurationError
+from defensive_distillation.networks.forms import is_onnx
 from defensive_distillation.suite.fitting import HALF_WIDTH, fitting_attacks, rising
-from defensive_distillation_pipelines.commands.parser import add_workspace, command, program, slug
+from defensive_distillation_pipelines.commands.parser import add_workspace, command, listed, program, slug
 
 if TYPE_CHECKING:
     from defensive_distillation.config import ExperimentConfig
@@ -41,9 +41,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--data-root", metavar="FOLDER", help="holds MNIST or CIFAR-10: nothing is downloaded")
     of_network = parser.add_argument_group("what the network was trained with")
     of_network.add_argument("--image-size", metavar="N", help="pixels square that it takes (those of the images)")
-    of_network.add_argument("--mean", metavar="M,M,M", help="subtracted from images in [0, 1], by channel (0)")
-    of_network.add_argument("--std", metavar="S,S,S", help="that they are divided by then (1)")
-    of_network.add_argument("--class-logits", metavar="N,N,…", help="its logit for each class, in order (all)")
+    of_network.add_argument("--mean", default="", metavar="M,M,M", help="subtracted from images, by channel (0)")
+    of_network.add_argument("--std", default="", metavar="S,S,S", help="that they are divided by then (1)")
+    of_network.add_argument("--class-logits", default="", metavar="N,N,…", help="its logit for each class (all)")
     suite = parser.add_argument_group("the suite")
     suite.add_argument("--attacks", metavar="NAME,NAME,…", help="(all but transfer)")
     suite.add_argument("--epsilons", metavar="E,E,…", help="L∞ radii (up to 0.3 for digits, 8/255 for photographs)")
@@ -84,7 +84,7 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
     values: dict[str, Any] = {
         "name": f"audit-{slug(arguments.data)}",
         "seed": arguments.seed,
-        "attacks": _parts(arguments.attacks) if arguments.attacks is not None else fitting_attacks(2),
+        "attacks": listed(arguments.attacks) if arguments.attacks is not None else fitting_attacks(2),
         "prepare_data": {"source": arguments.data, "data_root": arguments.data_root and _place(arguments.data_root)},
         "import_model": {
             "model": _place(model) if is_onnx(model) else model,
@@ -92,9 +92,9 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
             "trust": arguments.trust,
             "sha256": _sha256(model if is_onnx(model) else arguments.weights),
             "image_size": arguments.image_size,
-            "mean": _parts(arguments.mean),
-            "std": _parts(arguments.std),
-            "class_logits": _parts(arguments.class_logits),
+            "mean": listed(arguments.mean),
+            "std": listed(arguments.std),
+            "class_logits": listed(arguments.class_logits),
         },
         "attack": attack,
     }
@@ -103,14 +103,10 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
     return experiment(values)
 
 
-def _parts(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
 def _numbers(flag: str, text: str) -> list[float]:
     """Numbers, each as 0.03 or as 8/255."""
     try:
-        return [float(over) / float(under or 1) for over, _, under in (part.partition("/") for part in _parts(text))]
+        return [float(over) / float(under or 1) for over, _, under in (part.partition("/") for part in listed(text))]
     except (ValueError, ZeroDivisionError) as error:
         raise ConfigurationError(f"--{flag}: expected numbers such as 0.1 or 8/255, got {text!r}") from error
 
