@@ -136,9 +136,12 @@ class Audit:
                 (
                     "robust accuracy",
                     per_cent(value),
-                    f"at ε = {words.radius(e)}, {per_cent_range(interval)}, {robust.samples} images",
+                    f"at ε = {words.radius(e)}, {per_cent_range(interval)}: of {robust.samples:,} images "
+                    f"{robust.misclassified:,} wrong without an attack, {fooled:,} fooled",
                 )
-                for e, value, interval in zip(robust.epsilons, robust.accuracy, robust.intervals, strict=True)
+                for e, value, interval, fooled in zip(
+                    robust.epsilons, robust.accuracy, robust.intervals, robust.fooled, strict=True
+                )
                 if e < 1
             ]
         lines += [
@@ -146,7 +149,7 @@ class Audit:
             for one in network.attacks
         ]
         lines += [
-            (title(one.name), per_cent(one.success_by_epsilon[-1]), f"of {one.samples:,} images fooled, unbounded")
+            (title(one.name), per_cent(one.success_by_epsilon[-1]), f"of {one.sources:,} images fooled, unbounded")
             for one in network.bounded
         ]
         for one in network.distances:

@@ -89,13 +89,23 @@ def _attacks(
 ) -> Iterator[Change]:
     """Every variant of some attacks that either evaluation has, where both were run alike."""
     for name in _names(before, after, *attacks):
-        one, other, of = before.pairs.get(name), after.pairs.get(name), called(name)
+        one, other, of = _right(before, after, name), _right(after, before, name), called(name)
         if one is None or other is None:
             yield _missing(measure, of, before, after, value(one), value(other))
         elif differ := _differ({name: before.arguments[name]}, {name: after.arguments[name]}):
             yield _incomparable(measure, of, before, after, value(one), value(other), differ)
         else:
             yield changed(name, one, other, before.images == after.images and _same_pairs(one, other))
+
+
+def _right(measured: Measured, other: Measured, name: str) -> Pairs | None:
+    """The pairs of images that are classified right, by both networks where the images are the same."""
+    pairs = measured.pairs.get(name)
+    if pairs is None:
+        return None
+    correct = measured.correct & other.correct if measured.images == other.images else measured.correct
+    kept = correct[pairs.source]
+    return Pairs(pairs.source[kept], pairs.target[kept], pairs.success[kept], pairs.distance[kept])
 
 
 def _variant(name: str) -> str:

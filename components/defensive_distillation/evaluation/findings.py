@@ -10,9 +10,8 @@ from torch import Tensor
 from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.evaluation import metrics
 from defensive_distillation.evaluation.intervals import wilson_interval
-from defensive_distillation.evaluation.outcome import Outcome
+from defensive_distillation.evaluation.outcome import Outcome, common_sources
 from defensive_distillation.evaluation.results import (
-    WITHIN,
     AttackFindings,
     BoundedFindings,
     Case,
@@ -20,7 +19,7 @@ from defensive_distillation.evaluation.results import (
     TransferFindings,
     WorstCase,
 )
-from defensive_distillation.evaluation.robust import common_sources, nearest
+from defensive_distillation.evaluation.robust import nearest
 
 
 def by_budget(outcome: Outcome, features: int) -> AttackFindings:
@@ -39,6 +38,8 @@ def by_budget(outcome: Outcome, features: int) -> AttackFindings:
         temperature=arguments.get("temperature", 1.0),
         max_features=budget,
         theta=arguments["theta"],
+        sources=len(samples.source_index.unique()),
+        misclassified=outcome.misclassified,
         pairs=count,
         successes=successes,
         success_rate=successes / count,
@@ -61,7 +62,8 @@ def within_balls(outcome: Outcome) -> BoundedFindings:
     return BoundedFindings(
         attack=outcome.attack.name,
         loss=outcome.variant or "none",
-        samples=len(successes),
+        sources=len(successes),
+        misclassified=outcome.misclassified,
         epsilons=levels,
         successes=tuple(successes.sum(0).tolist()),
         success_by_epsilon=tuple(so_far.double().mean(0).tolist()),
@@ -81,6 +83,7 @@ def by_distance(outcome: Outcome) -> DistanceFindings:
         attack=outcome.attack.name,
         norm=facts["arguments"]["norm"],
         sources=sources,
+        misclassified=outcome.misclassified,
         pairs=facts["pairs"],
         successes=facts["successes"],
         success_rate=facts["successes"] / facts["pairs"],
@@ -109,7 +112,8 @@ def transferred(outcome: Outcome, surrogate: str) -> TransferFindings:
     ]
     return TransferFindings(
         surrogate=surrogate,
-        samples=len(successes),
+        sources=len(successes),
+        misclassified=outcome.misclassified,
         confidences=outcome.levels,
         successes=tuple(successes.sum(0).tolist()),
         surrogate_successes=tuple((reasons != StopReason.BUDGET).sum(0).tolist()),
@@ -134,8 +138,6 @@ def worst_case(outcomes: Sequence[Outcome]) -> WorstCase | None:
     counts = dict.fromkeys(dict.fromkeys(attacks), 0)
     for number in which[fooled].tolist():
         counts[attacks[number]] += 1
-    epsilons = sorted({level for outcome in outcomes if outcome.attack.family == "ball" for level in outcome.levels})
-    linf = nearest_in["linf"].amin(0)
 
     def mean(norm: str) -> float | None:
         return float(nearest_in[norm].amin(0)[fooled].mean()) if bool(fooled.any()) else None
@@ -148,6 +150,4 @@ def worst_case(outcomes: Sequence[Outcome]) -> WorstCase | None:
         mean_l2=mean("l2"),
         mean_linf=mean("linf"),
         nearest=counts,
-        epsilons=tuple(epsilons),
-        success_by_epsilon=tuple(float((linf <= epsilon * WITHIN).double().mean()) for epsilon in epsilons),
     )

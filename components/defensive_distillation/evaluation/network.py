@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.evaluation import findings, gradients, metrics
-from defensive_distillation.evaluation.outcome import Outcome
+from defensive_distillation.evaluation.outcome import Outcome, on_right_ones
 from defensive_distillation.evaluation.results import DatasetFacts, Epoch, Evaluation, Gradients
 from defensive_distillation.evaluation.robust import NearestErrors, nearest_errors, robust_accuracy
 from defensive_distillation.evaluation.verdict.conditions import conditions
@@ -95,9 +95,10 @@ def evaluate(
         given: whose logits' gradient is checked, if not `model`'s, which may be the mean of several draws of it.
     """
     logits = predict(model, dataset.test_images, batch_size=batch_size, device=device)
-    checked = conditions(outcomes)
     correct = logits.argmax(dim=1).cpu() == dataset.test_labels
     errors = nearest_errors(correct, list(outcomes.values()))
+    outcomes = on_right_ones(outcomes, correct)
+    checked = conditions(outcomes)
     images, classes = dataset.test_images[:gradient_samples], dataset.num_classes
     at_1, at_temperature = _gradients(model, images, classes, (1.0, temperature), batch_size, device, on_gradients)
     check = check_gradients(given or model, as_input(images[:CHECKED].to(device)), seed=seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from defensive_distillation.attacks.result import StopReason
-from defensive_distillation.evaluation.stored_attack import StoredAttack
+from defensive_distillation.evaluation.stored_attack import StoredAttack, counted
 from defensive_distillation.suite.registry import ATTACKS
 from defensive_distillation.suite.specification import Attack
 
@@ -21,6 +21,7 @@ class Outcome:
 
     facts: Mapping[str, Any]
     samples: StoredAttack
+    misclassified: int = 0  # sources that were left out, since the network classifies them wrong without an attack
 
     @property
     def name(self) -> str:
@@ -77,6 +78,40 @@ class Outcome:
             "success": self.samples.success,
             "distance": self.distance.float(),
         }
+
+
+def on_right_ones(outcomes: Mapping[str, Outcome], correct: Tensor) -> dict[str, Outcome]:
+    """The attacks on images that the network classifies right: what is wrong from the start cannot be fooled.
+
+    Attacks within balls keep those that all of them were given, so that their rates compare. An attack without any such
+    image is left out.
+
+    Args:
+        outcomes: by name.
+        correct: (N,) bool, whether each test image is classified right.
+    """
+    shared = torch.zeros_like(correct)
+    shared[common_sources([outcome for outcome in outcomes.values() if outcome.attack.family == "ball"])] = True
+    right = {}
+    for name, outcome in outcomes.items():
+        sources = outcome.samples.source_index
+        given = shared[sources] if outcome.attack.family == "ball" else torch.ones_like(sources, dtype=torch.bool)
+        kept = given & correct[sources]
+        if bool(kept.any()):
+            samples = outcome.samples.only(kept)
+            wrong = len(sources[given & ~correct[sources]].unique())
+            right[name] = Outcome(counted(outcome.facts, samples), samples, misclassified=wrong)
+    return right
+
+
+def common_sources(outcomes: Sequence[Outcome]) -> Tensor:
+    """The test images that every attack was given, ascending; their indices (S,)."""
+    if not outcomes:
+        return torch.zeros(0, dtype=torch.int64)
+    common = set(outcomes[0].samples.source_index.tolist())
+    for outcome in outcomes[1:]:
+        common &= set(outcome.samples.source_index.tolist())
+    return torch.tensor(sorted(common), dtype=torch.int64)
 
 
 def successes_at(outcome: Outcome, level: float) -> Tensor:

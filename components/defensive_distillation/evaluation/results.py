@@ -50,7 +50,14 @@ class Gradients(Finding):
     median_log10_amplitude: float | None  # None where most logits do not depend on the input at all
 
 
-class AttackFindings(Finding):
+class Attacked(Finding):
+    """An attack on images that the network classifies right: what is wrong from the start cannot be fooled."""
+
+    sources: int  # test images, of which every rate and mean is
+    misclassified: int  # images that the attack was given, too, and that are wrong without it: in no rate
+
+
+class AttackFindings(Attacked):
     """JSMA on one output of the model, budgeted in features (L0).
 
     `attack` is "jsma" (towards every other class), "jsma_decreasing" (the same with θ < 0) or "jsma_untargeted" (any
@@ -75,7 +82,7 @@ class AttackFindings(Finding):
     success_by_budget: tuple[float, ...]
 
 
-class BoundedFindings(Finding):
+class BoundedFindings(Attacked):
     """An untargeted attack within L∞ balls of several radii.
 
     `attack` is "fgsm", "pgd", "square" or "noise". `loss` is "cross_entropy" (through the softmax at T = 1, as an
@@ -84,7 +91,6 @@ class BoundedFindings(Finding):
 
     attack: str
     loss: str
-    samples: int
     epsilons: tuple[float, ...]  # radii, rising; images are in [0, 1], so at 1 the attack is unbounded
     successes: tuple[int, ...]  # of the attack at each radius alone
     success_by_epsilon: tuple[float, ...]  # share fooled at this radius or a smaller one: never falls
@@ -104,12 +110,11 @@ class Case(Finding):
     mean_distance: float | None  # over the sources that were fooled; None without any
 
 
-class DistanceFindings(Finding):
+class DistanceFindings(Attacked):
     """An attack of Carlini and Wagner, which looks for the nearest adversarial sample, towards every other class."""
 
     attack: str  # "cw_l2", "cw_l0" or "cw_linf"
     norm: str  # "l2", "l0" (changed pixels) or "linf"
-    sources: int
     pairs: int
     successes: int
     success_rate: float
@@ -121,11 +126,10 @@ class DistanceFindings(Finding):
     gradient_evaluations: float  # mean a pair
 
 
-class TransferFindings(Finding):
+class TransferFindings(Attacked):
     """Samples of C&W's L2 attack on another network, crafted with confidence κ, shown to this one (untargeted)."""
 
     surrogate: str  # label of the network that they were crafted on
-    samples: int
     confidences: tuple[float, ...]  # κ, rising
     successes: tuple[int, ...]  # this network is fooled
     surrogate_successes: tuple[int, ...]  # the other one is
@@ -138,7 +142,7 @@ WITHIN = 1 + 1e-6  # a sample at x + ε rounds: factor on the radius that it cou
 class WorstCase(Finding):
     """Per source the nearest misclassified sample that any attack found: the mean of the minimum.
 
-    Over the sources that every attack was run on. A distance is the smallest in its own norm.
+    Over the sources that every attack was run on and that are classified right. A distance is the smallest in its norm.
     """
 
     attacks: tuple[str, ...]
@@ -148,18 +152,24 @@ class WorstCase(Finding):
     mean_l2: float | None
     mean_linf: float | None
     nearest: Mapping[str, int]  # how many sources each attack was nearest for, in L2
-    epsilons: tuple[float, ...]
-    success_by_epsilon: tuple[float, ...]  # share with a misclassified sample within each L∞ radius
 
 
 class RobustAccuracy(Finding):
     """Share of test images that are classified right and that no attack fools within an L∞ radius (robust.py)."""
 
-    samples: int  # images that every attack within balls was given
+    samples: int  # images that every attack within balls was given: misclassified, fooled or right
+    misclassified: int  # without an attack
     epsilons: tuple[float, ...]
     right: tuple[int, ...]
+    fooled: tuple[int, ...]  # classified right, and fooled by some attack
     accuracy: tuple[float, ...]
     intervals: tuple[tuple[float, float], ...]  # Wilson, 95 %
+
+    @property
+    def success_by_epsilon(self) -> tuple[float, ...]:
+        """Of the images that are classified right, the share that any attack fools within each radius."""
+        attacked = self.samples - self.misclassified
+        return tuple(number / attacked if attacked else 0.0 for number in self.fooled)
 
 
 class Condition(Finding):
@@ -274,6 +284,16 @@ class Evaluation(Finding):
     def jsma(self) -> tuple[AttackFindings, ...]:
         """JSMA as in the paper, towards every other class with θ as configured, on each output."""
         return tuple(one for one in self.attacks if one.attack == "jsma")
+
+    @property
+    def by_attack(self) -> tuple[tuple[str, Attacked], ...]:
+        """Every attack that was run, by the name of its kind: 'jsma', 'pgd', 'transfer'; once for each variant."""
+        return (
+            *((one.attack, one) for one in self.attacks),
+            *((one.attack, one) for one in self.bounded),
+            *((one.attack, one) for one in self.distances),
+            *((("transfer", self.transfer),) if self.transfer else ()),
+        )
 
     def within(self, name: str) -> BoundedFindings | None:
         """The findings of the bounded attack called 'pgd/margin' and so on, or None."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from defensive_distillation.evaluation.intervals import wilson_interval
-from defensive_distillation.evaluation.outcome import Outcome
+from defensive_distillation.evaluation.outcome import Outcome, common_sources
 from defensive_distillation.evaluation.results import WITHIN, RobustAccuracy
 
 
@@ -45,25 +45,17 @@ def nearest_errors(correct: Tensor, outcomes: Sequence[Outcome]) -> NearestError
 
 def robust_accuracy(errors: NearestErrors) -> RobustAccuracy:
     """The share of the images without a known error within each radius, with its interval."""
-    count = len(errors.source_index)
+    count, misclassified = len(errors.source_index), int((errors.linf == 0).sum())
     right = [int((errors.linf > epsilon * WITHIN).sum()) for epsilon in errors.epsilons]
     return RobustAccuracy(
         samples=count,
+        misclassified=misclassified,
         epsilons=errors.epsilons,
         right=tuple(right),
+        fooled=tuple(count - misclassified - number for number in right),
         accuracy=tuple(number / count for number in right),
         intervals=tuple(wilson_interval(number, count) for number in right),
     )
-
-
-def common_sources(outcomes: Sequence[Outcome]) -> Tensor:
-    """The test images that every attack was given, ascending; their indices (S,)."""
-    if not outcomes:
-        return torch.zeros(0, dtype=torch.int64)
-    common = set(outcomes[0].samples.source_index.tolist())
-    for outcome in outcomes[1:]:
-        common &= set(outcome.samples.source_index.tolist())
-    return torch.tensor(sorted(common), dtype=torch.int64)
 
 
 def nearest(outcome: Outcome, distance: Tensor, sources: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from defensive_distillation.datasets.dataset import Dataset
-from defensive_distillation.evaluation.outcome import Outcome
-from defensive_distillation.evaluation.robust import common_sources
+from defensive_distillation.evaluation.outcome import Outcome, common_sources
 from defensive_distillation.evaluation.stored_attack import StoredAttack
 
 MOST_CLASSES = 10

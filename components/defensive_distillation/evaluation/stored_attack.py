@@ -49,6 +49,22 @@ class StoredAttack:
         """Whether all features of each sample are stored."""
         return len(self.feature) < len(self.value)
 
+    def only(self, kept: Tensor) -> StoredAttack:
+        """The pairs where `kept` (P,) bool says so."""
+        lengths = self.offset.diff()
+        values = kept.repeat_interleave(lengths)
+        chosen = {
+            name: getattr(self, name)[kept]
+            for name in self.__dataclass_fields__
+            if name not in ("offset", "feature", "value")
+        }
+        return StoredAttack(
+            **chosen,
+            offset=torch.nn.functional.pad(lengths[kept].cumsum(0), (1, 0)),
+            feature=self.feature if self.dense else self.feature[values],
+            value=self.value[values],
+        )
+
     def adversarial(self, test_images: Tensor, pairs: Tensor) -> Tensor:
         """The adversarial images (len(pairs), C, H, W) of some pairs, in the type of `value`."""
         images = test_images[self.source_index[pairs]]

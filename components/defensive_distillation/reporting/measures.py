@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import StatisticsError, correlation
 from typing import Literal
 
-from defensive_distillation.evaluation.results import BoundedFindings, Case, Condition, Evaluation, WorstCase
+from defensive_distillation.evaluation.results import BoundedFindings, Case, Condition, Evaluation, RobustAccuracy
 
 CaseName = Literal["best", "average", "worst"]
 CASES: tuple[CaseName, ...] = ("best", "average", "worst")
@@ -25,17 +25,17 @@ def reported_radius(network: Evaluation) -> float | None:
     return max({epsilon for epsilon in radii if epsilon < GREY} or radii, default=None)
 
 
-def fooled_within(bounded: BoundedFindings | WorstCase | None, radius: float | None) -> float | None:
-    """The share fooled within `radius`, None where that was not measured."""
+def fooled_within(bounded: BoundedFindings | RobustAccuracy | None, radius: float | None) -> float | None:
+    """The share fooled within `radius` by an attack, or by any; None where that was not measured."""
     if bounded is None or radius is None or radius not in bounded.epsilons:
         return None
     return bounded.success_by_epsilon[bounded.epsilons.index(radius)]
 
 
-def robust_within(network: Evaluation, radius: float) -> tuple[float, tuple[float, float]] | None:
+def robust_within(network: Evaluation, radius: float | None) -> tuple[float, tuple[float, float]] | None:
     """The robust accuracy within `radius` and its interval, None where that was not measured."""
     robust = network.robust
-    if robust is None or radius not in robust.epsilons:
+    if robust is None or radius is None or radius not in robust.epsilons:
         return None
     place = robust.epsilons.index(radius)
     return robust.accuracy[place], robust.intervals[place]
@@ -44,10 +44,10 @@ def robust_within(network: Evaluation, radius: float) -> tuple[float, tuple[floa
 def best_transfer(network: Evaluation) -> tuple[float, float] | None:
     """The largest share of transferred samples that fool the network, and the κ they were crafted with."""
     transfer = network.transfer
-    if transfer is None or not transfer.samples or not transfer.confidences:
+    if transfer is None or not transfer.sources or not transfer.confidences:
         return None
     hits, confidence = max(zip(transfer.successes, transfer.confidences, strict=True), key=lambda pair: pair[0])
-    return hits / transfer.samples, confidence
+    return hits / transfer.sources, confidence
 
 
 def mean_distance(network: Evaluation | None, attack: str, case: CaseName = "average") -> float | None:

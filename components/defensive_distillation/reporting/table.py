@@ -16,11 +16,12 @@ from defensive_distillation.reporting.measures import (
     fooled_within,
     mean_distance,
     reported_radius,
+    robust_within,
 )
 from defensive_distillation.reporting.networks import arranged, is_distilled
 from defensive_distillation.reporting.paper import published
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OUTPUTS = ("probabilities", "logits", "scaled")
 
 Value = str | int | float | bool | None
@@ -42,6 +43,7 @@ def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
             "architecture": network.architecture,
             "seed": network.seed,
             "accuracy": network.accuracy,
+            **_robust_columns(network),
             "confidence": network.confidence,
             "training_passes": network.training_passes,
             "mean_absolute_logit": network.mean_absolute_logit,
@@ -74,6 +76,20 @@ def to_json(table: Sequence[Row], findings: Mapping[str, object] | None = None) 
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _robust_columns(network: Evaluation) -> Row:
+    """What stays right within one radius, and what of the rest was wrong from the start."""
+    radius, robust = reported_radius(network), network.robust
+    share, (low, high) = robust_within(network, radius) or (None, (None, None))
+    return {
+        "robust_accuracy": share,
+        "robust_accuracy_low": low,
+        "robust_accuracy_high": high,
+        "robust_radius": radius,
+        "robust_images": robust.samples if robust else None,
+        "robust_misclassified": robust.misclassified if robust else None,
+    }
+
+
 def _jsma_columns(network: Evaluation) -> Row:
     columns: Row = {}
     for output in OUTPUTS:
@@ -101,6 +117,7 @@ def _distance_columns(network: Evaluation) -> Row:
     for attack in attacks.by_distance():
         distances = network.distance(attack)
         columns[f"{attack}_success"] = distances.success_rate if distances else None
+        columns[f"{attack}_sources"] = distances.sources if distances else None
         columns |= {f"{attack}_{case}": mean_distance(network, attack, case) for case in CASES}
     return columns
 
@@ -115,7 +132,8 @@ def _bounded_columns(network: Evaluation) -> Row:
         "transfer_success": transfer[0] if transfer else None,
         "transfer_confidence": transfer[1] if transfer else None,
         "worst_case_success": worst.fooled / worst.sources if worst and worst.sources else None,
-        "worst_case_linf_success": fooled_within(worst, radius),
+        "worst_case_linf_success": fooled_within(network.robust, radius),
+        "worst_case_sources": worst.sources if worst else None,
         "worst_case_l0": worst.mean_l0 if worst else None,
         "worst_case_l2": worst.mean_l2 if worst else None,
         "worst_case_linf": worst.mean_linf if worst else None,
@@ -141,6 +159,8 @@ def _attack_columns(output: str, attack: AttackFindings | None) -> Row:
         "success_high": high,
         "successes": attack.successes if attack else None,
         "pairs": attack.pairs if attack else None,
+        "sources": attack.sources if attack else None,
+        "misclassified": attack.misclassified if attack else None,
         "changed_features": attack.mean_changed_features if attack else None,
         "zero_gradient_stops": attack.stop_reasons.get("zero_gradient", 0) if attack else None,
         "robustness": attack.robustness if attack else None,

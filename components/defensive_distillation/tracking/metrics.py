@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting.findings.images import ROBUST, WORST, images
 from defensive_distillation.reporting.measures import (
     CASES,
     best_transfer,
@@ -13,13 +14,17 @@ from defensive_distillation.reporting.measures import (
     fooled_within,
     mean_distance,
     reported_radius,
+    robust_within,
 )
+from defensive_distillation.suite.registry import ATTACKS
 
 
 def metrics(evaluation: Evaluation) -> dict[str, float | None]:
     """The numbers of an evaluation by metric name; shares and accuracies in [0, 1]."""
+    robust_accuracy = robust_within(evaluation, reported_radius(evaluation))
     values: dict[str, float | None] = {
         "accuracy": evaluation.accuracy,
+        "robust_accuracy": robust_accuracy[0] if robust_accuracy else None,
         "confidence": evaluation.confidence,
         "training_passes": None if evaluation.training_passes is None else float(evaluation.training_passes),
         "mean_absolute_logit": evaluation.mean_absolute_logit,
@@ -35,9 +40,12 @@ def metrics(evaluation: Evaluation) -> dict[str, float | None]:
             f"{one.attack}_distortion/{one.output}": one.mean_distortion,
             f"{one.attack}_robustness/{one.output}": one.robustness,
         }
-    if evaluation.robust:
-        pairs = zip(evaluation.robust.epsilons, evaluation.robust.accuracy, strict=True)
-        values |= {f"robust_accuracy/{epsilon:g}": share for epsilon, share in pairs}
+    if robust := evaluation.robust:
+        pairs = zip(robust.epsilons, robust.accuracy, strict=True)
+        values |= {f"robust_accuracy_within/{epsilon:g}": share for epsilon, share in pairs}
+        values["misclassified"] = robust.misclassified / robust.samples
+    numbers = images(evaluation)
+    values |= {f"images/{name.replace(' ', '_')}": numbers.get(name) for name in (*ATTACKS, ROBUST, WORST)}
     return values | _distances(evaluation) | _bounded(evaluation) | _judged(evaluation)
 
 
@@ -53,10 +61,10 @@ def _bounded(evaluation: Evaluation) -> dict[str, float | None]:
     """Shares fooled within one radius (measures.reported_radius), by transfer, and by any attack."""
     radius, transfer, worst = reported_radius(evaluation), best_transfer(evaluation), evaluation.worst_case
     values = {f"linf_success/{one.name.replace('/', '_')}": fooled_within(one, radius) for one in evaluation.bounded}
+    values["linf_success/worst_case"] = fooled_within(evaluation.robust, radius)
     values |= {"linf_radius": radius, "transfer_success": transfer[0] if transfer else None}
     if worst and worst.sources:
         values |= {
-            "linf_success/worst_case": fooled_within(worst, radius),
             "worst_case/success": worst.fooled / worst.sources,
             "worst_case/l0": worst.mean_l0,
             "worst_case/l2": worst.mean_l2,

@@ -12,8 +12,9 @@ from defensive_distillation.comparison.change import Change
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.model_id import BASELINE
 from defensive_distillation.reporting.findings import changes as in_words
+from defensive_distillation.reporting.findings.images import few_images, misclassified
 from defensive_distillation.reporting.table import OUTPUTS, Row, Value, rows
-from defensive_distillation.reporting.words import MASKED
+from defensive_distillation.reporting.words import MASKED, radius, series
 from defensive_distillation.runtime.stopwatch import PHASES
 from defensive_distillation.tracking.status import Status
 
@@ -33,13 +34,16 @@ def of_sweep(evaluations: Sequence[Evaluation]) -> list[RenderableType]:
     """What a sweep found: a table of its networks, a line for each control, and one for each warning."""
     table = rows(evaluations)
     warnings = [f"warning: {network.name}: {warning}" for network in evaluations for warning in network.warnings]
-    return ["", of_networks(table), *of_controls(table), *warnings, ""]
+    notes = [note for note in (misclassified(evaluations), few_images(evaluations)) if note]
+    return ["", of_networks(table), *of_controls(table), *notes, *warnings, ""]
 
 
 def of_networks(rows: Sequence[Row]) -> Table:
     """A sweep's networks but its controls, rates in per cent."""
+    radii = sorted({row["robust_radius"] for row in rows if isinstance(row["robust_radius"], float)})
+    within = f"robust, %\nε = {series([radius(each) for each in radii])}" if radii else "robust, %"
     table = _table(
-        *("\nT", "\naccuracy, %", "JSMA success, %\nprobabilities", "\nlogits", "\nz/T"),
+        *("\nT", "\naccuracy, %", within, "JSMA success, %\nprobabilities", "\nlogits", "\nz/T"),
         *("features changed\nprobabilities", "\nz/T", "C&W L2\nsuccess, %", "\nmean", "\ngradients"),
     )
     for row in rows:
@@ -47,6 +51,7 @@ def of_networks(rows: Sequence[Row]) -> Table:
             table.add_row(
                 _network(row),
                 _per_cent(row["accuracy"]),
+                _per_cent(row["robust_accuracy"]),
                 *(_per_cent(row[f"{output}_success"]) for output in OUTPUTS),
                 _number(row["probabilities_changed_features"]),
                 _number(row["scaled_changed_features"]),

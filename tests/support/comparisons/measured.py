@@ -51,8 +51,10 @@ def network(
         hits = [sum(error > epsilon for error in errors) for epsilon in epsilons]
         changed["robust"] = RobustAccuracy(
             samples=len(errors),
+            misclassified=sum(error == 0 for error in errors),
             epsilons=epsilons,
             right=tuple(hits),
+            fooled=tuple(len(errors) - sum(error == 0 for error in errors) - hit for hit in hits),
             accuracy=tuple(hit / len(errors) for hit in hits),
             intervals=tuple(wilson(hit, len(errors)) for hit in hits),
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
 from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.evaluation.findings import by_distance, transferred, within_balls, worst_case
-from defensive_distillation.evaluation.outcome import Outcome
+from defensive_distillation.evaluation.outcome import Outcome, on_right_ones
 from defensive_distillation.evaluation.results import Condition
+from defensive_distillation.evaluation.robust import nearest_errors, robust_accuracy
 from defensive_distillation.evaluation.stored_attack import StoredAttack
 from defensive_distillation.evaluation.verdict.conditions import conditions
 
@@ -183,13 +186,76 @@ def test_the_worst_case_counts_the_sources_that_every_attack_was_run_on() -> Non
     assert worst_case([few, run("noise", yes[:1], sources=torch.tensor([8]), levels=(1.0,))]) is None
 
 
-def test_the_worst_case_has_a_curve_over_all_radii() -> None:
-    pgd = run("pgd/margin", share(0.1, 0.5, 1.0), levels=EPSILONS)
-    square = run("square/margin", share(0.2, 0.2, 0.2), levels=EPSILONS)
-    found = worst_case([pgd, square])
-    assert found is not None
-    assert found.epsilons == EPSILONS
-    assert found.success_by_epsilon == pytest.approx((0.2, 0.5, 1.0))
+def test_misclassified_images_are_neither_fooled_nor_robust() -> None:
+    correct = torch.ones(COUNT, dtype=torch.bool)
+    correct[:4] = False
+    attacks = [
+        run("pgd/margin", share(0.1, 0.5, 1.0), levels=EPSILONS),
+        run("square/margin", share(0.2, 0.2, 0.2), levels=EPSILONS),
+    ]
+    errors = nearest_errors(correct, attacks)
+    assert errors is not None
+    found = robust_accuracy(errors)
+    assert (found.samples, found.misclassified) == (COUNT, 4)
+    assert found.fooled == (4, 16, 36)  # of Square's eight and PGD's 20 and 40, four were wrong without them
+    assert found.right == (32, 20, 0)
+    assert found.success_by_epsilon == pytest.approx((4 / 36, 16 / 36, 1.0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_attack_fools_more_than_all_together(seed: int) -> None:
+    """Though each was given images of its own."""
+    draw = torch.Generator().manual_seed(seed)
+    correct = torch.rand(COUNT, generator=draw) < 0.8
+    outcomes = {}
+    for name, number in (("pgd/margin", 40), ("fgsm/margin", 30), ("square/margin", 12), ("noise", 25)):
+        successes = torch.rand(number, len(EPSILONS), generator=draw) < 0.4
+        successes[~correct[:number]] = True  # as an untargeted attack finds them
+        outcomes[name] = run(name, successes, levels=EPSILONS)
+    errors = nearest_errors(correct, list(outcomes.values()))
+    assert errors is not None
+    together = robust_accuracy(errors)
+    right = on_right_ones(outcomes, correct)
+    for outcome in right.values():
+        found = within_balls(outcome)
+        assert (found.sources, found.misclassified) == (int(correct[:12].sum()), int((~correct[:12]).sum()))
+        assert all(a <= b for a, b in zip(found.success_by_epsilon, together.success_by_epsilon, strict=True))
+        assert found.stop_reasons["success"] + found.stop_reasons["budget"] == found.sources
+    worst = worst_case(list(right.values()))
+    assert worst is not None
+    assert worst.fooled >= max(sum(outcome.successes.any(1).tolist()) for outcome in right.values())
+
+
+def test_attacks_on_images_that_are_all_misclassified_are_left_out() -> None:
+    outcomes = {"pgd/margin": run("pgd/margin", share(1.0), levels=(0.1,))}
+    assert on_right_ones(outcomes, torch.zeros(COUNT, dtype=torch.bool)) == {}
+
+
+def test_pairs_that_are_taken_out_leave_the_values_of_the_others() -> None:
+    sparse = StoredAttack(
+        source_index=torch.tensor([0, 0, 1]),
+        target_class=torch.tensor([1, 2, 0]),
+        success=torch.tensor([True, False, True]),
+        changed_features=torch.tensor([2, 1, 1], dtype=torch.int32),
+        changed_pixels=torch.tensor([2, 1, 1], dtype=torch.int32),
+        l2=torch.ones(3),
+        linf=torch.ones(3),
+        stop_reason=torch.zeros(3, dtype=torch.int8),
+        gradient_evaluations=torch.zeros(3, dtype=torch.int32),
+        level_reasons=torch.zeros(3, 0, dtype=torch.int8),
+        level_l2=torch.zeros(3, 0),
+        offset=torch.tensor([0, 2, 3, 4]),
+        feature=torch.tensor([0, 1, 2, 3], dtype=torch.int32),
+        value=torch.tensor([9, 8, 7, 6], dtype=torch.uint8),
+    )
+    images = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
+    kept = sparse.only(torch.tensor([True, False, True]))
+    assert kept.adversarial(images, torch.arange(2)).flatten(1).tolist() == [[9, 8, 0, 0], [0, 0, 0, 6]]
+    dense = dataclasses.replace(
+        sparse, feature=sparse.feature[:0], value=torch.arange(12.0), offset=torch.tensor([0, 4, 8, 12])
+    )
+    kept = dense.only(torch.tensor([False, True, True]))
+    assert kept.adversarial(images, torch.arange(2)).flatten().tolist() == list(range(4, 12))
 
 
 def test_transfer_is_counted_at_each_confidence() -> None:

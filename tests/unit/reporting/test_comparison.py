@@ -11,8 +11,10 @@ from support.evaluations import complete, measured, smoothed
 
 ROBUST = RobustAccuracy(
     samples=50,
+    misclassified=2,
     epsilons=(0.1, 0.3, 1.0),
     right=(40, 10, 0),
+    fooled=(8, 38, 48),
     accuracy=(0.8, 0.2, 0.0),
     intervals=((0.67, 0.89), (0.11, 0.33), (0, 0.07)),
 )
@@ -20,7 +22,7 @@ ROBUST = RobustAccuracy(
 
 def with_another() -> list[Evaluation]:
     other = smoothed().model_copy(update={"robust": ROBUST, "training_passes": 96})
-    return [*complete(), other]
+    return [*(network.model_copy(update={"robust": None}) for network in complete()), other]
 
 
 def test_every_network_is_a_row_and_what_was_not_measured_a_dash() -> None:
@@ -47,5 +49,8 @@ def test_a_sweep_of_distillation_alone_has_no_such_table() -> None:
 
 def test_mlflow_has_the_robust_accuracy_at_every_radius_and_the_cost() -> None:
     found = metrics(with_another()[-1])
-    assert (found["robust_accuracy/0.1"], found["robust_accuracy/0.3"], found["training_passes"]) == (0.8, 0.2, 96)
+    assert (found["robust_accuracy_within/0.1"], found["robust_accuracy_within/0.3"]) == (0.8, 0.2)
+    assert found["robust_accuracy"] == 0.2, "beside the accuracy, within the radius that one number is given for"
+    assert (found["misclassified"], found["images/robust_accuracy"]) == (2 / 50, 50)
+    assert found["training_passes"] == 96
     assert metrics(measured()[0])["training_passes"] is None

@@ -9,6 +9,7 @@ from defensive_distillation.evaluation.results import Evaluation, GradientSign
 from defensive_distillation.evaluation.verdict.masking import MASKING_THRESHOLD
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.reporting.findings.headline import headline
+from defensive_distillation.reporting.findings.images import ROBUST, few_images, images, misclassified
 from defensive_distillation.reporting.findings.paragraphs import paragraphs
 from defensive_distillation.reporting.findings.verdicts import verdicts
 from defensive_distillation.reporting.measures import (
@@ -50,6 +51,7 @@ from support.evaluations import (
     distances,
     evaluation,
     measured,
+    robust,
     smoothed,
     sweep,
     wilson,
@@ -349,13 +351,45 @@ def test_paragraphs_tell_of_every_adaptive_attack_with_its_numbers() -> None:
     )
     assert "Square fools 97 % within the same radius" in text
     assert "samples transferred from another network with κ = 20 fool 82.2 %" in text
-    assert "the attacks fool it on 10 of 10 sources" in text
+    assert (
+        "of 103 images 3 are misclassified without an attack, 100 are fooled within that radius, and 0 stay right, a "
+        "robust accuracy of 0 %." in text
+    )
     assert (
         "multiplied by T = 20 and 100. Nothing was distilled, and JSMA on the probabilities succeeds on 1.1 %" in text
     )
     assert "The same 'defense' comes from the size of the logits alone." in text
     assert "Of 60 sanity conditions of the attacks 9 fail." in text
     assert "the controls of T = 20 and 100: the gradients are masked" in text
+
+
+def test_numbers_of_fewer_than_ten_images_are_said_to_be_so() -> None:
+    baseline = complete()[2]
+    assert few_images(complete()) == ""
+    one = baseline.model_copy(update={"distances": (distances("cw_l2", 1, 2, 3, pairs=9),)})
+    assert few_images([one]) == "C&W L2 rests on 1 image: take these numbers as an indication."
+    assert few_images([one], "budget", "ball", ROBUST) == ""
+    nine = one.model_copy(
+        update={
+            "attacks": (attack("logits", 3, 81),),
+            "robust": robust(9, 9, 9, 9, 9, 9).model_copy(update={"samples": 9}),
+        }
+    )
+    assert few_images([baseline, nine]) == (
+        "C&W L2 rests on 1 image and JSMA and robust accuracy rest on 9 images: take these numbers as an indication."
+    )
+    of_nine = {"jsma": 9, "cw_l2": 1, "robust accuracy": 9, "worst case": 10}
+    assert images(nine) == of_nine | dict.fromkeys(("fgsm", "pgd", "square", "noise"), 100)
+
+
+def test_what_is_wrong_without_an_attack_is_told_apart() -> None:
+    assert misclassified(complete()[2:3]) == (
+        "Misclassified without an attack, and in no rate: no distillation 3 of 103 images."
+    )
+    assert misclassified(complete()) == (
+        "Misclassified without an attack, and in no rate: 3 of 103 images, of every network."
+    )
+    assert misclassified([evaluation(None, probabilities=None, logits=None, scaled=None)]) == ""
 
 
 def test_a_control_that_shows_no_defense_is_told_so() -> None:
@@ -417,7 +451,7 @@ def test_the_reported_radius_is_the_largest_within_which_images_cannot_all_be_ma
     assert reported_radius(found) == 0.3
     assert fooled_within(found.within("pgd/margin"), 0.3) == 1.0
     assert fooled_within(found.within("fgsm/margin"), 0.3) == 0.75
-    assert fooled_within(found.worst_case, 0.25) is None
+    assert (fooled_within(found.robust, 0.1), fooled_within(found.robust, 0.25)) == (0.5, None)
     wide = bounded("noise", [0.1] * len(RADII)).model_copy(update={"epsilons": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)})
     assert reported_radius(BASELINE.model_copy(update={"bounded": (wide,)})) == 0.9
 
@@ -545,7 +579,8 @@ def test_another_defense_has_a_verdict_of_its_own_and_none_of_the_papers_numbers
 def test_without_a_distilled_network_nothing_is_said_of_distillation() -> None:
     assert headline([BASELINE, smoothed()]) == (
         "No distilled network was evaluated (JSMA succeeds on 85 % of 180 pairs (95 % interval 79.1–89.5 %) of the "
-        "undistilled one): nothing can be said of distillation, and the verdicts tell of label smoothing, share 0.1."
+        "undistilled one): nothing can be said of distillation, and the verdicts tell of label smoothing, share 0.1. "
+        "Robust accuracy within ε = 0.3: label smoothing, share 0.1 0 %."
     )
     assert headline([smoothed()]).startswith("No distilled network was evaluated: nothing")
     assert paragraphs([smoothed()])

@@ -110,7 +110,9 @@ def test_a_row_has_what_every_attack_found() -> None:
     row = rows(complete())[2]
     assert (row["cw_l2_success"], row["cw_l2_best"]) == (1.0, pytest.approx(1.21 * 1.25))
     assert (row["cw_l0_average"], row["cw_linf_worst"]) == pytest.approx((16.2 * 1.25, 0.216 * 1.25))
-    assert row["linf_radius"] == 0.3
+    assert row["linf_radius"] == row["robust_radius"] == 0.3
+    assert (row["robust_accuracy"], row["robust_images"], row["robust_misclassified"]) == (0.0, 103, 3)
+    assert (row["scaled_sources"], row["scaled_misclassified"], row["cw_l2_sources"]) == (20, 3, 10)
     assert (row["pgd_cross_entropy_success"], row["pgd_margin_success"]) == (0.04, 1.0)
     assert (row["fgsm_margin_success"], row["square_margin_success"], row["noise_success"]) == (0.75, 0.97, 0.04)
     assert (row["transfer_success"], row["transfer_confidence"]) == (pytest.approx(74 / 90), 20.0)
@@ -148,7 +150,8 @@ def test_attacks_that_join_add_columns_and_keep_the_others(monkeypatch: pytest.M
     assert [(key, row[key]) for key in row if key not in before] == [
         *(("jsma_gentle_probabilities_success", None), ("jsma_gentle_logits_success", 0.5)),
         ("jsma_gentle_scaled_success", None),
-        *(("deepfool_success", 1.0), ("deepfool_best", 1.0), ("deepfool_average", 1.5), ("deepfool_worst", 2.0)),
+        *(("deepfool_success", 1.0), ("deepfool_sources", 10)),
+        *(("deepfool_best", 1.0), ("deepfool_average", 1.5), ("deepfool_worst", 2.0)),
         *(("apgd_cross_entropy_success", None), ("apgd_margin_success", 0.95)),
     ]
 
@@ -222,6 +225,11 @@ def test_a_model_has_a_metric_for_everything_that_was_measured() -> None:
         "linf_success/noise": 0.04,
         "linf_success/worst_case": 1.0,
         "linf_radius": 0.3,
+        "robust_accuracy": 0.0,
+        "robust_accuracy_within/0.1": 50 / 103,
+        "misclassified": 3 / 103,
+        "images/cw_l2": 10,
+        "images/robust_accuracy": 103,
         "transfer_success": 74 / 90,
         "worst_case/success": 1.0,
         "worst_case/l2": 1.1 * 1.25,

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from defensive_distillation.evaluation.results import BoundedFindings, Evaluation, WorstCase
+from defensive_distillation.evaluation.results import BoundedFindings, Evaluation, RobustAccuracy
 from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.figures.axes import NetworkAxis, draw_by_network
 from defensive_distillation.reporting.figures.drawing import (
@@ -50,7 +50,7 @@ _SECOND_HAND_MARK = Mark("C&W, second-hand", PAPER, "D")
 
 
 def success_by_epsilon(evaluations: Sequence[Evaluation]) -> Figure:
-    """Share of samples fooled within an L∞ radius, by attack and by any attack, one panel a model."""
+    """Of the images classified right how many are fooled within an L∞ radius, by attack and by any; a panel a model."""
     networks = [network for network in models(evaluations) if network.bounded]
     if not networks:
         return message("No attack within an L∞ radius was run.")
@@ -58,9 +58,9 @@ def success_by_epsilon(evaluations: Sequence[Evaluation]) -> Figure:
         drawn, panels = panel_figure(len(networks), shared=True)
         known, marks = bounded_marks(), dict[str, Mark]()
         for axes, network in zip(panels, networks, strict=True):
-            if network.worst_case and network.worst_case.epsilons:
+            if network.robust:
                 marks["any attack"] = WORST_MARK
-                _draw_radii(axes, network.worst_case, WORST_MARK, width=7)
+                _draw_radii(axes, network.robust, WORST_MARK, width=7)
             for bounded in network.bounded:
                 mark = known.get(bounded.name, Mark(title(bounded.name), MUTED, "d", ":"))
                 marks[bounded.name] = mark
@@ -69,7 +69,7 @@ def success_by_epsilon(evaluations: Sequence[Evaluation]) -> Figure:
             axes.set_ylim(-4, 104)
             _radius_axis(axes, sorted({epsilon for bounded in network.bounded for epsilon in bounded.epsilons}))
         drawn.supxlabel("L∞ radius (images are in [0, 1])", fontsize=12)
-        drawn.supylabel("Samples fooled, %", fontsize=12)
+        drawn.supylabel("Fooled, % of images classified right", fontsize=12)
         order = [*(name for name in known if name in marks), *(name for name in marks if name not in known)]
         handles = [handle(marks[name]) for name in order]
         for made in handles:
@@ -143,7 +143,7 @@ def logit_scale(evaluations: Sequence[Evaluation]) -> Figure:
     return drawn
 
 
-def _draw_radii(axes: Axes, curve: BoundedFindings | WorstCase, mark: Mark, *, width: float = 1.8) -> None:
+def _draw_radii(axes: Axes, curve: BoundedFindings | RobustAccuracy, mark: Mark, *, width: float = 1.8) -> None:
     axes.plot(
         curve.epsilons,
         [100 * share for share in curve.success_by_epsilon],

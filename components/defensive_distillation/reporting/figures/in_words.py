@@ -99,7 +99,7 @@ def success_by_epsilon(evaluations: Sequence[Evaluation]) -> str:
         ]
         if shares:
             parts.append(f"{label(network)} within {radius:g}: {', '.join(shares)}")
-    return f"Samples fooled by L∞ radius. {'; '.join(parts) or '0 attacks were run'}."
+    return f"Images classified right that are fooled, by L∞ radius. {'; '.join(parts) or '0 attacks were run'}."
 
 
 def cw_distances(evaluations: Sequence[Evaluation]) -> str:

@@ -71,9 +71,13 @@ def bounded_paragraph(evaluations: Sequence[Evaluation]) -> str:
     others = _without_gradients(network, radius)
     if others:
         text += f" Without any gradient of this network, {series(others)}."
-    worst = network.worst_case
-    if worst and worst.sources:
-        text += f" Taken together, the attacks fool it on {count(worst.fooled)} of {count(worst.sources)} sources."
+    if (robust := network.robust) and radius in robust.epsilons:
+        place = robust.epsilons.index(radius)
+        text += (
+            f" Taken together: of {count(robust.samples)} images {count(robust.misclassified)} are misclassified "
+            f"without an attack, {count(robust.fooled[place])} are fooled within that radius, and "
+            f"{count(robust.right[place])} stay right, a robust accuracy of {per_cent(robust.accuracy[place])}."
+        )
     return text.strip()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation
 from defensive_distillation.reporting.findings.verdicts import attacked, clearly_more, conditions_fail, rate
-from defensive_distillation.reporting.measures import relative_distance
+from defensive_distillation.reporting.measures import relative_distance, reported_radius, robust_within
 from defensive_distillation.reporting.networks import chosen, distilled, imported, models, others, undistilled
 from defensive_distillation.reporting.paper import published
 from defensive_distillation.reporting.words import count, label, per_cent, radius, series, times
@@ -37,18 +37,21 @@ def headline(evaluations: Sequence[Evaluation]) -> str:
 def _of_imported(network: Evaluation) -> str:
     """What somebody asks of a network of their own: is it right, is it robust, and can that be believed?"""
     right = f"{label(network)} classifies {per_cent(network.accuracy)} of the images right"
-    if network.robust and (bounded := [number for number, e in enumerate(network.robust.epsilons) if e < 1]):
-        quoted = bounded[-1]
-        right += (
-            f", and {per_cent(network.robust.accuracy[quoted])} whatever any attack does within "
-            f"ε = {radius(network.robust.epsilons[quoted])} of them"
-        )
+    if robust := _robust(network):
+        right += f", and {robust[1]} whatever any attack does within ε = {robust[0]} of them"
     believed = {
         "yes": "Its gradients are masked: an attack that climbs them sees less than there is.",
         "no": "No masked gradients were found.",
         "undecided": "Whether its gradients are masked is undecided.",
     }[network.masking.masked]
     return f"{right}. {believed}"
+
+
+def _robust(network: Evaluation) -> tuple[str, str] | None:
+    """The radius that a robust accuracy is told of, and the accuracy."""
+    quoted = reported_radius(network)
+    found = robust_within(network, quoted)
+    return (radius(quoted), per_cent(found[0])) if found and quoted is not None else None
 
 
 def _nothing_to_judge(network: Evaluation | None, baseline: Evaluation | None) -> str:
@@ -65,8 +68,18 @@ def _without_distillation(networks: Sequence[Evaluation], baseline: Evaluation |
     seen = f" (JSMA succeeds on {rate(plain)} of the undistilled one)" if plain else ""
     return (
         f"No distilled network was evaluated{seen}: nothing can be said of distillation, and the verdicts tell of "
-        f"{series([label(network) for network in networks])}."
+        f"{series([label(network) for network in networks])}.{_side_by_side(networks, baseline)}"
     )
+
+
+def _side_by_side(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
+    """The robust accuracies, where all are of one radius."""
+    found = {label(network): robust for network in (baseline, *networks) if network and (robust := _robust(network))}
+    if not found or len({within for within, _ in found.values()}) > 1:
+        return ""
+    within = next(iter(found.values()))[0]
+    each = ", ".join(f"{name} {share}" for name, (_, share) in found.items())
+    return f" Robust accuracy within ε = {within}: {each}."
 
 
 def _by_conditions_alone(evaluations: Sequence[Evaluation]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from defensive_distillation.evaluation.results import Evaluation, TransferFindings
 from defensive_distillation.model_id import BASELINE
-from defensive_distillation.reporting import attacks
+from defensive_distillation.reporting import attacks, words
 from defensive_distillation.reporting.measures import (
     CASES,
     CaseName,
@@ -18,7 +18,7 @@ from defensive_distillation.reporting.measures import (
     reported_radius,
 )
 from defensive_distillation.reporting.networks import models, undistilled
-from defensive_distillation.reporting.page.parts import DASH, Cell, Shown, Table, with_label
+from defensive_distillation.reporting.page.parts import DASH, Cell, Shown, Table, robust_cell, with_label
 from defensive_distillation.reporting.paper import (
     CIFAR10,
     MNIST,
@@ -26,7 +26,14 @@ from defensive_distillation.reporting.paper import (
     SECOND_HAND_TEMPERATURE,
     published,
 )
-from defensive_distillation.reporting.words import column_per_cent, count, distance, label, series, times
+from defensive_distillation.reporting.words import (
+    column_per_cent,
+    count,
+    distance,
+    label,
+    series,
+    times,
+)
 from defensive_distillation.suite.registry import title
 
 _UNITS = {"l2": "L2 distance", "l0": "L0, changed pixels", "linf": "L∞ distance"}
@@ -57,10 +64,24 @@ def of_radii(ordered: Sequence[Evaluation]) -> Table | None:
     for network in shown:
         radius = reported_radius(network)
         shares = [fooled_within(network.within(name), radius) for name in names]
-        body.append(with_label(network, *map(_share, (*shares, fooled_within(network.worst_case, radius)))))
-    radii = series([f"{radius:g}" for radius in dict.fromkeys(map(reported_radius, shown)) if radius is not None])
-    head = ["", *map(title, names), "Any attack"]
-    return Table(head, body, f"Samples fooled within an L∞ radius of {radii}", "wide")
+        body.append(
+            with_label(
+                network,
+                _misclassified(network),
+                *map(_share, (*shares, fooled_within(network.robust, radius))),
+                robust_cell(network, radius),
+            )
+        )
+    radii = series(
+        [words.radius(radius) for radius in dict.fromkeys(map(reported_radius, shown)) if radius is not None]
+    )
+    head = ["", "Misclassified", *map(title, names), "Any attack", "Robust accuracy"]
+    return Table(head, body, f"Fooled within an L∞ radius of {radii}, of the images classified right", "wide")
+
+
+def _misclassified(network: Evaluation) -> str:
+    robust = network.robust
+    return DASH if robust is None else f"{robust.misclassified} of {count(robust.samples)}"
 
 
 def of_transfer_and_worst_case(ordered: Sequence[Evaluation]) -> dict[str, Any]:
@@ -71,17 +92,19 @@ def of_transfer_and_worst_case(ordered: Sequence[Evaluation]) -> dict[str, Any]:
 
 def _of_transfer(ordered: Sequence[Evaluation]) -> dict[str, Any]:
     """Samples crafted on another network with rising κ, shown to each network."""
-    shown = [(network, network.transfer) for network in ordered if network.transfer and network.transfer.samples]
+    shown = [(network, network.transfer) for network in ordered if network.transfer and network.transfer.sources]
     if not shown:
         return {}
     kappas = sorted({confidence for _, transfer in shown for confidence in transfer.confidences})
-    on_itself = dict.fromkeys(
-        (transfer.surrogate, transfer.samples, transfer.confidences, transfer.surrogate_successes)
-        for _, transfer in shown
-    )
+    on_itself: dict[str, TransferFindings] = {}
+    for _, transfer in sorted(shown, key=lambda pair: pair[1].sources):  # last where most images are classified right
+        on_itself[transfer.surrogate] = transfer
     body: list[list[str | Cell]] = [
-        [f"{_network(surrogate)}, itself", *_by_confidence(kappas, dict(zip(own, hits, strict=True)), samples)]
-        for surrogate, samples, own, hits in on_itself
+        [
+            f"{_network(surrogate)}, itself",
+            *_by_confidence(kappas, dict(zip(most.confidences, most.surrogate_successes, strict=True)), most.sources),
+        ]
+        for surrogate, most in on_itself.items()
     ]
     body += [with_label(network, *_transfer_cells(kappas, transfer)) for network, transfer in shown]
     best = [(label(network), best) for network, _ in shown if (best := best_transfer(network))]
@@ -162,7 +185,7 @@ def _distance_cell(network: Evaluation, baseline: Evaluation | None, attack: str
 
 def _transfer_cells(kappas: Sequence[float], transfer: TransferFindings) -> list[str | Cell]:
     lengths = dict(zip(transfer.confidences, transfer.mean_l2, strict=True))
-    shares = _by_confidence(kappas, dict(zip(transfer.confidences, transfer.successes, strict=True)), transfer.samples)
+    shares = _by_confidence(kappas, dict(zip(transfer.confidences, transfer.successes, strict=True)), transfer.sources)
     return [
         Cell(share, below=(f"L2 {distance(length)}",)) if (length := lengths.get(kappa)) is not None else share
         for kappa, share in zip(kappas, shares, strict=True)

@@ -48,7 +48,7 @@ def _zero_gradients(ordered: Sequence[Evaluation]) -> Table:
 def _ran(network: Evaluation) -> Iterator[tuple[str, int, Mapping[str, int]]]:
     """Each attack with how many it attacked and why it stopped."""
     yield from ((f"{one.attack}/{one.output}", one.pairs, one.stop_reasons) for one in network.attacks)
-    yield from ((one.name, one.samples, one.stop_reasons) for one in network.bounded)
+    yield from ((one.name, one.sources, one.stop_reasons) for one in network.bounded)
     yield from ((one.attack, one.pairs, one.stop_reasons) for one in network.distances)
 
 

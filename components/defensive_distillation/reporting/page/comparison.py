@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import attacks
-from defensive_distillation.reporting.measures import mean_distance, robust_within
+from defensive_distillation.reporting.measures import mean_distance
 from defensive_distillation.reporting.networks import models, others
-from defensive_distillation.reporting.page.parts import DASH, Cell, Table, verdict_cell, with_label
+from defensive_distillation.reporting.page.parts import DASH, Cell, Table, robust_cell, verdict_cell, with_label
 from defensive_distillation.reporting.words import column_per_cent, count, distance, per_cent_range, radius
 from defensive_distillation.suite.registry import title
 
@@ -27,7 +27,7 @@ def of_defenses(ordered: Sequence[Evaluation]) -> Table | None:
         with_label(
             network,
             column_per_cent(network.accuracy),
-            *(_robust(network, epsilon) for epsilon in radii),
+            *(robust_cell(network, epsilon) for epsilon in radii),
             *(_fooled(network, output) for output in outputs),
             *(_distance(network, name) for name in nearest),
             verdict_cell(network),
@@ -42,11 +42,6 @@ def of_defenses(ordered: Sequence[Evaluation]) -> Table | None:
 def _radii(network: Evaluation) -> tuple[float, ...]:
     """The L∞ radii that bound anything; within 1 lies every image."""
     return tuple(epsilon for epsilon in network.robust.epsilons if epsilon < 1) if network.robust else ()
-
-
-def _robust(network: Evaluation, epsilon: float) -> Cell | str:
-    found = robust_within(network, epsilon)
-    return DASH if found is None else Cell(column_per_cent(found[0]), below=(per_cent_range(found[1]),))
 
 
 def _fooled(network: Evaluation, output: str) -> Cell | str:

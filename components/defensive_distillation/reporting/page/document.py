@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.figures.exhibits import figures_as_png
+from defensive_distillation.reporting.findings.images import ROBUST, WORST, few_images, misclassified
 from defensive_distillation.reporting.findings.paragraphs import paragraphs
 from defensive_distillation.reporting.grid import Examples
 from defensive_distillation.reporting.networks import checked, controls, imported, others
@@ -49,6 +50,19 @@ _SECTIONS = {
     "samples": "Adversarial samples by class",
     "setting": "Setting and deviations",
     "reproduce": "How to reproduce",
+}
+
+# what each section's numbers are of, by which it says how many images they rest on
+_RESTS_ON = {
+    "tables": ("budget", "distance", ROBUST),
+    "defenses": ("budget", "distance", ROBUST),
+    "models": ("budget", "ball"),
+    "controls": ("budget",),
+    "figures": ("budget",),
+    "curves": ("budget", "ball", ROBUST),
+    "distances": ("distance",),
+    "transfer": ("transfer", WORST),
+    "conditions": ("ball", "distance", "transfer"),
 }
 
 _OF_SWEEPS = ("tables", "figures", "confidence", "training")  # sections that compare networks by T, as the paper does
@@ -89,6 +103,7 @@ def page(
             screen=screen,
             sections=shown,
             titles=_SECTIONS,
+            notes={name: _note(ordered, name) for name in shown},
             citation=CITATION,
             why=CARLINI_WAGNER,
         )
@@ -129,6 +144,12 @@ def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_ver
     if len(imported(ordered)) < len(ordered):
         return sections
     return {name: data for name, data in sections.items() if name not in _OF_SWEEPS}
+
+
+def _note(ordered: Sequence[Evaluation], section: str) -> str:
+    """How many images a section's numbers rest on, where they are few, and which of them are in no rate."""
+    families = _RESTS_ON.get(section)
+    return " ".join(filter(None, (misclassified(ordered), few_images(ordered, *families)))) if families else ""
 
 
 def _facts(ordered: Sequence[Evaluation]) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting import words
 from defensive_distillation.reporting.findings.headline import headline
+from defensive_distillation.reporting.findings.images import few_images
 from defensive_distillation.reporting.findings.verdicts import attacked
-from defensive_distillation.reporting.measures import relative_distance
+from defensive_distillation.reporting.measures import relative_distance, reported_radius, robust_within
 from defensive_distillation.reporting.networks import chosen, defended, models, undistilled
 from defensive_distillation.reporting.paper import published
 from defensive_distillation.reporting.words import MASKED, count, label, per_cent, published_per_cent, times
@@ -25,7 +27,13 @@ def first_screen(ordered: Sequence[Evaluation]) -> dict[str, Any]:
     if of_controls:
         about += f", {of_controls} control{'s' if of_controls > 1 else ''}"
     badges = [(label(network), network.masking.masked, MASKED[network.masking.masked]) for network in defended(ordered)]
-    return {"about": about, "headline": headline(ordered), "sides": _sides(ordered), "badges": badges}
+    return {
+        "about": about,
+        "headline": headline(ordered),
+        "sides": _sides(ordered),
+        "badges": badges,
+        "few": few_images(ordered),
+    }
 
 
 def _sides(ordered: Sequence[Evaluation]) -> list[tuple[str, str, list[Line]]]:
@@ -41,6 +49,7 @@ def _as_in_the_paper(network: Evaluation, baseline: Evaluation | None) -> list[L
     plain, before = attacked(network, "probabilities"), attacked(baseline, "probabilities")
     if plain is None:
         return []
+    beside = f" ({per_cent(baseline.accuracy)} without distillation)" if baseline else ""
     numbers = published(network.dataset)
     theirs = numbers.success_of(network) if numbers else None
     of_paper = f" – the paper: {published_per_cent(theirs)}" if theirs is not None else ""
@@ -49,7 +58,7 @@ def _as_in_the_paper(network: Evaluation, baseline: Evaluation | None) -> list[L
     if before:
         of_paper = f" – the paper: {published_per_cent(numbers.baseline_success)}" if numbers else ""
         lines.append((per_cent(before.success_rate), f"without distillation{of_paper}"))
-    return lines
+    return [*lines, (per_cent(network.accuracy), f"accuracy at {label(network)}{beside}")]
 
 
 def _as_adaptive(network: Evaluation, baseline: Evaluation | None) -> list[Line]:
@@ -62,4 +71,10 @@ def _as_adaptive(network: Evaluation, baseline: Evaluation | None) -> list[Line]
         ratio = relative_distance(network, baseline, "cw_l2")
         far = f", at {times(ratio)} the distance it takes without distillation" if ratio is not None else ""
         lines.append((per_cent(nearest.success_rate), f"by Carlini and Wagner's L2 attack{far}"))
+    radius = reported_radius(network)
+    if radius is not None and (robust := robust_within(network, radius)):
+        before = robust_within(baseline, radius) if baseline else None
+        beside = f" ({per_cent(before[0])} without distillation)" if before else ""
+        within = f"robust accuracy at {label(network)} within ε = {words.radius(radius)}, whatever the attack{beside}"
+        lines.append((per_cent(robust[0]), within))
     return lines

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.figures.exhibits import EXHIBITS
-from defensive_distillation.reporting.words import MASKED, label
+from defensive_distillation.reporting.measures import robust_within
+from defensive_distillation.reporting.words import MASKED, column_per_cent, label, per_cent_range
 
 DASH = "–"
 
@@ -96,6 +97,12 @@ def exhibits(names: Sequence[str], ordered: Sequence[Evaluation], pngs: Mapping[
 def verdict_cell(network: Evaluation) -> Cell:
     """'masked' and so on, coloured."""
     return Cell(MASKED[network.masking.masked], f"verdict {network.masking.masked}")
+
+
+def robust_cell(network: Evaluation, radius: float | None) -> Cell | str:
+    """The robust accuracy within a radius, with its interval below."""
+    found = robust_within(network, radius)
+    return DASH if found is None else Cell(column_per_cent(found[0]), below=(per_cent_range(found[1]),))
 
 
 def with_label(network: Evaluation, *cells: str | Cell) -> list[str | Cell]:

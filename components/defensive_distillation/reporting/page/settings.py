@@ -138,7 +138,7 @@ def _bounded(ordered: Sequence[Evaluation]) -> list[Setting]:
     return [
         Setting("Bounded attacks", names),
         Setting("Their L∞ radii", radii),
-        Setting("Their samples", _distinct(count(one.samples) for one in ran)),
+        Setting("Their images", _distinct(count(one.sources + one.misclassified) for one in ran)),
         *_spent("Most gradients a sample and radius", [(one.name, one.gradient_evaluations) for one in ran]),
     ]
 
@@ -177,7 +177,7 @@ def _transfer(ordered: Sequence[Evaluation]) -> list[Setting]:
     transfers = [network.transfer for network in ordered if network.transfer]
     if not transfers:
         return []
-    samples = _distinct(count(one.samples) for one in transfers)
+    samples = _distinct(count(one.sources + one.misclassified) for one in transfers)
     confidences = _distinct(", ".join(f"{kappa:g}" for kappa in one.confidences) for one in transfers)
     return [Setting("Transfer", f"{samples} samples of C&W L2; κ = {confidences}")]
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.reporting import words
 from defensive_distillation.reporting.findings.verdicts import verdicts
-from defensive_distillation.reporting.measures import relative_distance
+from defensive_distillation.reporting.measures import relative_distance, reported_radius
 from defensive_distillation.reporting.networks import controls, distilled, models, undistilled
 from defensive_distillation.reporting.page.first_screen import ADAPTIVE, NAIVE
-from defensive_distillation.reporting.page.parts import DASH, Cell, Table, verdict_cell, with_label
+from defensive_distillation.reporting.page.parts import DASH, Cell, Table, robust_cell, verdict_cell, with_label
 from defensive_distillation.reporting.paper import published
 from defensive_distillation.reporting.words import (
     column_per_cent,
@@ -25,6 +26,7 @@ from defensive_distillation.reporting.words import (
 def side_by_side(ordered: Sequence[Evaluation]) -> list[Table]:
     """Every model twice: what the paper measures, and what an attacker measures who knows the defense."""
     networks, numbers, baseline = models(ordered), published(ordered[0].dataset), undistilled(ordered)
+    radius = max((of for network in networks if (of := reported_radius(network)) is not None), default=None)
     naive = [
         with_label(
             network,
@@ -38,6 +40,7 @@ def side_by_side(ordered: Sequence[Evaluation]) -> list[Table]:
     adaptive = [
         with_label(
             network,
+            *([robust_cell(network, radius)] if radius is not None else []),
             _rate(network, "logits"),
             _rate(network, "scaled"),
             _nearest(network, baseline),
@@ -46,9 +49,12 @@ def side_by_side(ordered: Sequence[Evaluation]) -> list[Table]:
         for network in networks
     ]
     theirs = ["The paper"] if numbers else []
+    robust = [] if radius is None else [f"Robust accuracy, ε = {words.radius(radius)}"]
     return [
         Table(["", "Accuracy", "JSMA on probabilities", *theirs, "Features changed"], naive, NAIVE, "rates naive"),
-        Table(["", "JSMA on logits", "JSMA on z/T", "C&W L2", "Gradients"], adaptive, ADAPTIVE, "rates adaptive"),
+        Table(
+            ["", *robust, "JSMA on logits", "JSMA on z/T", "C&W L2", "Gradients"], adaptive, ADAPTIVE, "rates adaptive"
+        ),
     ]
 
 
