@@ -6,7 +6,6 @@ from defensive_distillation.reporting.table import rows
 from defensive_distillation_pipelines.display.tables import of_controls, of_networks, of_sweep, show
 from support.evaluations import complete, distances, evaluation, smoothed
 
-
 NETWORKS = f"""\
                    robust, %  JSMA success, %                features changed            C&W L2
    T  accuracy, %    ε = 0.3    probabilities  logits   z/T     probabilities   z/T  success, %  mean   gradients
