@@ -25,17 +25,27 @@ def require_ball(epsilon: float, loss: str, temperature: float) -> None:
 
 
 def descent(
-    model: nn.Module, images: Tensor, classes: Tensor, *, targeted: bool, loss: Loss, temperature: float
+    model: nn.Module,
+    images: Tensor,
+    classes: Tensor,
+    *,
+    targeted: bool,
+    loss: Loss,
+    temperature: float,
+    rivals: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Whether the goal is reached (N,), and the gradient of the loss that leads to it (N, C, H, W).
 
     Cross-entropy is that of the softmax at T, as a training would compute it: where the softmax saturates, its
-    gradient underflows to zero. The margin is the logits' own, and does not saturate.
+    gradient underflows to zero. The margin is the logits' own, and does not saturate; with `rivals` (N,) it is that of
+    the class to leave over one other, whichever other is the largest.
     """
     images = images.detach().requires_grad_()
     with torch.enable_grad():
         logits = logits_of(model, images, classes)
-        if loss == "margin":
+        if rivals is not None:
+            value = (logits.gather(1, classes[:, None]) - logits.gather(1, rivals[:, None])).squeeze(1)
+        elif loss == "margin":
             value = margin(logits, classes, targeted=targeted)
         else:
             log_f = log_softmax_at(logits, temperature).gather(1, classes[:, None]).squeeze(1)

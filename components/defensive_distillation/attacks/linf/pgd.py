@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ def pgd(
     epsilon: float,
     steps: int = 40,
     restarts: int = 1,
+    rivals: int = 0,
     step_size: float | None = None,
     targeted: bool = False,
     loss: Loss = "margin",
@@ -38,14 +39,22 @@ def pgd(
     weaker for want of luck; each further one at a random point of the ball. A sample that has reached its goal, or
     whose gradient is zero and which can thus not move any more, leaves the batch.
 
+    The largest other class at one point of the ball need not be the one that can be reached in it. So those whom the
+    margin does not get to leave their class are led to each of the likeliest others in turn, as the targeted attacks of
+    AutoAttack do (Croce and Hein 2020, https://arxiv.org/abs/2003.01690), each time from a random point, with steps
+    that shrink evenly from 2 ε to nothing.
+
     Args:
         model: returns logits (N, K); must be in evaluation mode.
         images: sources (N, C, H, W) within `clip`, float.
         labels: (N,) int64, the true classes; with `targeted`, the classes to reach.
         epsilon: radius of the L∞ ball, above 0.
         steps: of a run, at least 1.
-        restarts: runs in all, at least 1.
-        step_size: of a step in each feature; None means 2.5 ε / steps.
+        restarts: runs on the loss, at least 1.
+        rivals: further runs, each on the logit of the true class less that of one other, those of the largest logits at
+            the source; at most all others. Of the untargeted margin alone: a cross-entropy towards another class does
+            not saturate, and is none that an attacker differentiates who does not know the defense.
+        step_size: of a step in each feature; None means 2.5 ε / steps. Not of the runs on rivals.
         targeted: whether `labels` are to be reached, or left.
         loss: the margin of the logits, or cross_entropy of the softmax at `temperature`.
         temperature: T of the softmax; without meaning for the margin.
@@ -65,25 +74,23 @@ def pgd(
     for name, value in (("steps", steps), ("restarts", restarts)):
         if value < 1:
             raise InputError(f"{name}: expected at least 1, got {value}")
+    if rivals < 0:
+        raise InputError(f"rivals: expected at least 0, got {rivals}")
     if step_size is not None and not step_size > 0:
         raise InputError(f"step_size: expected a number above 0, got {step_size}")
     seeds = require_seeds(seeds, len(images))
-    descend = functools.partial(
-        _run,
-        model,
-        steps=steps,
-        step_size=step_size or 2.5 * epsilon / steps,
-        targeted=targeted,
-        loss=loss,
-        temperature=temperature,
-    )
+    descend = functools.partial(_run, model, targeted=targeted, loss=loss, temperature=temperature)
+    even = [step_size or 2.5 * epsilon / steps] * steps
+    shrinking = [2 * epsilon * (1 - step / steps) for step in range(steps)]
+    others = 0 if targeted or loss != "margin" else rivals
 
     def restarted(batch: Tensor, classes: Tensor, own: Tensor) -> AttackResult:
         low, high = (batch - epsilon).clamp(min=clip[0]), (batch + epsilon).clamp(max=clip[1])
         best, ended = batch.clone(), torch.zeros_like(classes, dtype=torch.bool)
         reason = torch.full_like(classes, StopReason.ZERO_GRADIENT, dtype=torch.int8)
         spent = torch.zeros_like(classes)
-        for run in range(restarts):
+        led_to = _likeliest(model, batch, classes, others)
+        for run in range(restarts + led_to.shape[1]):
             active = (~ended).nonzero().squeeze(1)
             if not len(active):
                 break
@@ -91,7 +98,10 @@ def pgd(
             if run:
                 random = uniform(own[active.cpu()], batch.shape[1:], batch, stream=run)
                 start = low[active] + random * (high[active] - low[active])
-            found, success, stuck, evaluations = descend(start, classes[active], low[active], high[active])
+            sizes, towards = (even, None) if run < restarts else (shrinking, led_to[active, run - restarts])
+            found, success, stuck, evaluations = descend(
+                start, classes[active], low[active], high[active], sizes=sizes, rivals=towards
+            )
             best[active], ended[active] = found, success
             spent[active] += evaluations
             reason[active[~stuck]] = StopReason.BUDGET
@@ -101,6 +111,15 @@ def pgd(
     return attacked_in_batches(restarted, images, labels, seeds, batch_size=batch_size, on_finished=on_finished)
 
 
+@torch.no_grad()
+def _likeliest(model: nn.Module, images: Tensor, classes: Tensor, most: int) -> Tensor:
+    """Of each image the classes other than its own that have the largest logits, at most so many: (N, most)."""
+    if not most:
+        return classes.new_empty(len(classes), 0)
+    others = logits_of(model, images, classes).scatter(1, classes[:, None], -torch.inf)
+    return others.topk(min(most, others.shape[1] - 1), dim=1).indices
+
+
 def _run(
     model: nn.Module,
     start: Tensor,
@@ -108,22 +127,30 @@ def _run(
     low: Tensor,
     high: Tensor,
     *,
-    steps: int,
-    step_size: float,
+    sizes: Sequence[float],
     targeted: bool,
     loss: Loss,
     temperature: float,
+    rivals: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One run: the points found, whether each succeeded, whether it got stuck, gradient evaluations."""
+    """One run, a step of each of `sizes`: points found, whether each succeeded, got stuck, gradient evaluations."""
     found, spent = start.clone(), torch.zeros_like(classes)
     success, stuck = torch.zeros_like(classes, dtype=torch.bool), torch.zeros_like(classes, dtype=torch.bool)
     active = torch.arange(len(start), device=start.device)
-    for _ in range(steps):
+    for size in sizes:
         x = found[active]
-        done, gradient = descent(model, x, classes[active], targeted=targeted, loss=loss, temperature=temperature)
+        done, gradient = descent(
+            model,
+            x,
+            classes[active],
+            targeted=targeted,
+            loss=loss,
+            temperature=temperature,
+            rivals=None if rivals is None else rivals[active],
+        )
         success[active] = done
         spent[active] += 1
-        moved = torch.minimum(torch.maximum(x - step_size * gradient.sign(), low[active]), high[active])
+        moved = torch.minimum(torch.maximum(x - size * gradient.sign(), low[active]), high[active])
         flat = (gradient == 0).flatten(1).all(1)
         stuck[active] = flat & ~done
         found[active] = torch.where(done[:, None, None, None], x, moved)

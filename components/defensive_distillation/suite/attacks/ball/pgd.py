@@ -13,6 +13,9 @@ class Pgd(Section):
 
     steps: int = Field(40, ge=1, description="Steps of a start.")
     restarts: int = Field(2, ge=1, description="Starts: the first from the source, others from random points.")
+    rivals: int = Field(
+        9, ge=0, description="Likeliest other classes that the margin is led to after them, each from a random point."
+    )
 
 
 ATTACK = within_balls(
@@ -22,7 +25,11 @@ ATTACK = within_balls(
     effort=2,
     function="defensive_distillation.attacks.linf.pgd:pgd",
     settings=Pgd,
-    arguments=lambda config: {"steps": config.pgd.steps, "restarts": config.pgd.restarts},
+    arguments=lambda config: {
+        "steps": config.pgd.steps,
+        "restarts": config.pgd.restarts,
+        "rivals": config.pgd.rivals,
+    },
     variants=through_losses("PGD"),
     random=True,
     iterates=True,
