@@ -296,6 +296,7 @@ def with_suite(
         bounded("pgd/cross_entropy", [open_ * share for share in (0.05, 0.4, 0.95, 1, 1, 1)], zero=masked),
         bounded("fgsm/margin", (0.04, 0.19, 0.55, 0.75, 0.84, 0.9)),
         bounded("pgd/margin", (0.06, 0.42, 0.96, 1, 1, 1)),
+        bounded("pgd/scaled", (0.05, 0.4, 0.95, 1, 1, 1)),
         bounded("square/margin", (0.03, 0.2, 0.75, 0.97, 1, 1)),
         bounded("noise", (0.0, 0.01, 0.02, 0.04, 0.2, 0.6)),
     )

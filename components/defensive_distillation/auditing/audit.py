@@ -19,7 +19,6 @@ from defensive_distillation.datasets.dataset import Dataset, content_digest
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.metrics import chance_where_near
 from defensive_distillation.evaluation.network import NetworkFacts, evaluate
-from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks import compute
@@ -27,6 +26,7 @@ from defensive_distillation.networks.adapter import Adapter, Classifier, adapter
 from defensive_distillation.networks.architectures import as_input, predict
 from defensive_distillation.networks.input_steps import Expected, Step, Stepped, StraightThrough
 from defensive_distillation.networks.softmax import logit_temperature
+from defensive_distillation.reporting.findings.images import few_images
 from defensive_distillation.runtime.progress import Progress
 from defensive_distillation.suite import fitting
 from defensive_distillation.suite.registry import ATTACKS
@@ -127,7 +127,6 @@ def audit(
         warnings=_warnings(
             found.evaluation,
             dataset,
-            outcomes,
             step=input_step is not None,
             draws=draws,
             differentiable=adapter_in(views.given).differentiable,
@@ -197,7 +196,6 @@ def _tried(
 def _warnings(
     evaluation: Evaluation,
     dataset: Dataset,
-    outcomes: Mapping[str, Outcome],
     *,
     step: bool,
     draws: int,
@@ -227,12 +225,6 @@ def _warnings(
             f"the model classifies {accuracy:.1%} right, and the largest class is {chance:.1%} of the images: are "
             "normalisation, order of the classes and of the channels, and image size those of its training?"
         )
-    few = {name: len(one.samples.source_index.unique()) for name, one in outcomes.items()}
-    fewest = min(few.values(), default=fitting.FEWEST)
-    if fewest < fitting.FEWEST:
-        least = [name for name, count in few.items() if count == fewest]
-        said.append(
-            f"{', '.join(least[:3])}{' and others' if len(least) > 3 else ''} rest{'s' if len(least) == 1 else ''} on "
-            f"{fewest} image{'' if fewest == 1 else 's'}: take the numbers as an indication"
-        )
+    if few := few_images([evaluation]):
+        said.append(few)
     return tuple(said)

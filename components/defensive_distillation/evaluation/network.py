@@ -15,7 +15,7 @@ from defensive_distillation.evaluation import findings, gradients, metrics
 from defensive_distillation.evaluation.outcome import Outcome, on_right_ones
 from defensive_distillation.evaluation.results import DatasetFacts, Epoch, Evaluation, Gradients
 from defensive_distillation.evaluation.robust import NearestErrors, nearest_errors, robust_accuracy
-from defensive_distillation.evaluation.verdict.conditions import conditions
+from defensive_distillation.evaluation.verdict.conditions import conditions, explained
 from defensive_distillation.evaluation.verdict.counts import jsma_counts, pgd_counts
 from defensive_distillation.evaluation.verdict.gradient_check import check_gradients
 from defensive_distillation.evaluation.verdict.masking import judge
@@ -102,6 +102,7 @@ def evaluate(
     images, classes = dataset.test_images[:gradient_samples], dataset.num_classes
     at_1, at_temperature = _gradients(model, images, classes, (1.0, temperature), batch_size, device, on_gradients)
     check = check_gradients(given or model, as_input(images[:CHECKED].to(device)), seed=seed)
+    masking = judge(jsma_counts(outcomes), checked, same=temperature == 1, within=pgd_counts(outcomes), check=check)
     of = {
         family: [outcome for outcome in outcomes.values() if outcome.attack.family == family]
         for family in ("budget", "ball", "distance", "transfer")
@@ -134,15 +135,9 @@ def evaluate(
         transfer=findings.transferred(of["transfer"][0], BASELINE.label) if of["transfer"] else None,
         worst_case=findings.worst_case(list(outcomes.values())),
         robust=robust_accuracy(errors) if errors else None,
-        conditions=tuple(checked),
+        conditions=explained(checked, masking.signs),
         gradient_check=check,
-        masking=judge(
-            jsma_counts(outcomes),
-            checked,
-            same=temperature == 1,
-            within=pgd_counts(outcomes),
-            check=check,
-        ),
+        masking=masking,
     )
     return Evaluated(evaluation, correct, errors)
 

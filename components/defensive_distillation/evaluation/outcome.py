@@ -39,6 +39,11 @@ class Outcome:
         return str(self.facts["variant"])
 
     @property
+    def at_training_temperature(self) -> bool:
+        """Whether z/T was attacked."""
+        return any(one.key == self.variant and one.at_training_temperature for one in self.attack.variants)
+
+    @property
     def levels(self) -> tuple[float, ...]:
         """Radii or confidences, rising; none for an attack without levels."""
         return tuple(self.facts["levels"])

@@ -183,7 +183,7 @@ class Condition(Finding):
     attacker: Literal["naive", "adaptive"]
     passed: bool
     sentence: str  # what was compared, with the numbers
-    meaning: str  # '' if passed, else 'the gradients are masked' or 'the attack is broken'
+    meaning: str  # '' if passed, else 'the gradients are masked', 'the loss is weak' or 'the attack is broken'
 
 
 GradientFault = Literal["random", "stepped", "saturating", "shattered"]
@@ -215,17 +215,17 @@ Masked = Literal["yes", "no", "undecided"]
 class Masking(Finding):
     """Whether the gradients are masked, and by what: JSMA and PGD through the softmax at T = 1 beside what knows more.
 
-    `difference` is JSMA's on the probabilities of z/T against T = 1, pair by pair; `within` is PGD's on the margin
-    against the cross-entropy, at the radius where they differ most.
+    `difference` is JSMA's on the probabilities of z/T against T = 1, pair by pair; `within` is PGD's by the
+    cross-entropy of the same two, at the radius where they differ most.
     """
 
     masked: Masked
     difference: float | None  # success(z/T) − success(T = 1); None where one of them was not run
     interval: tuple[float, float] | None  # 95 %, of the paired difference
-    within: float | None = None  # success(margin) − success(cross-entropy); None where one of them was not run
+    within: float | None = None  # success(z/T) − success(T = 1); None where one of them was not run
     within_interval: tuple[float, float] | None = None
     gradient: tuple[GradientSign, ...] = ()  # faults of the logits' own gradient
-    signs: tuple[str, ...]  # names of the naive attacker's conditions that failed
+    signs: tuple[str, ...]  # names of the naive attacker's conditions that failed, and not for a weak loss
     broken: tuple[str, ...]  # names of the adaptive attacker's conditions that failed
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.errors import InputError
 from defensive_distillation.suite.registry import ATTACKS
+from defensive_distillation.suite.specification import FEWEST
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +19,6 @@ UNBOUNDED = 1.0
 DRAWN = 1 / 3  # share of black or white from which a grey image is a drawing
 HALF_WIDTH = 0.05  # of the 95 % interval of a rate
 QUANTILE = NormalDist().inv_cdf(0.975)  # two-sided 95 %
-FEWEST = 10  # sources
 SMALL = 20  # classes up to which attacks go towards each of them
 BUDGET_SHARE, MOST_FEATURES = 1 / 7, 500  # of the features, the paper's 112 of 784
 

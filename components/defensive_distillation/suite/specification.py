@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+FEWEST = 10  # sources, below which a number says on how many it rests
+
 Attacker = Literal["naive", "adaptive", "gradient-free"]
 Family = Literal["budget", "ball", "distance", "transfer"]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from defensive_distillation import Audit
-from support.auditing.digits import Digits
+from support.auditing.digits import Digits, trained
 
 
 def rounded(images: Tensor) -> Tensor:
@@ -90,13 +90,28 @@ def test_a_network_of_which_the_logits_were_multiplied_is_masked(digits: Digits,
 def test_a_student_of_which_the_temperature_is_not_told_is_masked(digits: Digits) -> None:
     found = digits.audited(digits.distilled)
     assert found.verdict == "masked"
-    assert "PGD on the logits gains" in found.reason
+    assert "PGD on z/T gains" in found.reason
     assert found.evaluation.temperature > 50  # trained at 100
 
 
 def test_whom_the_logits_are_all_the_multiplication_changes_nothing(digits: Digits) -> None:
     # 1024 is a power of two: every number of the attacks is 1024 times what it was, to the last bit
     assert fooled(digits.audited(multiplied(digits.plain, 1024))) == fooled(digits.audited(digits.plain))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("factor", [1.0, 20.0])
+def test_adversarial_training_at_a_large_radius_is_not_masked(digits: Digits, factor: float) -> None:
+    """Its loss is so crooked that PGD by the cross-entropy misses what Square finds, at T = 1 and at any other T."""
+    hard = torch.nn.functional.one_hot(digits.train_labels, 10).float()
+    robust = trained(digits.train_images, hard, radius=0.3)
+    found = digits.audited(
+        lambda images: factor * robust(images),
+        attacks=("jsma_untargeted", "pgd", "square"),
+        settings={"bounded": {"samples": 300}, "square": {"queries": 200}},
+    )
+    assert found.verdict == "not masked"
+    assert found.robust_accuracy[0.1] > digits.audited(digits.plain).robust_accuracy[0.1] + 0.2
 
 
 def test_a_rounded_input_is_named_and_the_user_asked_for_it(digits: Digits) -> None:

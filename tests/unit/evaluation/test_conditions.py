@@ -14,7 +14,7 @@ from defensive_distillation.evaluation.outcome import Outcome, on_right_ones
 from defensive_distillation.evaluation.results import Condition
 from defensive_distillation.evaluation.robust import nearest_errors, robust_accuracy
 from defensive_distillation.evaluation.stored_attack import StoredAttack
-from defensive_distillation.evaluation.verdict.conditions import conditions
+from defensive_distillation.evaluation.verdict.conditions import conditions, explained
 
 COUNT = 40
 
@@ -103,6 +103,18 @@ def test_masked_gradients_fail_the_naive_attackers_conditions_and_no_other() -> 
         "pgd/cross_entropy is weaker than square/margin: 5 % against 100 % of 40 samples at ε = 1, where they differ "
         "most"
     )
+
+
+def test_a_condition_that_fails_and_is_no_sign_has_a_weak_loss() -> None:
+    runs = bounded_runs(pgd_ce=(0.05, 0.05, 0.05), pgd=(0.3, 0.9, 1.0), square=(0.1, 0.6, 1.0), noise=(0.05, 0.1, 0.9))
+    found = conditions(runs)
+    told = explained(found, ["unbounded"])
+    assert {one.name: one.meaning for one in told if not one.passed} == {
+        "unbounded": "the gradients are masked",
+        "black_box": "the loss is weak",
+        "noise": "the loss is weak",
+    }
+    assert explained(found, ["unbounded", "black_box", "noise"]) == tuple(found)
 
 
 def test_a_broken_attack_fails_the_adaptive_attackers_conditions() -> None:

@@ -87,13 +87,32 @@ def test_where_an_attack_without_gradients_beats_those_on_the_logits_they_are_ma
     for counts in (EQUAL, UNCERTAIN, None):
         assert judge(counts, [hidden], within=EQUAL).masked == "yes"
     # the same of a naive attacker is a sign, which EQUAL stands against
-    assert judge(EQUAL, [SIGN], within=EQUAL).masked == "undecided"
+    assert judge(EQUAL, [SIGN]).masked == "undecided"
+
+
+def test_a_naive_attacker_whom_dividing_by_t_does_not_help_has_a_weak_loss() -> None:
+    found = judge(EQUAL, [SIGN], within=EQUAL)
+    assert (found.masked, found.signs) == ("no", ())
+    for within in (UNCERTAIN, None):
+        assert judge(EQUAL, [SIGN], within=within).masked == "undecided"
+    assert judge(EQUAL, [SIGN], within=EQUAL, same=True).masked == "undecided", "z/T is z, and tells nothing"
+    vanishes = condition("naive", passed=False, name="unbounded")  # no loss is so weak
+    assert judge(EQUAL, [SIGN, vanishes], within=EQUAL).masked == "undecided"
+
+
+def test_logits_that_are_not_large_hide_nothing_behind_the_softmax() -> None:
+    small = gradient_check().model_copy(update={"logit_temperature": 0.4})
+    assert judge(EQUAL, [SIGN], within=MASKED, check=small).masked == "no"
+    assert judge(EQUAL, [SIGN], within=EQUAL, same=True, check=small).masked == "no"
+    assert judge(None, FINE, within=UNCERTAIN, check=small).masked == "no"
+    assert judge(None, FINE, check=small).masked == "undecided", "nothing was run"
+    assert judge(EQUAL, [condition("adaptive", passed=False)], within=EQUAL, check=small).masked == "yes"
 
 
 def gradient_check(*names: GradientFault, flat_half: float | None = None) -> GradientCheck:
     return GradientCheck(
         samples=50,
-        logit_temperature=1,
+        logit_temperature=5,
         repeat_difference=0,
         zero_share=0,
         slope=1,

@@ -167,6 +167,7 @@ def test_series_of_bounded_attacks_differ_by_marker_and_naive_ones_share_a_colou
         ("PGD at T = 1", "#d55e00", "o", "-"),
         ("FGSM on logits", "#007a5a", "P", "--"),
         ("PGD on logits", "#007a5a", "^", "-"),
+        ("PGD on z/T", "#007a5a", ">", "-"),
         ("Square, no gradient", "#0072b2", "s", "-"),
         ("noise", "#767676", "x", ":"),
     ]

@@ -598,7 +598,7 @@ def test_what_pgd_gains_is_told_where_it_shows_masked_gradients() -> None:
     masked = imported("yes", within=0.9, within_interval=(0.85, 0.95))
     text, sentence = verdict_of(masked)
     assert text == "yes"
-    assert "PGD on the logits gains +90 points (95 % interval +85 to +95 points) on PGD through the softmax" in sentence
+    assert "PGD on z/T gains +90 points (95 % interval +85 to +95 points) on PGD through the softmax" in sentence
     for interval in ((-0.02, 0.04), (0.02, 0.2)):
         assert "PGD" not in verdict_of(imported("undecided", within=0.05, within_interval=interval))[1]
 

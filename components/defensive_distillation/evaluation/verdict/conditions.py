@@ -8,7 +8,7 @@ broken, for logits do not saturate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from defensive_distillation.evaluation.intervals import paired_interval
 from defensive_distillation.evaluation.outcome import Outcome, successes_at
 from defensive_distillation.evaluation.results import Condition
+from defensive_distillation.evaluation.verdict.masking import WEAK_LOSS
 from defensive_distillation.suite.registry import attacker
 
 Attacker = Literal["naive", "adaptive"]
@@ -31,10 +32,25 @@ def conditions(outcomes: Mapping[str, Outcome]) -> list[Condition]:
     checked: list[Condition] = []
     for who in get_args(Attacker):
         for strong in outcomes.values():
-            if strong.attack.iterates and attacker(strong.name) == who:
+            if strong.attack.iterates and attacker(strong.name) == who and not strong.at_training_temperature:
                 checked += _of_strongest(who, strong, outcomes)
     by_distance = (outcome for outcome in outcomes.values() if outcome.attack.family == "distance")
     return checked + [_unbounded("adaptive", outcome, outcome.samples.success) for outcome in by_distance]
+
+
+def explained(conditions: Sequence[Condition], signs: Sequence[str]) -> tuple[Condition, ...]:
+    """The conditions, of which those of the naive attacker that fail, and are no signs of masking, have a weak loss.
+
+    Args:
+        conditions: as checked.
+        signs: names of those that count as signs (masking.judge).
+    """
+    return tuple(
+        one
+        if one.passed or one.attacker == "adaptive" or one.name in signs
+        else one.model_copy(update={"meaning": WEAK_LOSS})
+        for one in conditions
+    )
 
 
 def _of_strongest(who: Attacker, strong: Outcome, outcomes: Mapping[str, Outcome]) -> Iterator[Condition]:

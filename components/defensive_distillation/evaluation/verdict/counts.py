@@ -24,15 +24,15 @@ def jsma_counts(outcomes: Mapping[str, Outcome]) -> Counts | None:
 
 
 def pgd_counts(outcomes: Mapping[str, Outcome]) -> Counts | None:
-    """Samples that PGD fools, first on the margin, second on the cross-entropy; None where one was not run.
+    """Samples that PGD fools by the cross-entropy, first of z/T, second at T = 1; None where one was not run.
 
-    At the radius where the margin gains most.
+    At the radius where dividing by T gains most. The margin is another loss, and may gain where nothing is masked.
     """
-    margin, plain = outcomes.get("pgd/margin"), outcomes.get("pgd/cross_entropy")
-    if not margin or not plain or len(margin.successes) != len(plain.successes):
+    scaled, plain = outcomes.get("pgd/scaled"), outcomes.get("pgd/cross_entropy")
+    if not scaled or not plain or len(scaled.successes) != len(plain.successes):
         return None
-    shared = [epsilon for epsilon in margin.levels if epsilon in plain.levels]
-    each = [_counts(successes_at(margin, epsilon), successes_at(plain, epsilon)) for epsilon in shared]
+    shared = [epsilon for epsilon in scaled.levels if epsilon in plain.levels]
+    each = [_counts(successes_at(scaled, epsilon), successes_at(plain, epsilon)) for epsilon in shared]
     return max(each, key=lambda counts: counts[1] - counts[2], default=None)
 
 

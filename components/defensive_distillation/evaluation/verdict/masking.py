@@ -14,6 +14,9 @@ from defensive_distillation.evaluation.results import Condition, GradientCheck, 
 MASKING_THRESHOLD = 0.1
 HIDDEN = 1e-3  # share of a change that a gradient predicts, below which it hides the change; networks had 0.009 to 0.5
 
+WEAK_LOSS = "the loss is weak"  # what a condition means that failed for it
+FAILED_BY_A_WEAK_LOSS = ("iterated", "black_box", "noise", "transfer")  # conditions that a weak loss fails, too
+
 Counts = tuple[int, int, int, int]  # samples fooled by (both, the first alone, the second alone, neither)
 
 
@@ -28,29 +31,38 @@ def judge(
     """Masked, not masked or undecided.
 
     The difference of JSMA's success on z/T and at T = 1 decides where its interval lies clear of the threshold; so does
-    PGD's on the margin and on the cross-entropy at T = 1 where it lies above, and where JSMA was not run. A fault of
-    the logits' own gradient decides for itself, for it hides from all four what is there; and so does an attack without
-    gradients that clearly does better than those on the logits (Athalye et al. 2018, Section 3.1). Then the naive
-    attacker's conditions: an attack through the softmax that is weaker than one without gradients, or that fails
-    unbounded, is a sign of masked gradients that stands against a 'no' and decides an 'undecided'.
+    PGD's by the cross-entropy where it lies above, and where JSMA was not run. A fault of the logits' own gradient
+    decides for itself, for it hides from all four what is there; and so does an attack without gradients that clearly
+    does better than those on the logits (Athalye et al. 2018, Section 3.1). Then the naive attacker's conditions: an
+    attack through the softmax that is weaker than one without gradients, or that fails unbounded, is a sign of masked
+    gradients that stands against a 'no' and decides an 'undecided'.
+
+    The softmax hides nothing where the logits are no larger than it tells apart (T̂ at most 1). And an attack through it
+    that is weak at any T has a weak loss, as the cross-entropy is on networks trained adversarially: where PGD clearly
+    gains nothing by dividing by T, its weakness beside other attacks is no sign.
 
     Args:
         counts: pairs of JSMA, first on z/T, second at T = 1; None where one of them was not run.
         conditions: the sanity conditions.
         same: whether z/T is z (T = 1), so that both are one attack.
-        within: samples of PGD, first on the margin, second on the cross-entropy.
+        within: samples of PGD by the cross-entropy, first of z/T, second at T = 1.
         check: of the logits' gradient.
     """
-    signs = tuple(c.name for c in conditions if c.attacker == "naive" and not c.passed)
     broken = tuple(c.name for c in conditions if c.attacker == "adaptive" and not c.passed)
     difference, interval = _difference(counts, same=same)
     ball, ball_interval = _difference(within)
+    small = within is not None and check is not None and check.logit_temperature <= 1
+    by_ball = "no" if small else by_difference(ball_interval)
+    weak_loss = by_ball == "no" and (small or not same)
+    signs = tuple(
+        c.name
+        for c in conditions
+        if c.attacker == "naive" and not c.passed and not (weak_loss and c.name in FAILED_BY_A_WEAK_LOSS)
+    )
     gradient = _faults(check, broken)
-    masked = by_difference(interval)
-    if by_difference(ball_interval) == "yes" or gradient or "black_box" in broken:
+    masked = by_difference(interval) if counts else by_ball
+    if by_ball == "yes" or gradient or "black_box" in broken:
         masked = "yes"
-    elif counts is None:
-        masked = by_difference(ball_interval)
     if signs and masked != "yes":
         masked = "yes" if masked == "undecided" else "undecided"
     return Masking(

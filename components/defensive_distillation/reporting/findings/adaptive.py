@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.evaluation.verdict.masking import WEAK_LOSS
 from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.findings.verdicts import attacked
 from defensive_distillation.reporting.measures import (
@@ -62,7 +63,7 @@ def bounded_paragraph(evaluations: Sequence[Evaluation]) -> str:
     shares = [
         (fooled_within(network.within(strongest.variant_name(variant)), radius), hows[variant.attacker])
         for variant in strongest.variants
-        if variant.attacker in hows
+        if variant.attacker in hows and not variant.at_training_temperature
     ]
     said = [f"{per_cent(share)} of the samples {how}" for share, how in shares if share is not None]
     text = (
@@ -107,7 +108,8 @@ def conditions_paragraph(evaluations: Sequence[Evaluation]) -> str:
     if not ran:
         return ""
     total = sum(len(network.conditions) for network in ran)
-    naive = [network for network in ran if failed(network, "naive")]
+    naive = [network for network in ran if network.masking.signs]
+    weak = [network for network in ran if any(one.meaning == WEAK_LOSS for one in network.conditions)]
     broken = [network for network in ran if failed(network, "adaptive")]
     number = sum(len(failed(network, "naive")) + len(failed(network, "adaptive")) for network in ran)
     if not number:
@@ -115,6 +117,11 @@ def conditions_paragraph(evaluations: Sequence[Evaluation]) -> str:
     text = f"Of {count(total)} sanity conditions of the attacks {count(number)} fail."
     if naive:
         text += f" Those of the naive attacker fail on {_labels(naive)}: the gradients are masked."
+    if weak:
+        text += (
+            f" Through the softmax an attack is weak on {_labels(weak)} at z/T as well: its loss is at fault, no "
+            "gradient is masked by it."
+        )
     if broken:
         text += (
             f" Those of the adaptive attacker fail on {_labels(broken)}: there an attack is broken, and its numbers "

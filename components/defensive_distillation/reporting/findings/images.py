@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.networks import models
 from defensive_distillation.reporting.words import count, label, series
-from defensive_distillation.suite.fitting import FEWEST
 from defensive_distillation.suite.registry import ATTACKS, title
+from defensive_distillation.suite.specification import FEWEST
 
 ROBUST, WORST = "robust accuracy", "worst case"
 

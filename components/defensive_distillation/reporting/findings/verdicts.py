@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from defensive_distillation.evaluation.intervals import difference_interval
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation, Masked, Masking
-from defensive_distillation.evaluation.verdict.masking import MASKING_THRESHOLD, by_difference
+from defensive_distillation.evaluation.verdict.masking import MASKING_THRESHOLD, WEAK_LOSS, by_difference
 from defensive_distillation.reporting.networks import arranged, is_distilled, undistilled
 from defensive_distillation.reporting.words import count, label, per_cent, per_cent_range, points, points_range, series
 
@@ -189,7 +189,7 @@ def _by_other_means(network: Evaluation) -> list[str]:
     if judged.within is not None and by_difference(judged.within_interval) == "yes":
         assert judged.within_interval is not None
         said.append(
-            f"PGD on the logits gains {points(judged.within)} (95 % interval {points_range(judged.within_interval)}) "
+            f"PGD on z/T gains {points(judged.within)} (95 % interval {points_range(judged.within_interval)}) "
             "on PGD through the softmax at T = 1: the gradients are masked."
         )
     return said + [
@@ -217,6 +217,11 @@ def _by_conditions(network: Evaluation) -> str:
         text += (
             f" The adaptive attacker's sanity {conditions_fail(judged.broken)}: the attack is broken, "
             "take the verdict with care."
+        )
+    elif any(one.meaning == WEAK_LOSS for one in network.conditions):
+        text += (
+            " PGD through the softmax is weaker than other attacks, but dividing the logits by T does not help it: its "
+            "loss is weak, no gradient is masked by it."
         )
     elif network.conditions and not judged.signs:
         text = f"All {len(network.conditions)} sanity conditions hold."

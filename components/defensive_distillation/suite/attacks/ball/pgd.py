@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from defensive_distillation.suite.families import through_losses, within_balls
-from defensive_distillation.suite.specification import Section
+from defensive_distillation.suite.specification import Section, Variant
 
 
 class Pgd(Section):
@@ -30,7 +30,10 @@ ATTACK = within_balls(
         "restarts": config.pgd.restarts,
         "rivals": config.pgd.rivals,
     },
-    variants=through_losses("PGD"),
+    variants=(
+        *through_losses("PGD"),
+        Variant("scaled", "PGD on z/T", "adaptive", {"loss": "cross_entropy"}, at_training_temperature=True),
+    ),
     random=True,
     iterates=True,
     on_controls=True,
