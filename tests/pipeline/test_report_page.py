@@ -28,6 +28,7 @@ from support.evaluations import (
     MNIST,
     complete,
     control,
+    distances,
     evaluation,
     examples,
     grid,
@@ -135,7 +136,7 @@ def test_the_page_begins_with_what_was_found(html: str) -> None:
         "Figure 10",
         "JSMA by budget",
         "Bounded attacks by L∞ radius",
-        "Samples fooled within an L∞ radius of 0.3",
+        "Fooled within an L∞ radius of 0.3, of the images classified right",
         "C&W L2: mean L2 distance",
         "Fooled by transferred samples",
         "Worst case over all attacks",
@@ -157,13 +158,27 @@ def test_the_page_begins_with_what_was_found(html: str) -> None:
 def test_the_two_tables_have_the_rates_with_intervals_and_the_papers(html: str) -> None:
     words = read(html).words
     assert "T = 20 96.8 % 1.7 % 0.6–4.8 % 1.34 % 38.0" in words
-    assert "T = 20 74.4 % 67.6–80.3 % 90.0 % 84.7–93.6 % 100.0 % L2 2.06 (1.1 ×) masked" in words
+    assert "T = 20 0.0 % 0–3.6 % 74.4 % 67.6–80.3 % 90.0 % 84.7–93.6 % 100.0 % L2 2.06 (1.1 ×) masked" in words
 
 
 def test_the_first_screen_has_both_sides_of_the_same_network(html: str) -> None:
     words = read(html).words
     assert "85 % without distillation – the paper: 95.89 %" in words
+    assert "95.1 % accuracy at T = 100 (98.7 % without distillation)" in words
     assert "100 % by Carlini and Wagner's L2 attack, at 1.3 × the distance it takes without distillation" in words
+    assert "0 % robust accuracy at T = 100 within ε = 0.3, whatever the attack (0 % without distillation)" in words
+
+
+def test_a_section_says_on_how_few_images_it_rests_and_which_are_in_no_rate(html: str) -> None:
+    few = [network.model_copy(update={"distances": (distances("cw_l2", 1, 2, 3, pairs=9),)}) for network in complete()]
+    page = page_of(few)
+    note = "C&amp;W L2 rests on 1 image: take these numbers as an indication."
+    for name, said in (("tables", True), ("distances", True), ("conditions", True), ("figures", False)):
+        section = page[page.index(f'<section id="{name}"') :]
+        section = section[: section.index("</section>")]
+        assert (note in section) == said, name
+        assert "Misclassified without an attack, and in no rate: 3 of 103 images, of every network." in section
+    assert note in page[: page.index('id="found"')], "on the first screen, too"
 
 
 def test_sides_that_were_not_measured_are_left_out() -> None:
@@ -208,7 +223,7 @@ def test_distances_stand_beside_carlini_and_wagners_and_a_miss_is_marked(html: s
 
 def test_bounded_attacks_transfer_and_the_worst_case_have_their_numbers(html: str) -> None:
     words = read(html).words
-    assert "T = 100 3.0 % 4.0 % 75.0 % 100.0 % 97.0 % 4.0 % 100.0 %" in words
+    assert "T = 100 3 of 103 3.0 % 4.0 % 75.0 % 100.0 % 100.0 % 97.0 % 4.0 % 100.0 % 0.0 % 0–3.6 %" in words
     assert "κ = 20 no distillation, itself 100.0 % 100.0 % 100.0 % 97.8 %" in words
     assert "T = 100 10.0 % L2 1.90 34.4 % L2 2.30 64.4 % L2 2.80 82.2 % L2 3.90" in words
     assert "T = 100 100.0 % of 10 8.88 1.38 (1.2 ×) 0.138 C&W L2 9, PGD on logits 1" in words
@@ -263,11 +278,11 @@ def test_every_attack_says_why_it_stopped(html: str) -> None:
 def test_the_setting_lists_the_attacks_and_their_budgets(html: str) -> None:
     words = read(html).words
     for setting in (
-        "Bounded attacks FGSM at T = 1, PGD at T = 1, FGSM on logits, PGD on logits, Square and noise",
+        "Bounded attacks FGSM at T = 1, PGD at T = 1, FGSM on logits, PGD on logits, PGD on z/T, Square and noise",
         "Their L∞ radii 0.05, 0.1, 0.2, 0.3, 0.5, 1",
         "Carlini and Wagner C&W L2, C&W L0 and C&W L∞; 10 sources, 90 pairs",
         "Most gradients a pair C&W L2 5,400, C&W L0 21,000",
-        "Transfer 90 samples of C&W L2; κ = 0, 5, 10, 20",
+        "Transfer 93 samples of C&W L2; κ = 0, 5, 10, 20",
         "JSMA with θ < 0 on z/T; θ = −1, 112 features, 180 pairs",
         "untargeted JSMA on z/T; θ = +1, 112 features, 20 sources",
         "Controls, logits times T 20, 100",
@@ -478,8 +493,8 @@ def test_attacks_that_join_have_columns_tables_and_settings(monkeypatch: pytest.
     other_attacks.join(monkeypatch)
     words = read(page_of([other_attacks.under_them(found) for found in complete()])).words
     for part in (
-        "FGSM on logits PGD on logits APGD on logits Square noise Any attack",
-        "T = 100 3.0 % 4.0 % 75.0 % 100.0 % 95.0 % 97.0 % 4.0 % 100.0 %",
+        "FGSM on logits PGD on logits PGD on z/T APGD on logits Square noise Any attack",
+        "T = 100 3 of 103 3.0 % 4.0 % 75.0 % 100.0 % 100.0 % 95.0 % 97.0 % 4.0 % 100.0 %",
         "The same for C&W L0, C&W L∞ and DeepFool",
         "DeepFool: mean L2 distance Success Best case Average case Worst case no distillation 100.0 % 1.00 1.50 2.00",
         "gentle JSMA on logits 180 50 %",

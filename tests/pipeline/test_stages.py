@@ -20,6 +20,7 @@ from defensive_distillation.artifacts import storage
 from defensive_distillation.artifacts.arrays import TENSORS
 from defensive_distillation.artifacts.attack import read_attack
 from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.evaluation import read_measured
 from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.artifacts.tensors import unpack
 from defensive_distillation.config import (
@@ -165,6 +166,7 @@ def test_an_attack_keeps_every_sample_and_says_why_it_stopped(chain: Chain) -> N
 def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
     with artifacts.opened(chain.place("evaluation"), "evaluation") as found:
         evaluation = Evaluation.model_validate(found.facts["evaluation"])
+        correct = torch.from_numpy(read_measured(found).correct)
     with artifacts.opened(chain.place("student"), "model") as found:
         assert evaluation.accuracy == found.facts["test_accuracy"] == evaluation.training[-1].test_accuracy
     with artifacts.opened(chain.place("attack"), "attack") as found:
@@ -174,7 +176,10 @@ def test_an_evaluation_agrees_with_its_model_and_attack(chain: Chain) -> None:
     for name, one in stored.items():
         attacked = evaluation.attack(name.removeprefix("jsma/"))
         assert attacked is not None
-        assert attacked.successes == int(one.success.sum())
+        right = correct[one.source_index]
+        assert attacked.successes == int((one.success & right).sum())
+        assert attacked.pairs == int(right.sum()) == 9 * attacked.sources
+        assert attacked.sources + attacked.misclassified == len(one.source_index.unique())
         assert attacked.success_by_budget[-1] == attacked.success_rate
         assert list(attacked.success_by_budget) == sorted(attacked.success_by_budget)
     assert sum(evaluation.gradients_at_1.amplitude_counts) == evaluation.gradients_at_1.samples == 60
@@ -219,12 +224,12 @@ def test_an_evaluation_has_the_ten_points_of_an_honest_report(chain: Chain) -> N
     assert found.mean_absolute_logit > 0
     assert {a.output for a in found.jsma} == {"probabilities", "logits", "scaled"}
     assert {a.attack for a in found.attacks} == {"jsma", "jsma_decreasing", "jsma_untargeted"}
-    names = ["fgsm/cross_entropy", "fgsm/margin", "pgd/cross_entropy", "pgd/margin", "square/margin", "noise"]
-    assert [one.name for one in found.bounded] == names
+    names = ["fgsm/cross_entropy", "fgsm/margin", "pgd/cross_entropy", "pgd/margin", "pgd/scaled", "square/margin"]
+    assert [one.name for one in found.bounded] == [*names, "noise"]
     for one in found.bounded:
         assert one.epsilons == (0.2, 1.0)
         assert list(one.success_by_epsilon) == sorted(one.success_by_epsilon)
-        assert one.success_by_epsilon[-1] >= max(one.successes) / one.samples
+        assert one.success_by_epsilon[-1] >= max(one.successes) / one.sources
     for norm in ("l2", "l0", "linf"):
         distance = found.distance(f"cw_{norm}")
         assert distance is not None
@@ -466,7 +471,7 @@ def test_colour_photographs_in_a_zip_on_s3_go_through_all_stages(s3_bucket: str,
         bounded={"samples": 3, "epsilons": (0.1, 1.0)},
         pgd={"steps": 3},
         square={"queries": 5},
-        cw={"sources": 1, "steps": 4, "search_steps": 2, "constant_factor": 100.0},
+        cw={"sources": 3, "steps": 4, "search_steps": 2, "constant_factor": 100.0},
         transfer={"confidences": (0.0, 1.0)},
     )
     other = TrainTeacherConfig(**{**training.model_dump(), "seed": 1})
@@ -479,9 +484,10 @@ def test_colour_photographs_in_a_zip_on_s3_go_through_all_stages(s3_bucket: str,
     evaluation = Evaluation.model_validate(artifact.facts["evaluation"])
     assert evaluation.dataset.image_shape == (3, 24, 20)
     assert evaluation.dataset.classes == ("blue", "green", "red")
-    assert all(found.pairs == 6 for found in evaluation.jsma)
+    attacked = [found for name, found in evaluation.by_attack if not name.endswith(("decreasing", "untargeted"))]
+    assert all(found.sources + found.misclassified == 3 for found in attacked)
+    assert all(found.pairs == 2 * found.sources for found in (*evaluation.jsma, *evaluation.distances))
     assert {found.attack for found in evaluation.distances} == {"cw_l2", "cw_l0", "cw_linf"}
-    assert all(found.pairs == 2 for found in evaluation.distances)
     assert evaluation.worst_case is not None
     assert len(evaluation.worst_case.attacks) == 11
 

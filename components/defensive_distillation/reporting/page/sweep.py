@@ -49,7 +49,7 @@ def side_by_side(ordered: Sequence[Evaluation]) -> list[Table]:
         for network in networks
     ]
     theirs = ["The paper"] if numbers else []
-    robust = [] if radius is None else [f"Robust accuracy, ε = {words.radius(radius)}"]
+    robust = [] if radius is None else [f"Robust, ε = {words.radius(radius)}"]
     return [
         Table(["", "Accuracy", "JSMA on probabilities", *theirs, "Features changed"], naive, NAIVE, "rates naive"),
         Table(
