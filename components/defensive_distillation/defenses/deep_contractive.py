@@ -1,4 +1,4 @@
-"""The deep contractive network (Gu and Rigazio 2014, https://arxiv.org/abs/1412.5068, Section 4).
+"""The deep contractive network (Gu and Rigazio 2014, https://arxiv.org/abs/1412.5068).
 
 Deviations: units are rectified, not sigmoids; the weight λ is the same for all layers. What the paper takes in place of
 the derivative of the output by the input, the Jacobian of each layer by itself, is taken here, too.

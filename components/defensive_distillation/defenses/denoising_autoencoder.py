@@ -1,4 +1,4 @@
-"""A denoising auto-encoder before the network (Gu and Rigazio 2014, https://arxiv.org/abs/1412.5068, Section 3).
+"""A denoising auto-encoder before the network (Gu and Rigazio 2014, https://arxiv.org/abs/1412.5068).
 
 The attacker of this pipeline knows the auto-encoder and goes through it, as the paper's attacks on the stacked network
 do. Deviations: it learns from Gaussian noise alone, not from adversarial samples; its units are rectified.

@@ -1,4 +1,4 @@
-"""A network behind a denoising auto-encoder (Gu and Rigazio 2014, https://arxiv.org/abs/1412.5068, Section 3)."""
+"""A network behind a denoising auto-encoder (Gu and Rigazio 2014, https://arxiv.org/abs/1412.5068)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The deep contractive network's penalty (Gu and Rigazio 2014, https://arxiv.org/abs/1412.5068, Section 4)."""
+"""The deep contractive network's penalty (Gu and Rigazio 2014, https://arxiv.org/abs/1412.5068)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An auto-encoder that takes noise off images, and a network that it is put before (Gu and Rigazio 2014, Section 3)."""
+"""An auto-encoder that takes noise off images, and a network that it is put before (Gu and Rigazio 2014)."""
 
 from __future__ import annotations
 
