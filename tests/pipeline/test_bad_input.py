@@ -93,6 +93,13 @@ ROWS = [
     imported("with a std of 0", "--model x:y --std 0", "std: expected numbers above 0, got 0"),
     imported("with two means", "--model x:y --mean 1,2", "mean: expected one number, or one for each of"),
     imported("of a file that is not there", "--model x.onnx", "x.onnx: expected a file, found nothing"),
+    imported("by a registry's name alone", "--model models:/net", "expected models:/NAME@ALIAS or models:/NAME/VERS"),
+    imported("of a registry that is none", "--model models:/net/1", "MLFLOW_TRACKING_URI to name the regi.*, got none"),
+    imported(
+        "with weights beside a version", "--model models:/net/1 --weights w.pth", "expected none, those of models:"
+    ),
+    audit("with a step that is no name", "--model x:y --input-step round", r"input_step: expected package.module:func"),
+    audit("with no draw", "--model x:y --draws 0", r"draws: .*greater than or equal to 1, got '0'"),
     audit("without a model", "", "the following arguments are required: --model; see defdistill audit --help"),
     audit("with a radius in 255ths", "--model x:y --epsilons 8", "for images in .*, got 8; for 8 of 255 give"),
     audit(

@@ -25,9 +25,13 @@ from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.networks.architectures import as_input
 from defensive_distillation.stages import attack, evaluate, import_model, report
 from defensive_distillation_pipelines.commands import cli
+from defensive_distillation_pipelines.commands.local.audit import settings_of
+from defensive_distillation_pipelines.local.run_folder import RunFolder, default_name
+from defensive_distillation_pipelines.local.workspace import Workspace
 from support.chain import Chain
 
 FACTORY = """
+import torch
 from torch import nn
 
 
@@ -37,6 +41,23 @@ def small():
 
 def number():
     return 7
+
+
+def quantised(images):
+    return (images * 7).round() / 7
+
+
+def as_bytes(images):
+    return (images * 255).byte()
+
+
+class Noisy(nn.Sequential):
+    def forward(self, images):
+        return super().forward(images + 0.5 * torch.randn_like(images))
+
+
+def noisy():
+    return Noisy(*small())
 """
 MEAN, STD = 0.3, 0.5
 
@@ -186,7 +207,10 @@ def test_networks_of_timm_are_known_by_name(chain: Chain, images: tuple[Tensor, 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"model": "here"}, "model: expected torchvision:NAME, timm:NAME, package.module:factory or FILE.onnx, got"),
+        (
+            {"model": "here"},
+            "model: expected torchvision:NAME, timm:NAME, package.module:factory, models:/NAME@ALIAS, ",
+        ),
         ({"model": "nowhere.at_all:f"}, "can be imported, got 'nowhere.at_all'; put its folder on PYTHONPATH$"),
         ({"model": "own_network:big"}, "model: expected a function big in own_network, found none$"),
         ({"model": "own_network:number"}, r"model: expected a module from own_network:number\(\), got int$"),
@@ -209,6 +233,16 @@ def test_networks_of_timm_are_known_by_name(chain: Chain, images: tuple[Tensor, 
             {"weights": "weights.safetensors", "class_logits": (0, 1)},
             "class_logits: expected one for each of 10 classes",
         ),
+        (
+            {"input_step": "nowhere:f"},
+            "input_step: expected a module that can be imported, got 'nowhere'; put its folder",
+        ),
+        ({"input_step": "own_network:big"}, "input_step: expected a function big in own_network, found none$"),
+        (
+            {"input_step": "own_network:as_bytes"},
+            r"input_step: expected floating point in \[0, 1\] back, got torch.uint8",
+        ),
+        ({"input_step": "own_network:number"}, "input_step: expected a function of images"),
         ({"model": "empty.onnx"}, "model: expected an ONNX file that onnx2torch can convert, got: "),
     ],
 )
@@ -274,8 +308,97 @@ def test_one_command_does_it_all_and_other_weights_are_another_run(
     weights = {name: tensor * 2 for name, tensor in trained.state_dict().items()}
     save_file(weights, tmp_path / "ours.safetensors")
     digest = hashlib.sha256((tmp_path / "ours.safetensors").read_bytes()).hexdigest()
-    from defensive_distillation_pipelines.commands.local.audit import settings_of
-
     again = settings_of(cli.command_parser().parse_args(command))
     assert again.import_model is not None
     assert again.import_model.sha256 == digest
+
+
+def audited(own: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> tuple[Evaluation, str]:
+    """The evaluation and the page of an audit by command, with the network's weights."""
+    monkeypatch.setenv("PYTHONPATH", str(own), prepend=":")
+    monkeypatch.chdir(folder)
+    command = ["audit", "--weights", str(own / "weights.safetensors"), "--data", "digits", "--mean", str(MEAN)]
+    cli.main([*command, "--std", str(STD), "--set", "evaluate.gradient_samples=5", *options])
+    (run,) = Path("workspace", "runs").glob("audit-digits-*")
+    (evaluation,) = RunFolder(Workspace(Path("workspace")), run.name).evaluations()
+    found = Evaluation.model_validate(evaluation.manifest.facts["evaluation"])
+    return found, (run / "report" / "report.html").read_text()
+
+
+def test_attacks_that_know_of_a_step_go_round_it(
+    own: Path, trained: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attacks = ["--attacks", "jsma_untargeted,fgsm,pgd,square,noise", "--half-width", "0.1"]
+    options = ["--model", "own_network:small", "--input-step", "own_network:quantised", *attacks]
+    found, page = audited(own, monkeypatch, tmp_path, *options)
+    assert found.masking.masked == "yes"
+    assert "rounded to 8 levels" in page
+    jsma = {one.output: one.success_rate for one in found.attacks}
+    assert jsma["logits"] > jsma["probabilities"] + 0.5
+    pgd = {one.loss: one.success_by_epsilon[1] for one in found.bounded if one.attack == "pgd"}
+    assert pgd["margin"] > pgd["cross_entropy"] + 0.3
+
+
+def test_draws_of_a_random_network_count_as_one(
+    own: Path, trained: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--model", "own_network:noisy", "--draws", "4", "--attacks", "pgd,square", "--half-width", "0.2"]
+    found, page = audited(own, monkeypatch, tmp_path, *options)
+    assert found.masking.masked == "yes"
+    assert "the network is random" in page
+    assert found.accuracy > 0.7
+    pgd = {one.loss: one.success_by_epsilon[1] for one in found.bounded if one.attack == "pgd"}
+    assert pgd["margin"] > 0.5
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_an_attack_on_a_random_network_that_was_killed_ends_as_if_it_had_not_been(
+    chain: Chain, own: Path, trained: nn.Module, tmp_path: Path, draws: int
+) -> None:
+    weights = str(own / "weights.safetensors")
+    model = imported(chain, tmp_path, model="own_network:noisy", weights=weights, draws=draws)
+    again = imported(chain, tmp_path / "again", model="own_network:noisy", weights=weights, draws=draws)
+    assert model.digest == again.digest
+    few = {"attacks": ["pgd", "square"], "bounded": {"samples": 12}, "pgd": {"steps": 5}, "square": {"queries": 20}}
+    config = stage_config("attack", {**few, "part_size": 4, "shards": 2, "shard": 1})
+
+    def attacked(name: str) -> Path:
+        inputs = {"dataset": chain.place("dataset"), "model": model.location}
+        return attack.run(config, **inputs, output=str(tmp_path / name), work=str(tmp_path / "work")).folder
+
+    first = attacked("first")
+    parts = sorted((tmp_path / "work").rglob("*.safetensors"))
+    assert len(parts) == 6
+    for part in parts[1::2]:
+        part.unlink()
+    second = attacked("second")
+    for file in ("manifest.json", "tensors.safetensors"):
+        assert (first / file).read_bytes() == (second / file).read_bytes()
+
+
+def test_changed_code_of_a_factory_is_another_run_and_no_part_of_an_old_one(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "my_factory.py"
+    module.write_text(FACTORY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    arguments = cli.command_parser().parse_args(["audit", "--model", "my_factory:small", "--data", "digits"])
+    before, again = settings_of(arguments), settings_of(arguments)
+    torch.manual_seed(0)
+    made = imported(chain, tmp_path, model="my_factory:small")
+    assert default_name(before) == default_name(again)
+    assert made.manifest.config["code_sha256"] == made.facts["code_sha256"] == before.import_model.code_sha256
+    read_model(made)
+    module.write_text(FACTORY.replace("nn.ReLU()", "nn.Tanh()"))
+    assert default_name(settings_of(arguments)) != default_name(before)
+    with pytest.raises(InputError, match=r"expected the code of my_factory:small as it was imported, .*; import it ag"):
+        read_model(made)
+    with pytest.raises(
+        InputError, match=r"model: expected the code of my_factory:small with SHA-256 .*: it was changed"
+    ):
+        imported(chain, tmp_path / "b", model="my_factory:small", code_sha256=before.import_model.code_sha256)
+    torch.manual_seed(0)
+    other = imported(chain, tmp_path / "c", model="my_factory:small")
+    assert other.digest != made.digest
+    with pytest.raises(InputError, match="a result of import_model with other settings"):
+        imported(chain, tmp_path, model="my_factory:small")

@@ -1,44 +1,20 @@
-"""The attacks of an audit: who knows the defense goes round the step that hides the gradient."""
+"""The attacks of an audit, one after another, on a network that lies in memory."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from defensive_distillation import seeds
-from defensive_distillation.attacks.network import reached, samples_at_once
-from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.stored_attack import counted, store_attack
 from defensive_distillation.networks.architectures import as_input
+from defensive_distillation.networks.views import Views
 from defensive_distillation.suite.execution import AttackCall, attack_calls, sample_seeds
-from defensive_distillation.suite.registry import attacker
-
-
-@dataclasses.dataclass(frozen=True)
-class Views:
-    """One classifier as it is, and as the attackers see it; on one device, in evaluation mode.
-
-    Attributes:
-        judged: whose decisions count.
-        naive: what an attacker differentiates who does not know the defense.
-        adaptive: what one does who knows it.
-        given: the classifier as it was given: a random one is another at each call.
-    """
-
-    judged: nn.Module
-    naive: nn.Module
-    adaptive: nn.Module
-    given: nn.Module
-
-    def of(self, name: str) -> nn.Module:
-        """What the attack called `name` is given."""
-        return {"naive": self.naive, "adaptive": self.adaptive}.get(attacker(name), self.judged)
 
 
 def attacked(
@@ -94,27 +70,7 @@ def _outcome(
     on_finished: Callable[[int], None],
 ) -> Outcome:
     sources, classes = pairs
-    model = views.of(call.name)
     images = as_input(dataset.test_images[sources].to(device))
-    results = call.results(model, images, classes, seeds=seeds_of, batch_size=batch_size, on_finished=on_finished)
-    if model is not views.judged:
-        results = [_judged(each, views.judged, classes, call.attack.targeted, batch_size) for each in results]
+    results = call.results(views, images, classes, seeds=seeds_of, batch_size=batch_size, on_finished=on_finished)
     stored = store_attack(dataset.test_images, sources, classes.cpu(), results, dense=call.attack.dense)
     return Outcome(counted(call.facts, stored), stored)
-
-
-@torch.no_grad()
-def _judged(
-    result: AttackResult, judged: nn.Module, classes: Tensor, targeted: bool, batch_size: int | None
-) -> AttackResult:
-    """The result with the decisions of the network that counts, instead of those that the attack saw."""
-    size = samples_at_once(batch_size, result.adversarial)
-    success = torch.cat(
-        [
-            reached(judged(images), of, targeted=targeted)
-            for images, of in zip(result.adversarial.split(size), classes.split(size), strict=True)
-        ]
-    )
-    missed = torch.where(result.stop_reason == StopReason.SUCCESS, int(StopReason.BUDGET), result.stop_reason)
-    reason = torch.where(success, int(StopReason.SUCCESS), missed).to(torch.int8)
-    return dataclasses.replace(result, success=success, stop_reason=reason)

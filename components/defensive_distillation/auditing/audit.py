@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation import seeds
-from defensive_distillation.auditing.attacking import Views, attacked
+from defensive_distillation.auditing.attacking import attacked
 from defensive_distillation.auditing.images import TestImages, test_images
 from defensive_distillation.auditing.result import Audit
 from defensive_distillation.config import stage_config
@@ -24,8 +24,9 @@ from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.adapter import Adapter, Classifier, adapter_in, try_on
 from defensive_distillation.networks.architectures import as_input, predict
-from defensive_distillation.networks.input_steps import Expected, Step, Stepped, StraightThrough
+from defensive_distillation.networks.input_steps import Step, chance
 from defensive_distillation.networks.softmax import logit_temperature
+from defensive_distillation.networks.views import Views
 from defensive_distillation.reporting.findings.images import few_images
 from defensive_distillation.runtime.progress import Progress
 from defensive_distillation.suite import fitting
@@ -63,7 +64,8 @@ def audit(
         images: (N, C, H, W), floating point in [0, 1] or uint8; rounded to 8 bits.
         labels: (N,) whole numbers from 0, or one-hot.
         epsilons: L∞ radii; None: up to 0.3 for grey drawings such as digits, else up to 8/255. 1 is always added.
-        attacks: names of attacks; None: all but transfer, and with more than 20 classes the untargeted ones.
+        attacks: names of attacks; None: all but transfer. With more than 20 classes the targeted ones go towards 9
+            of them, drawn at random for each image, unless `settings` say otherwise.
         input_step: what the defense does to an image before the network, where that hides the gradient (quantisation,
             JPEG): from images to images. `model` is then the network behind it; naive attackers differentiate the step
             as it is, adaptive ones as the identity (BPDA).
@@ -86,9 +88,8 @@ def audit(
         raise InputError(f"batch_size: expected at least 1, got {batch_size}")
     started = time.perf_counter()
     where = compute.device(device, torch.get_num_threads())
-    with torch.random.fork_rng(devices=[where] if where.type == "cuda" else []):
-        torch.manual_seed(seeds.derive(seed, "audit"))  # of a random network
-        views = _views(compute.on(where, Adapter(model)), input_step, draws)
+    with chance(seeds.derive(seed, "audit"), where):
+        views = Views.of(compute.on(where, Adapter(model)), input_step, draws)
         dataset, logits = _tried(views.judged, where, images, labels, classes, data, batch_size or BATCH)
         config = settings_for(
             dataset,
@@ -152,22 +153,12 @@ def settings_for(
     values: dict[str, Any] = fitting.fitting_sections(dataset.test_images, dataset.num_classes, half_width)
     if epsilons is not None:
         values["bounded"]["epsilons"] = fitting.rising(epsilons)
-    names = fitting.fitting_attacks(dataset.num_classes) if attacks is None else attacks
+    names = fitting.fitting_attacks() if attacks is None else attacks
     values["attacks"] = (names,) if isinstance(names, str) else tuple(names)
     for name in values["attacks"]:
         if name in ATTACKS and ATTACKS[name].surrogate:
             raise InputError(f"attacks: expected some that need no other network than the model, got {name}")
     return stage_config("attack", merged(values, given))
-
-
-def _views(network: nn.Module, input_step: Step | None, draws: int) -> Views:
-    """The classifier behind its step, and the mean of its draws."""
-    given = Stepped(input_step, network) if input_step else network
-    around = StraightThrough(input_step, network) if input_step else network
-    if draws == 1:
-        return Views(judged=given.eval(), naive=given, adaptive=around.eval(), given=given)
-    mean, single, around = Expected(given, draws), Expected(given, 1), Expected(around, draws)
-    return Views(judged=mean.eval(), naive=single.eval(), adaptive=around.eval(), given=given)
 
 
 def _tried(

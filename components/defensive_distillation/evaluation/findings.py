@@ -51,6 +51,7 @@ def by_budget(outcome: Outcome, features: int) -> AttackFindings:
         robustness_failures=failures,
         budgets=tuple(budgets),
         success_by_budget=tuple(curve),
+        targets=_targets(outcome),
     )
 
 
@@ -76,7 +77,7 @@ def by_distance(outcome: Outcome) -> DistanceFindings:
     """C&W's attack in one norm, with the best, the average and the worst target class (Section IV)."""
     samples, facts = outcome.samples, outcome.facts
     sources = int(samples.source_index.unique().numel())
-    distance = outcome.distance.view(sources, -1)  # (S, K - 1), inf where it failed
+    distance = outcome.distance.view(sources, -1)  # (S, target classes of each), inf where it failed
     reached = samples.success.view(sources, -1)
     farthest = torch.where(reached.all(1), distance.amax(1), torch.inf)
     return DistanceFindings(
@@ -93,7 +94,15 @@ def by_distance(outcome: Outcome) -> DistanceFindings:
         worst=_case(farthest),
         stop_reasons=facts["stop_reasons"],
         gradient_evaluations=float(samples.gradient_evaluations.double().mean()),
+        targets=_targets(outcome),
     )
+
+
+def _targets(outcome: Outcome) -> int | None:
+    """Classes drawn for each source, None where none were drawn."""
+    if outcome.facts.get("targets") is None:
+        return None
+    return len(outcome.samples.source_index) // int(outcome.samples.source_index.unique().numel())
 
 
 def _case(distance: Tensor) -> Case:

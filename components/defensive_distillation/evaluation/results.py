@@ -60,8 +60,8 @@ class Attacked(Finding):
 class AttackFindings(Attacked):
     """JSMA on one output of the model, budgeted in features (L0).
 
-    `attack` is "jsma" (towards every other class), "jsma_decreasing" (the same with θ < 0) or "jsma_untargeted" (any
-    class but the true one will do).
+    `attack` is "jsma" (towards every other class, or `targets` of them), "jsma_decreasing" (the same with θ < 0) or
+    "jsma_untargeted" (any class but the true one will do).
     """
 
     attack: str
@@ -80,6 +80,7 @@ class AttackFindings(Attacked):
     robustness_failures: float  # their share
     budgets: tuple[int, ...]
     success_by_budget: tuple[float, ...]
+    targets: int | None = None  # classes drawn at random for each source; None for every other class
 
 
 class BoundedFindings(Attacked):
@@ -111,7 +112,10 @@ class Case(Finding):
 
 
 class DistanceFindings(Attacked):
-    """An attack of Carlini and Wagner, which looks for the nearest adversarial sample, towards every other class."""
+    """An attack of Carlini and Wagner, which looks for the nearest adversarial sample, towards every other class.
+
+    Or towards `targets` of them: best, average and worst are then of those.
+    """
 
     attack: str  # "cw_l2", "cw_l0" or "cw_linf"
     norm: str  # "l2", "l0" (changed pixels) or "linf"
@@ -124,6 +128,7 @@ class DistanceFindings(Attacked):
     worst: Case  # the farthest; a source counts as fooled only if every class was reached
     stop_reasons: Mapping[str, int]
     gradient_evaluations: float  # mean a pair
+    targets: int | None = None  # classes drawn at random for each source; None for every other class
 
 
 class TransferFindings(Attacked):

@@ -33,8 +33,11 @@ def sample_grid(dataset: Dataset, stored: StoredAttack) -> dict[str, Tensor]:
             continue
         source = stored.source_index[of_class[0, 0]]
         images[i, i], success[i, i], present[i, i] = dataset.test_images[source], True, True
-        pairs = (stored.source_index == source) & (stored.target_class < classes)
-        chosen = pairs.nonzero().squeeze(1)
+        of_target = ((source_class == i) & (stored.target_class == target) for target in range(classes))
+        firsts = [pairs.nonzero()[0] for pairs in of_target if bool(pairs.any())]
+        if not firsts:
+            continue
+        chosen = torch.cat(firsts)
         targets = stored.target_class[chosen]
         adversarial = stored.adversarial(dataset.test_images, chosen)
         images[i, targets], success[i, targets], present[i, targets] = _bytes(adversarial), stored.success[chosen], True

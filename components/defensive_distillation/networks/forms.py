@@ -2,10 +2,89 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from defensive_distillation.errors import InputError
+
 REGISTERED = ("torchvision:", "timm:")  # libraries whose networks are known by name, and have random weights at first
-FORMS = "torchvision:NAME, timm:NAME, package.module:factory or FILE.onnx"
+REGISTRY = "models:/"  # of MLflow
+FORMS = "torchvision:NAME, timm:NAME, package.module:factory, models:/NAME@ALIAS, models:/NAME/VERSION or FILE.onnx"
+
+
+@dataclass(frozen=True)
+class RegistryName:
+    """A version in MLflow's registry by its number, or by an alias, which moves; the other is ''."""
+
+    name: str
+    version: str = ""
+    alias: str = ""
+
+    def __str__(self) -> str:
+        return f"{REGISTRY}{self.name}@{self.alias}" if self.alias else f"{REGISTRY}{self.name}/{self.version}"
+
+    @property
+    def label(self) -> str:
+        """For people, without what a label may not have: 'NAME v3'."""
+        return f"{self.name}@{self.alias}" if self.alias else f"{self.name} v{self.version}"
 
 
 def is_onnx(name: str) -> bool:
     """Whether a network is given as an ONNX file."""
-    return name.lower().endswith(".onnx")
+    return name.lower().endswith(".onnx") and not in_registry(name)
+
+
+def in_registry(name: str) -> bool:
+    """Whether a network is given as a version in MLflow's registry."""
+    return name.startswith(REGISTRY)
+
+
+def registry_name(name: str) -> RegistryName:
+    """What `name` says, which begins with models:/.
+
+    Raises:
+        InputError: if it says neither a version nor an alias.
+    """
+    model, _, version = name.removeprefix(REGISTRY).partition("/")
+    if model and version.isdecimal() and "@" not in model:
+        return RegistryName(model, version=version)
+    model, _, alias = name.removeprefix(REGISTRY).partition("@")
+    if model and alias and "/" not in model + alias:
+        return RegistryName(model, alias=alias)
+    raise InputError(f"model: expected models:/NAME@ALIAS or models:/NAME/VERSION, got {name!r}")
+
+
+def code_digest(names: Iterable[str | None]) -> str | None:
+    """SHA-256 of the files of the modules that `names` are in, each 'package.module:function'.
+
+    Of a package it is the file that is imported by its name; what a module imports itself does not count.
+
+    Returns:
+        None where no name is in a module, or one of them is not found here.
+    """
+    modules = sorted({name.partition(":")[0] for name in names if name and _in_module(name)})
+    files = [_file(module) for module in modules]
+    if not files or None in files:
+        return None
+    digest = hashlib.sha256()
+    for module, file in zip(modules, files, strict=True):
+        assert file is not None
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{module} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _in_module(name: str) -> bool:
+    return ":" in name and not name.startswith(REGISTERED) and not in_registry(name) and not is_onnx(name)
+
+
+def _file(module: str) -> Path | None:
+    """Where a module's source lies, None if it is not found or has none."""
+    try:
+        found = find_spec(module)
+    except Exception:  # whatever a package above it raises: who imports it later says so
+        return None
+    return Path(found.origin) if found and found.origin and Path(found.origin).is_file() else None

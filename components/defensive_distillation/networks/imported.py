@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from defensive_distillation.errors import InputError
 from defensive_distillation.networks.adapter import Adapter
 from defensive_distillation.networks.forms import FORMS, REGISTERED
+from defensive_distillation.networks.input_steps import Step
 
 
 class Imported(nn.Module):
@@ -114,20 +116,45 @@ def _require_known(given: str, name: str, names: Sequence[str]) -> None:
 
 
 def _of_factory(module: str, name: str) -> nn.Module:
+    factory = _function("model", module, name)
     try:
-        factory: Callable[[], Any] | None = getattr(import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise InputError(f"model: {module} needs {error.name}, which is not installed") from error
-        raise InputError(
-            f"model: expected a module that can be imported, got {module!r}; put its folder on PYTHONPATH"
-        ) from error
-    if factory is None or not callable(factory):
-        raise InputError(f"model: expected a function {name} in {module}, found none")
-    made = factory()
+        made = factory()
+    except InputError:
+        raise
+    except Exception as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"model: expected a module from {module}:{name}(), got {said}") from error
     if not isinstance(made, nn.Module):
         raise InputError(f"model: expected a module from {module}:{name}(), got {type(made).__name__}")
     return made
+
+
+def named_step(name: str) -> Step:
+    """The function 'package.module:function' that changes images before a network (networks.input_steps).
+
+    Raises:
+        InputError: if there is none, or what its module needs is not installed.
+    """
+    where, _, what = name.partition(":")
+    return _function("input_step", where, what)
+
+
+def _function(setting: str, module: str, name: str) -> Callable[..., Any]:
+    """The function `name` in a module, which `setting` names."""
+    try:
+        function: Callable[..., Any] | None = getattr(import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise InputError(f"{setting}: {module} needs {error.name}, which is not installed") from error
+        raise InputError(
+            f"{setting}: expected a module that can be imported, got {module!r}; put its folder on PYTHONPATH"
+        ) from error
+    except Exception as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{setting}: expected a module that can be imported, got {module!r}: {said}") from error
+    if function is None or not callable(function):
+        raise InputError(f"{setting}: expected a function {name} in {module}, found none")
+    return function
 
 
 def network_of_onnx(content: bytes) -> nn.Module:
@@ -148,6 +175,22 @@ def network_of_onnx(content: bytes) -> nn.Module:
     except Exception as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"model: expected an ONNX file that onnx2torch can convert, got: {said}") from error
+    return made
+
+
+def network_of_program(content: bytes) -> nn.Module:
+    """The network in a program that torch.export has saved. Reading it may run what its author wrote.
+
+    Raises:
+        InputError: if it is none, or of a version of PyTorch that this one cannot read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's, of its own format
+            made: nn.Module = torch.export.load(io.BytesIO(content)).module()
+    except Exception as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"model: expected a program of torch.export that can be read here, got: {said}") from error
     return made
 
 

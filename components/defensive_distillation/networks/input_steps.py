@@ -8,7 +8,7 @@ Section 4.2, after Athalye et al.: Synthesizing Robust Adversarial Examples, ICM
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -61,13 +61,20 @@ class Expected(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Mean logits (N, K) of images (N, C, H, W)."""
         total: Tensor | None = None
-        with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
-            for draw in range(self._draws):
-                torch.manual_seed(self._seed + draw)
+        for draw in range(self._draws):
+            with chance(self._seed + draw, images.device):
                 logits = self.network(images)
-                total = logits if total is None else total + logits
+            total = logits if total is None else total + logits
         assert total is not None
         return total / self._draws
+
+
+@contextlib.contextmanager
+def chance(seed: int, device: torch.device) -> Iterator[None]:
+    """Within, PyTorch's generators, which a random network draws from, begin at `seed`; then they are as before."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def applied(step: Step, images: Tensor) -> Tensor:

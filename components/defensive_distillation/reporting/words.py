@@ -56,6 +56,13 @@ def points_range(interval: tuple[float, float]) -> str:
     return f"{_signed(interval[0])} to {_signed(interval[1])} points"
 
 
+def drawn_targets(targets: int | None) -> str:
+    """', towards 9 classes drawn at random for each source'; '' where each goes towards every other class."""
+    if targets is None:
+        return ""
+    return f", towards {count(targets)} {'class' if targets == 1 else 'classes'} drawn at random for each source"
+
+
 def count(number: int) -> str:
     """`number` with thousands set apart: '90,000'."""
     return f"{number:,}"

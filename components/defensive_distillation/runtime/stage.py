@@ -89,6 +89,10 @@ def _nothing_more(config: StageConfig, given: Places) -> AbstractContextManager[
     return nullcontext({})
 
 
+def _as_given(config: Any) -> Any:
+    return config
+
+
 def _any_will_do(artifact: Artifact) -> None:
     pass
 
@@ -102,6 +106,7 @@ class Stage(Generic[C]):
         compute: its result.
         found: inputs that it finds itself where none are given, such as a champion; they decide its identity as all do.
         require: raises what is wrong with a result, once that has been written and recorded.
+        settled: its configuration with what decides the result in place of what merely names it, such as an alias.
         code: digest of its code.
     """
 
@@ -109,6 +114,7 @@ class Stage(Generic[C]):
     compute: Callable[[Task[C]], Result]
     found: Callable[[C, Places], AbstractContextManager[Places]] = _nothing_more
     require: Callable[[Artifact], None] = _any_will_do
+    settled: Callable[[C], C] = _as_given
     code: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,6 +150,7 @@ class Stage(Generic[C]):
         with ExitStack() as stack:
             clock = stack.enter_context(running())
             with clock.phase("reading"):
+                config = self.settled(config)
                 given = {**inputs, **stack.enter_context(self.found(config, inputs))}
                 opened = {
                     key: [stack.enter_context(artifacts.opened(place, config.reads[key].kind)) for place in places]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from defensive_distillation import seeds
 from defensive_distillation.artifacts.attack import attack_tensors
 from defensive_distillation.artifacts.dataset import read_dataset
-from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.model import read_model, read_views
 from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
 from defensive_distillation.config import AttackStageConfig
 from defensive_distillation.datasets.dataset import Dataset
@@ -20,7 +20,9 @@ from defensive_distillation.evaluation.stored_attack import StoredAttack, counte
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks import compute
 from defensive_distillation.networks.architectures import as_input, predict
+from defensive_distillation.networks.input_steps import chance
 from defensive_distillation.networks.softmax import logit_temperature
+from defensive_distillation.networks.views import Views
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
 from defensive_distillation.suite.execution import AttackCall, attack_calls, sample_seeds
@@ -40,16 +42,16 @@ def _compute(task: Task[AttackStageConfig]) -> Result:
         config = fitted(config, dataset.test_images, dataset.num_classes)
     _require_fitting(config, dataset)
     surrogate = _surrogate(task, dataset)
-    scaled = functools.partial(read_model, logit_scale=config.logit_scale)
-    model = compute.on(device, task.read(scaled, task.input("model"), dataset))
+    scaled = functools.partial(read_views, logit_scale=config.logit_scale)
+    views = task.read(scaled, task.input("model"), dataset, device)
     model_id = task.model or ModelId.model_validate(task.input("model").facts["model"])
-    temperature = model_id.known_temperature or _logit_temperature(config, model, dataset, device)
+    temperature = model_id.known_temperature or _logit_temperature(config, views.judged, dataset, device)
     calls = list(attack_calls(config, temperature, compute.on(device, surrogate) if surrogate else None))
     pairs = {call.name: _pairs(config, call, dataset) for call in calls}
     total, done = sum(len(sources) for sources, _ in pairs.values()), 0
     stored: dict[str, StoredAttack] = {}
     for call in calls:
-        parts = _parts(task, config, call, pairs[call.name], model, dataset, device, done, total)
+        parts = _parts(task, config, call, pairs[call.name], views, dataset, device, done, total)
         stored[call.name] = join_attacks(list(parts))
         done += len(stored[call.name].success)
     facts = {
@@ -65,7 +67,8 @@ def _compute(task: Task[AttackStageConfig]) -> Result:
 def _logit_temperature(config: AttackStageConfig, model: nn.Module, dataset: Dataset, device: torch.device) -> float:
     """T̂ of a network of which no T is known."""
     images = dataset.test_images[:SIZED]
-    return logit_temperature(predict(model, images, batch_size=config.batch_size or SIZED, device=device))
+    with chance(seeds.derive(config.seed, "attack"), device):
+        return logit_temperature(predict(model, images, batch_size=config.batch_size or SIZED, device=device))
 
 
 def _require_fitting(config: AttackStageConfig, dataset: Dataset) -> None:
@@ -104,7 +107,7 @@ def _parts(
     config: AttackStageConfig,
     call: AttackCall,
     pairs: tuple[Tensor, Tensor],
-    model: nn.Module,
+    views: Views,
     dataset: Dataset,
     device: torch.device,
     before: int,
@@ -120,14 +123,15 @@ def _parts(
         name = f"{call.name.replace('/', '-')}-{start:08d}-{start + len(source):08d}.safetensors"
         saved = task.work.read(name)
         if saved is None:
-            results = call.results(
-                model,
-                as_input(dataset.test_images[source].to(device)),
-                target.to(device),
-                seeds=sample_seeds(seed, source),
-                batch_size=config.batch_size,
-                on_finished=lambda count, done=before + start: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
-            )
+            with chance(seeds.derive(config.seed, name), device):
+                results = call.results(
+                    views,
+                    as_input(dataset.test_images[source].to(device)),
+                    target.to(device),
+                    seeds=sample_seeds(seed, source),
+                    batch_size=config.batch_size,
+                    on_finished=lambda count, done=before + start: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
+                )
             part = store_attack(dataset.test_images, source, target, results, dense=call.attack.dense)
             task.work.write(name, pack(part.tensors()))
         else:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from defensive_distillation import seeds
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.attack import read_attack
 from defensive_distillation.artifacts.dataset import read_dataset
 from defensive_distillation.artifacts.evaluation import SAMPLES
-from defensive_distillation.artifacts.model import read_model
+from defensive_distillation.artifacts.model import read_views
 from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import EvaluateConfig
 from defensive_distillation.errors import ArtifactError
@@ -22,6 +23,7 @@ from defensive_distillation.evaluation.samples import examples, sample_grid
 from defensive_distillation.evaluation.stored_attack import join_attacks
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks import compute
+from defensive_distillation.networks.input_steps import chance
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
 from defensive_distillation.suite.registry import ATTACKS
@@ -33,20 +35,23 @@ def _compute(task: Task[EvaluateConfig]) -> Result:
     dataset = task.read(read_dataset, task.input("dataset"))
     outcomes = _outcomes(task)
     first = task.inputs["attacks"][0].facts
-    scaled = functools.partial(read_model, logit_scale=first["logit_scale"])
-    found = evaluate(
-        compute.on(device, task.read(scaled, task.input("model"), dataset)),
-        dataset,
-        outcomes,
-        network=NetworkFacts.of(facts, _attacked(task)),
-        temperature=first["temperature"],
-        digest=task.input("dataset").digest,
-        seed=config.seed,
-        device=device,
-        batch_size=config.batch_size,
-        gradient_samples=config.gradient_samples,
-        on_gradients=lambda done, total: task.progress.update(done, total, "gradients"),
-    )
+    scaled = functools.partial(read_views, logit_scale=first["logit_scale"])
+    views = task.read(scaled, task.input("model"), dataset, device)
+    with chance(seeds.derive(config.seed, "evaluate"), device):
+        found = evaluate(
+            views.judged,
+            dataset,
+            outcomes,
+            network=NetworkFacts.of(facts, _attacked(task)),
+            temperature=first["temperature"],
+            digest=task.input("dataset").digest,
+            seed=config.seed,
+            device=device,
+            batch_size=config.batch_size,
+            gradient_samples=config.gradient_samples,
+            on_gradients=lambda done, total: task.progress.update(done, total, "gradients"),
+            given=views.given,
+        )
     shown, names = examples(dataset, list(outcomes.values()))
     tensors = {f"examples.{name}": tensor for name, tensor in shown.items()}
     for outcome in outcomes.values():

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.result import AttackResult
+from defensive_distillation.attacks.network import reached, samples_at_once
+from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.datasets.sampling import stratified_order
-from defensive_distillation.suite.registry import ATTACKS
+from defensive_distillation.networks.views import Views
+from defensive_distillation.suite.registry import ATTACKS, attacker
 from defensive_distillation.suite.specification import Attack, Variant
 
 
@@ -26,6 +28,7 @@ class AttackCall:
         name: 'jsma/logits', 'noise' and so on; one of a kind in a model's evaluation.
         facts: what stands in the artifact's manifest about it.
         sources: how many test images are attacked.
+        targets: towards how many other classes each; None for every other class.
         levels: radii or confidences, rising.
         arguments: of the function.
     """
@@ -34,12 +37,13 @@ class AttackCall:
     name: str
     facts: Mapping[str, Any]
     sources: int
+    targets: int | None
     levels: tuple[float, ...]
     arguments: Mapping[str, Any]
 
     def results(
         self,
-        model: nn.Module,
+        views: Views,
         images: Tensor,
         classes: Tensor,
         *,
@@ -47,16 +51,31 @@ class AttackCall:
         batch_size: int | None,
         on_finished: Callable[[int], None],
     ) -> list[AttackResult]:
-        """The result at each level, or the one that there is.
+        """The result at each level, or the one that there is, by the decisions of the network that counts.
 
         Args:
-            model: returns logits.
+            views: the network, as it is and as this attack's attacker sees it.
             images: (P, C, H, W).
             classes: (P,).
             seeds: (P,) int64.
             batch_size: samples at once.
             on_finished: called with the number of samples that are done, as a mean over the levels.
         """
+        model = views.of_attacker(attacker(self.name))
+        results = self._results(model, images, classes, seeds, batch_size, on_finished)
+        if model is views.judged:
+            return results
+        return [_judged(each, views.judged, classes, self.attack.targeted, batch_size) for each in results]
+
+    def _results(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        classes: Tensor,
+        seeds: Tensor,
+        batch_size: int | None,
+        on_finished: Callable[[int], None],
+    ) -> list[AttackResult]:
         function = _function(self.attack.function)
         options: dict[str, Any] = {**self.arguments, "batch_size": batch_size}
         if self.attack.random:
@@ -70,15 +89,47 @@ class AttackCall:
         return results
 
     def pairs(self, dataset: Dataset, seed: int) -> tuple[Tensor, Tensor]:
-        """Test images and classes (P,), (P,): each source towards every other class, or untargeted, its own class."""
+        """Test images and classes (P,), (P,): each source towards other classes, or untargeted, its own class.
+
+        Which classes are drawn for a source depends on `seed` and the source alone.
+        """
         order = stratified_order(dataset.test_labels, torch.Generator().manual_seed(seed))
         chosen = order[: self.sources].sort().values
         labels = dataset.test_labels[chosen]
         if not self.attack.targeted:
             return chosen, labels
+        if self.targets is not None and self.targets < dataset.num_classes - 1:
+            drawn = _drawn(labels, dataset.num_classes, self.targets, sample_seeds(seed, chosen))
+            return chosen.repeat_interleave(self.targets), drawn.flatten()
         target = torch.arange(dataset.num_classes).repeat(len(chosen), 1)
         other = target != labels[:, None]
         return chosen[:, None].expand_as(target)[other], target[other]
+
+
+def _drawn(labels: Tensor, classes: int, count: int, seeds: Tensor) -> Tensor:
+    """`count` classes other than the label of each (S,), rising, by a seed of each; (S, count)."""
+    rows = []
+    for label, seed in zip(labels.tolist(), seeds.tolist(), strict=True):
+        others = torch.randperm(classes - 1, generator=torch.Generator().manual_seed(seed))[:count].sort().values
+        rows.append(others + (others >= label))
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def _judged(
+    result: AttackResult, judged: nn.Module, classes: Tensor, targeted: bool, batch_size: int | None
+) -> AttackResult:
+    """The result with the decisions of the network that counts, instead of those that the attack saw."""
+    size = samples_at_once(batch_size, result.adversarial)
+    success = torch.cat(
+        [
+            reached(judged(images), of, targeted=targeted)
+            for images, of in zip(result.adversarial.split(size), classes.split(size), strict=True)
+        ]
+    )
+    missed = torch.where(result.stop_reason == StopReason.SUCCESS, int(StopReason.BUDGET), result.stop_reason)
+    reason = torch.where(success, int(StopReason.SUCCESS), missed).to(torch.int8)
+    return replace(result, success=success, stop_reason=reason)
 
 
 def sample_seeds(seed: int, sources: Tensor) -> Tensor:
@@ -105,6 +156,7 @@ def _call(attack: Attack, variant: Variant, config: Any, temperature: float, sur
         arguments["temperature"] = temperature
     levels = attack.levels(config)
     name = attack.variant_name(variant)
+    targets = attack.targets(config) if attack.targeted else None
     facts = {
         "name": name,
         "attack": attack.name,
@@ -112,10 +164,11 @@ def _call(attack: Attack, variant: Variant, config: Any, temperature: float, sur
         "arguments": {key: value for key, value in arguments.items() if isinstance(value, bool | int | float | str)},
         "levels": list(levels),
         "targeted": attack.targeted,
+        **({"targets": targets} if targets is not None else {}),
     }
     if attack.surrogate:
         arguments["surrogate"] = surrogate
-    return AttackCall(attack, name, facts, attack.sources(config), levels, arguments)
+    return AttackCall(attack, name, facts, attack.sources(config), targets, levels, arguments)
 
 
 def _function(path: str) -> Callable[..., AttackResult]:

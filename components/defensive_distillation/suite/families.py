@@ -33,6 +33,7 @@ def by_budget(
         ),
         chosen=lambda config: own(config).outputs,
         sources=lambda config: own(config).sources,
+        targets=lambda config: getattr(own(config), "targets", None),
         arguments=lambda config: {
             "theta": own(config).theta,
             "max_features": own(config).max_features,
@@ -95,6 +96,7 @@ def by_distance(*, name: str, title: str, order: int, norm: str, **options: Any)
         sections={"cw": CarliniWagner},
         variants=(Variant("", title, "adaptive", {"norm": norm}),),
         sources=lambda config: config.cw.sources,
+        targets=lambda config: config.cw.targets,
         arguments=lambda config: config.cw.arguments,
         **options,
     )

@@ -19,7 +19,7 @@ UNBOUNDED = 1.0
 DRAWN = 1 / 3  # share of black or white from which a grey image is a drawing
 HALF_WIDTH = 0.05  # of the 95 % interval of a rate
 QUANTILE = NormalDist().inv_cdf(0.975)  # two-sided 95 %
-SMALL = 20  # classes up to which attacks go towards each of them
+SMALL, TARGETS = 20, 9  # classes up to which attacks go towards each of them; of more, towards how many, as of digits
 BUDGET_SHARE, MOST_FEATURES = 1 / 7, 500  # of the features, the paper's 112 of 784
 
 
@@ -29,10 +29,9 @@ def radii(images: Tensor) -> tuple[float, ...]:
     return DRAWING if images.shape[1] == 1 and float(extreme) >= DRAWN else PHOTOGRAPH
 
 
-def fitting_attacks(classes: int, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The attacks `names`, or all that need no other network; with many classes none that go towards each of them."""
-    given = tuple(name for name, attack in ATTACKS.items() if not attack.surrogate) if names is None else tuple(names)
-    return given if classes <= SMALL else tuple(name for name in given if not ATTACKS[name].targeted) or given
+def fitting_attacks() -> tuple[str, ...]:
+    """All attacks that need no other network."""
+    return tuple(name for name, attack in ATTACKS.items() if not attack.surrogate)
 
 
 def sources_for(half_width: float) -> int:
@@ -70,15 +69,18 @@ def fitting_sections(images: Tensor, classes: int, half_width: float) -> dict[st
         half_width: of the 95 % interval of a rate, which decides the number of sources.
     """
     samples = min(sources_for(half_width), len(images))
-    pairs = min(len(images), max(FEWEST, math.ceil(samples / (classes - 1))))
+    targets = None if classes <= SMALL else TARGETS
+    pairs = min(len(images), max(FEWEST, math.ceil(samples / (targets or classes - 1))))
     few = min(len(images), FEWEST)
+    # untargeted JSMA tries every class: with many of them fewer sources, for the same work
+    tried = samples if targets is None else min(len(images), max(FEWEST, math.ceil(samples * targets / (classes - 1))))
     jsma = {"max_features": max(2, min(round(images[0].numel() * BUDGET_SHARE), MOST_FEATURES))}
     return {
-        "jsma": {**jsma, "sources": pairs},
-        "jsma_decreasing": {**jsma, "sources": few},
-        "jsma_untargeted": {**jsma, "sources": samples, "outputs": ("probabilities", "logits", "scaled")},
+        "jsma": {**jsma, "sources": pairs, "targets": targets},
+        "jsma_decreasing": {**jsma, "sources": few, "targets": targets},
+        "jsma_untargeted": {**jsma, "sources": tried, "outputs": ("probabilities", "logits", "scaled")},
         "bounded": {"samples": samples, "epsilons": rising(radii(images))},
-        "cw": {"sources": few, "steps": 300, "learning_rate": 0.03, "search_steps": 6},
+        "cw": {"sources": few, "targets": targets, "steps": 300, "learning_rate": 0.03, "search_steps": 6},
     }
 
 
@@ -90,7 +92,7 @@ def fitted(config: Any, images: Tensor, classes: int) -> Any:
         images: the test images (N, C, H, W) uint8.
         classes: K.
     """
-    changed: dict[str, Any] = {"attacks": fitting_attacks(classes, config.attacks)}
+    changed: dict[str, Any] = {}
     for name, values in fitting_sections(images, classes, config.half_width).items():
         section = getattr(config, name)
         default = type(section)()

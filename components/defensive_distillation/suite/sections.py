@@ -54,6 +54,19 @@ class Jsma(Section):
         return f"max_features: expected at most {features}, the features of an image, got {self.max_features}"
 
 
+TARGETS = Field(
+    None,
+    ge=1,
+    description="Other classes that each is attacked towards, drawn for it at random; none: every other class.",
+)
+
+
+class TargetedJsma(Jsma):
+    """The defaults are the authors' own."""
+
+    targets: int | None = TARGETS
+
+
 class Bounded(Section):
     """Attacks within L∞ balls, which are untargeted, on the same samples; transfer is compared with them."""
 
@@ -74,6 +87,7 @@ class CarliniWagner(Section):
     """How the nearest sample is searched for, in all three norms; transfer crafts its samples so."""
 
     sources: int = Field(100, ge=1, description="Test images that are attacked, each towards every other class.")
+    targets: int | None = TARGETS
     steps: int = Field(1_000, ge=1, description="Steps of the optimiser for one constant.")
     search_steps: int = Field(9, ge=1, description="Constants that are tried in L2, by binary search.")
     learning_rate: float | None = Field(
@@ -87,4 +101,4 @@ class CarliniWagner(Section):
     @property
     def arguments(self) -> dict[str, Any]:
         """Of `carlini_wagner` and of `transfer`."""
-        return self.model_dump(exclude={"sources"})
+        return self.model_dump(exclude={"sources", "targets"})

@@ -55,6 +55,7 @@ class Attack:
         variants: all that there are.
         chosen: the keys of the variants that the settings ask for; None means all.
         sources: how many test images are attacked.
+        targets: towards how many other classes each, drawn at random for it; None for every other class.
         arguments: of the function, the same for all variants.
         level: name of the argument that takes the levels, '' without any.
         levels: radii or confidences, rising.
@@ -78,6 +79,7 @@ class Attack:
     variants: tuple[Variant, ...]
     chosen: Callable[[Any], Sequence[str]] | None = None
     sources: Callable[[Any], int]
+    targets: Callable[[Any], int | None] = lambda config: None
     arguments: Callable[[Any], Mapping[str, Any]] = lambda config: {}
     level: str = ""
     levels: Callable[[Any], tuple[float, ...]] = lambda config: ()

@@ -60,9 +60,18 @@ def experiment(client: MlflowClient, uri: str) -> str:
         return str(known.experiment_id)
 
 
+_UNTOLD = "did not take the results"
+_LATER = "no artifact is lost, run the stage again when it is up"
+
+
 @contextmanager
-def reported(uri: str) -> Iterator[None]:
+def reported(uri: str, fault: str = _UNTOLD, then: str = _LATER) -> Iterator[None]:
     """Turns whatever MLflow raises in the block into one line that names the server.
+
+    Args:
+        uri: of the server.
+        fault: what it did not do.
+        then: what that means.
 
     Raises:
         TrackingError: if MLflow raised something.
@@ -72,10 +81,7 @@ def reported(uri: str) -> Iterator[None]:
     except DefensiveDistillationError:
         raise
     except Exception as error:
-        raise TrackingError(
-            f"MLflow at {without_password(uri)} did not take the results: {_reason(error)}; no artifact is lost, "
-            "run the stage again when it is up"
-        ) from error
+        raise TrackingError(f"MLflow at {without_password(uri)} {fault}: {_reason(error)}; {then}") from error
 
 
 def _reason(error: BaseException) -> str:

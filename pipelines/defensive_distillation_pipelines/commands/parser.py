@@ -82,7 +82,29 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
     config = experiment(values)
     if arguments.temperatures and not config.distilled:
         raise ConfigurationError("--temperatures: expected with distillation among the defenses, got them without")
-    return config
+    return settled(config, arguments)
+
+
+def settled(config: ExperimentConfig, arguments: argparse.Namespace) -> ExperimentConfig:
+    """The settings with what decides an imported network: a version for an alias, the digest of a file.
+
+    Args:
+        config: of a sweep, or of an audit.
+        arguments: --workspace, where the command has one, says where MLflow is if the environment does not.
+
+    Raises:
+        InputError: if MLflow's registry does not have the model.
+        TrackingError: if it does not answer.
+    """
+    if not config.imported:
+        return config
+    from defensive_distillation.runtime import origin
+    from defensive_distillation.tracking.connection import tracking_uri
+    from defensive_distillation_pipelines.local.workspace import Workspace
+
+    workspace = getattr(arguments, "workspace", None)
+    registry = tracking_uri() if workspace is None else Workspace(Path(workspace)).tracking_uri
+    return config.model_copy(update={"import_model": origin.settled(config.import_model, registry)})
 
 
 def _other_source(values: dict[str, Any], preset: str) -> str:

@@ -341,7 +341,10 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
         assert not set(SET_BY_SWEEP) & (set(passed) - {"seed", "experiment"})
         assert None not in passed.values()
         missing = set(STAGES[stage].model_fields) - set(passed) - set(SET_BY_SWEEP)
-        unset = {"data_root", "test_limit", "image_size", "half_width", "weights", "sha256", "name"}
+        unset = {"data_root", "test_limit", "image_size", "half_width", "weights", "sha256", "name"} | {
+            "code_sha256",
+            "input_step",
+        }
         assert missing <= unset | {"batch_size", "part_size", "baseline_threads"}
     assert config.settings("prepare_data")["train_limit"] == 50
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from defensive_distillation.config.stages.base import ComputeConfig, Input
 from defensive_distillation.config.stages.training import DATASET
 from defensive_distillation.model_id import ModelId
-from defensive_distillation.networks.forms import REGISTERED
+from defensive_distillation.networks.forms import REGISTERED, in_registry, registry_name
 
 
 class ImportModelConfig(ComputeConfig):
@@ -31,7 +31,8 @@ class ImportModelConfig(ComputeConfig):
         "",
         description=(
             "torchvision:NAME, timm:NAME, package.module:factory (a function without arguments that returns the "
-            "network, on PYTHONPATH), or FILE.onnx; none: there is none to import, and a sweep is one."
+            "network, on PYTHONPATH), models:/NAME@ALIAS or models:/NAME/VERSION of MLflow's registry, or FILE.onnx; "
+            "none: there is none to import, and a sweep is one."
         ),
     )
     weights: str | None = Field(
@@ -41,11 +42,43 @@ class ImportModelConfig(ComputeConfig):
             "factory or an ONNX file brings."
         ),
     )
-    trust: bool = Field(False, description="Read pickled weights, as tensors alone (weights_only).")
+    trust: bool = Field(
+        False,
+        description=(
+            "Read pickled weights, as tensors alone (weights_only), and graphs that others exported to MLflow."
+        ),
+    )
     sha256: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
-        description="Of the file of weights, or of the ONNX file: another one is refused. None: any will do.",
+        description=(
+            "Of the file of weights, of the ONNX file, or of what the registry holds (`defdistill audit` looks it up): "
+            "another one is refused. None: any will do."
+        ),
+    )
+    code_sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description=(
+            "Of the files of the modules that `model` and `input_step` name (`defdistill audit` looks it up): changed "
+            "code is refused. None: any will do."
+        ),
+    )
+    input_step: str | None = Field(
+        None,
+        description=(
+            "package.module:function, what the defense does to images (N, C, H, W) in [0, 1] before the network, where "
+            "that hides the gradient (rounding, JPEG): naive attackers differentiate it as it is, adaptive ones as the "
+            "identity (BPDA)."
+        ),
+    )
+    draws: int = Field(
+        1,
+        ge=1,
+        description=(
+            "Of a random network: decisions are by the mean logits of so many draws, and adaptive attackers "
+            "differentiate that mean (EOT); naive ones see a single draw."
+        ),
     )
     name: str | None = Field(None, min_length=1, description="What the network is called; none: after `model`.")
     image_size: int | None = Field(
@@ -61,11 +94,20 @@ class ImportModelConfig(ComputeConfig):
     @property
     def label(self) -> str:
         """What the network is called."""
-        return self.name or self.model.rpartition("/")[2]
+        if self.name:
+            return self.name
+        return registry_name(self.model).label if in_registry(self.model) else self.model.rpartition("/")[2]
 
     def works_for(self, inputs: Mapping[str, ModelId | None]) -> ModelId | None:
         """The imported network."""
         return ModelId(role="imported", label=self.label, title=self.label)
+
+    @field_validator("input_step")
+    @classmethod
+    def _step_is_named(cls, name: str | None) -> str | None:
+        if name is not None and not all(name.partition(":")[::2]):
+            raise ValueError("expected package.module:function")
+        return name
 
     @field_validator("mean", "std")
     @classmethod
@@ -82,4 +124,8 @@ class ImportModelConfig(ComputeConfig):
             raise ValueError("class_logits: expected different numbers from 0")
         if self.model.startswith(REGISTERED) and not self.weights:
             raise ValueError(f"weights: expected a file with those of {self.model}, got none")
+        if in_registry(self.model):
+            registry_name(self.model)
+            if self.weights:
+                raise ValueError(f"weights: expected none, those of {self.model} are in it, got {self.weights}")
         return self

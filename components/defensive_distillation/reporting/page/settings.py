@@ -10,7 +10,7 @@ from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.networks import controls, models, others
 from defensive_distillation.reporting.page.parts import Cell, Table
 from defensive_distillation.reporting.paper import EPOCHS, UNVERIFIED_MAX_FEATURES, UNVERIFIED_PAIRS, published
-from defensive_distillation.reporting.words import count, label, series, shorten
+from defensive_distillation.reporting.words import count, drawn_targets, label, series, shorten
 from defensive_distillation.suite.registry import title
 
 
@@ -95,7 +95,10 @@ def _jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
     def every(value: Callable[[AttackFindings], str]) -> str:
         return _distinct(value(attack) for attack in attacks)
 
-    pairs, features = every(lambda attack: count(attack.pairs)), every(lambda attack: f"{attack.max_features}")
+    pairs, features = (
+        every(lambda attack: count(attack.pairs) + drawn_targets(attack.targets)),
+        every(lambda attack: f"{attack.max_features}"),
+    )
     outputs = every(lambda attack: "z/T" if attack.output == "scaled" else attack.output)
     total = 1
     for side in ordered[0].dataset.image_shape:
@@ -124,6 +127,7 @@ def _other_jsma(ordered: Sequence[Evaluation]) -> list[Setting]:
                 f"on {outputs}; θ = {_distinct(_theta(one) for one in ran)}, "
                 f"{_distinct(f'{one.max_features}' for one in ran)} features, "
                 f"{_distinct(count(one.pairs) for one in ran)} {'pairs' if kind.targeted else 'sources'}"
+                f"{_distinct(drawn_targets(one.targets) for one in ran)}"
             )
             lines.append(Setting(kind.title, here))
     return lines
@@ -159,9 +163,10 @@ def _distances(ordered: Sequence[Evaluation]) -> list[Setting]:
 
 def _nearest(name: str, ran: Sequence[DistanceFindings]) -> list[Setting]:
     names = series([title(attack) for attack in attacks.by_distance() if any(one.attack == attack for one in ran)])
-    return [
-        Setting(name, f"{names}; {_distinct(f'{count(one.sources)} sources, {count(one.pairs)} pairs' for one in ran)}")
-    ]
+    many = _distinct(
+        f"{count(one.sources)} sources, {count(one.pairs)} pairs{drawn_targets(one.targets)}" for one in ran
+    )
+    return [Setting(name, f"{names}; {many}")]
 
 
 def _spent(name: str, spent: Sequence[tuple[str, float]]) -> list[Setting]:

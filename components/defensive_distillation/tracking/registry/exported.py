@@ -1,14 +1,20 @@
-"""A network as a model of MLflow that loads without pickle and without this package: PyTorch's exported graph."""
+"""A network as a model of MLflow that loads without pickle and without this package: PyTorch's exported graph.
+
+Our own artifact lies beside it, by which `import_model` builds the network as it was.
+"""
 
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
 from pathlib import Path
 
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.errors import DefensiveDistillationError, first_line
+
+ARTIFACT = "artifact"  # folder of our artifact in that of the exported model
 
 
 def export(model: Artifact, folder: Path) -> None:
@@ -47,3 +53,4 @@ def export(model: Artifact, folder: Path) -> None:
             raise DefensiveDistillationError(
                 f"{model.location}: PyTorch cannot export it: {first_line(error)[:300]}"
             ) from error
+    shutil.copytree(model.folder, folder / ARTIFACT)

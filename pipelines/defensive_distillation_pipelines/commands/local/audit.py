@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.artifacts.storage.locations import is_remote
 from defensive_distillation.config import experiment, loading
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation.networks.forms import is_onnx
+from defensive_distillation.networks.forms import in_registry, is_onnx, registry_name
 from defensive_distillation.suite.fitting import HALF_WIDTH, fitting_attacks, rising
-from defensive_distillation_pipelines.commands.parser import add_workspace, command, listed, program, slug
+from defensive_distillation_pipelines.commands.parser import add_workspace, command, listed, program, settled, slug
 
 if TYPE_CHECKING:
     from defensive_distillation.config import ExperimentConfig
@@ -28,22 +27,31 @@ def add(commands: Any) -> None:
         "  defdistill audit --model torchvision:resnet18 --weights resnet18.safetensors --data photos \\\n"
         "    --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225\n"
         "  PYTHONPATH=. defdistill audit --model package.module:factory --weights net.safetensors --data photos.zip\n"
-        "  defdistill audit --model net.onnx --data mnist --data-root data --half-width 0.1",
+        "  PYTHONPATH=. defdistill audit --model package.module:factory --input-step package.module:step --data d\n"
+        "  defdistill audit --model net.onnx --data mnist --data-root data --half-width 0.1\n"
+        "  defdistill audit --model models:/defensive-distillation-digits-T=20@champion --data digits",
     )
     parser.add_argument(
         "--model",
         required=True,
-        help="torchvision:NAME, timm:NAME, package.module:factory (on PYTHONPATH), or FILE.onnx",
+        help="torchvision:NAME, timm:NAME, package.module:factory (on PYTHONPATH), models:/NAME@ALIAS or "
+        "models:/NAME/VERSION of MLflow's registry, or FILE.onnx",
     )
     parser.add_argument("--weights", metavar="FILE", help="safetensors; a pickled checkpoint with --trust")
-    parser.add_argument("--trust", action="store_true", help="read pickled weights, as tensors alone")
+    parser.add_argument(
+        "--trust", action="store_true", help="read pickled weights, as tensors alone, and graphs that others exported"
+    )
     parser.add_argument("--data", required=True, metavar="PLACE", help="folder or archive of images by class, mnist, …")
     parser.add_argument("--data-root", metavar="FOLDER", help="holds MNIST or CIFAR-10: nothing is downloaded")
-    of_network = parser.add_argument_group("what the network was trained with")
+    of_network = parser.add_argument_group("the network, and what it was trained with")
     of_network.add_argument("--image-size", metavar="N", help="pixels square that it takes (those of the images)")
     of_network.add_argument("--mean", default="", metavar="M,M,M", help="subtracted from images, by channel (0)")
     of_network.add_argument("--std", default="", metavar="S,S,S", help="that they are divided by then (1)")
     of_network.add_argument("--class-logits", default="", metavar="N,N,…", help="its logit for each class (all)")
+    of_network.add_argument(
+        "--input-step", metavar="MODULE:FUNCTION", help="what changes images before it and hides its gradient (none)"
+    )
+    of_network.add_argument("--draws", default="1", metavar="N", help="of a random one, that count as one (1)")
     suite = parser.add_argument_group("the suite")
     suite.add_argument("--attacks", metavar="NAME,NAME,…", help="(all but transfer)")
     suite.add_argument("--epsilons", metavar="E,E,…", help="L∞ radii (up to 0.3 for digits, 8/255 for photographs)")
@@ -66,16 +74,19 @@ def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.local.runs import run_sweep
     from defensive_distillation_pipelines.local.workspace import Workspace
 
-    workspace = Workspace(Path(arguments.workspace))
-    show(*run_sweep(workspace, settings_of(arguments), arguments.run, program()))
+    config = settings_of(arguments)
+    if config.import_model.model != arguments.model and in_registry(arguments.model):
+        print(f"{arguments.model} is version {registry_name(config.import_model.model).version}", flush=True)
+    show(*run_sweep(Workspace(Path(arguments.workspace)), config, arguments.run, program()))
 
 
 def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
-    """The settings of the run.
+    """The settings of the run, with the version that an alias names now.
 
     Raises:
         ConfigurationError: for a setting that is unknown or out of range.
-        InputError: for radii outside (0, 1].
+        InputError: for radii outside (0, 1], or a model that MLflow's registry does not have.
+        TrackingError: if that does not answer.
     """
     model = arguments.model
     attack: dict[str, Any] = {"half_width": arguments.half_width}
@@ -84,13 +95,14 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
     values: dict[str, Any] = {
         "name": f"audit-{slug(arguments.data)}",
         "seed": arguments.seed,
-        "attacks": listed(arguments.attacks) if arguments.attacks is not None else fitting_attacks(2),
+        "attacks": listed(arguments.attacks) if arguments.attacks is not None else fitting_attacks(),
         "prepare_data": {"source": arguments.data, "data_root": arguments.data_root and _place(arguments.data_root)},
         "import_model": {
             "model": _place(model) if is_onnx(model) else model,
             "weights": arguments.weights and _place(arguments.weights),
             "trust": arguments.trust,
-            "sha256": _sha256(model if is_onnx(model) else arguments.weights),
+            "input_step": arguments.input_step,
+            "draws": arguments.draws,
             "image_size": arguments.image_size,
             "mean": listed(arguments.mean),
             "std": listed(arguments.std),
@@ -100,7 +112,7 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
     }
     for assignment in arguments.assignments:
         values = loading.merged(values, loading.assigned(assignment))
-    return experiment(values)
+    return settled(experiment(values), arguments)
 
 
 def _numbers(flag: str, text: str) -> list[float]:
@@ -109,14 +121,6 @@ def _numbers(flag: str, text: str) -> list[float]:
         return [float(over) / float(under or 1) for over, _, under in (part.partition("/") for part in listed(text))]
     except (ValueError, ZeroDivisionError) as error:
         raise ConfigurationError(f"--{flag}: expected numbers such as 0.1 or 8/255, got {text!r}") from error
-
-
-def _sha256(place: str | None) -> str | None:
-    """Of a file here, so that a run with other weights is another run."""
-    if place is None or is_remote(place) or not Path(place).is_file():
-        return None
-    with Path(place).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _place(place: str) -> str:

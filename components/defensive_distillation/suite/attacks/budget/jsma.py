@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from defensive_distillation.suite.families import by_budget
-from defensive_distillation.suite.sections import Jsma
+from defensive_distillation.suite.sections import TargetedJsma
 
-ATTACK = by_budget(name="jsma", title="JSMA", order=10, settings=Jsma, on_controls=True, by_class=True)
+ATTACK = by_budget(name="jsma", title="JSMA", order=10, settings=TargetedJsma, on_controls=True, by_class=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from defensive_distillation.suite.families import by_budget
-from defensive_distillation.suite.sections import Jsma, JsmaOutput
+from defensive_distillation.suite.sections import JsmaOutput, TargetedJsma
 
 
-class Decreasing(Jsma):
+class Decreasing(TargetedJsma):
     """As of jsma, with the opposite step and fewer sources."""
 
     outputs: tuple[JsmaOutput, ...] = Field(("scaled",), min_length=1, description="As of jsma.")
