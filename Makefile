@@ -12,11 +12,13 @@ TWO := -n 2 --dist loadfile --no-loadscope-reorder
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-# an editable install with the tools of the tests; made again when the dependencies change
+# an editable install with the tools of the tests; made again when the dependencies change. torchattacks comes without
+# its dependencies, of which it wants requests 2.25; the extra dev has what it imports
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'torchattacks>=3.5.1,<3.6'
 	touch $@
 
 run: $(VENV)/installed

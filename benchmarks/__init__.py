@@ -6,5 +6,6 @@ race.py        several contenders in turn, so that all meet the same machine
 work.py        the networks and images that all are given
 programs/      what is measured, one kind of work a file: ours and the peers'
 page.py        docs/benchmarks.md
+autoattack.py  robust accuracy by our suite and by AutoAttack
 device.py      the same on a GPU, and the paper's MNIST grid, in one command that needs torch alone
 """

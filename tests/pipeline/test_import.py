@@ -368,7 +368,7 @@ def test_an_attack_on_a_random_network_that_was_killed_ends_as_if_it_had_not_bee
 
     first = attacked("first")
     parts = sorted((tmp_path / "work").rglob("*.safetensors"))
-    assert len(parts) == 6
+    assert len(parts) == 8
     for part in parts[1::2]:
         part.unlink()
     second = attacked("second")

@@ -32,7 +32,7 @@ ATTACKS: dict[str, Attack] = {
     "fgsm/cross_entropy": with_options(fgsm, epsilon=EPSILON),
     "fgsm/margin": with_options(fgsm, epsilon=EPSILON, loss="margin"),
     "pgd/cross_entropy": with_options(pgd, epsilon=EPSILON, steps=5, restarts=2, loss="cross_entropy"),
-    "pgd/margin": with_options(pgd, epsilon=EPSILON, steps=5, restarts=3),
+    "pgd/margin": with_options(pgd, epsilon=EPSILON, steps=5, restarts=2, rivals=2),
     "square": with_options(square, epsilon=EPSILON, queries=20),
     "noise": with_options(noise, epsilon=EPSILON, tries=3),
     "transfer": transferred,

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from defensive_distillation.attacks import StopReason, fgsm, noise, pgd, square, transfer
 from defensive_distillation.attacks.linf.square import square_side
-from support.networks import Counting, StepFunction, linear, reasons, smooth, starts
+from defensive_distillation.attacks.randomness import uniform
+from support.networks import Counting, StepFunction, assert_equal, linear, reasons, smooth, starts
 
 
 def middling(count: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
@@ -101,6 +102,61 @@ def test_a_restart_helps_where_the_source_has_no_gradient() -> None:
     assert once.gradient_evaluations.tolist() == [1] * 4
     again = pgd(Plateau().eval(), images, labels, epsilon=0.3, restarts=3)
     assert bool(again.success.all())
+
+
+class Hedged(nn.Module):
+    """From 0.5 class 1 comes nearer until 0.05 from it and never gets there; class 2 begins far off and takes over."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        up = (images - 0.5).flatten(1).mean(1)
+        return torch.stack([torch.zeros_like(up), -0.01 - 0.1 * (up + 0.05).abs(), -0.2 + up], dim=1)
+
+
+def test_who_does_not_leave_for_the_largest_other_class_is_led_to_the_next() -> None:
+    images, labels = torch.full((3, 1, 2, 2), 0.5, dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
+    model = Hedged().eval()
+    for rivals, reached in ((0, False), (1, False), (2, True), (9, True)):
+        found = pgd(model, images, labels, epsilon=0.25, restarts=3, rivals=rivals)
+        assert found.success.tolist() == [reached] * 3, rivals
+        assert bool((found.linf <= 0.25 * (1 + 1e-12)).all())
+    assert not bool(pgd(model, images, labels, epsilon=0.19, rivals=9).success.any())  # class 2 begins at 0.2
+    assert bool(pgd(model, images, labels, epsilon=0.21, rivals=9).success.all())
+    assert model(found.adversarial).argmax(1).tolist() == [2] * 3
+
+
+def test_rivals_are_of_the_untargeted_margin_alone_and_take_nothing_from_what_was_found() -> None:
+    model, images = smooth(27, 4, 4, scale=6.0), starts(60, (3, 3, 3), 4)
+    labels = model(images).argmax(1)
+    for options in ({"loss": "cross_entropy"}, {"targeted": True}):
+        classes = (labels + bool(options.get("targeted"))) % 4
+        once = pgd(model, images, classes, epsilon=0.1, **options)  # type: ignore[arg-type]
+        assert_equal(once, pgd(model, images, classes, epsilon=0.1, rivals=3, **options))  # type: ignore[arg-type]
+    without = pgd(model, images, labels, epsilon=0.1, restarts=2)
+    found = pgd(model, images, labels, epsilon=0.1, restarts=2, rivals=3)
+    assert 0 < int(without.success.sum()) < 60
+    assert torch.equal(found.adversarial[without.success], without.adversarial[without.success])
+    assert bool((found.success | ~without.success).all())
+
+
+def test_a_run_on_a_rival_is_a_descent_in_a_ball_that_shrinks_from_twice_its_radius() -> None:
+    """The last run of one that fails, step by step."""
+    model, images = smooth(12, 3, 2), middling(5, (3, 2, 2), 2)
+    z = model(images).detach()
+    labels, epsilon, steps = z.argmax(1), 0.01, 5
+    found = pgd(model, images, labels, epsilon=epsilon, steps=steps, rivals=1)
+    assert reasons(found) == [StopReason.BUDGET] * 5
+    assert found.gradient_evaluations.tolist() == [2 * steps] * 5
+    rival = z.scatter(1, labels[:, None], -torch.inf).argmax(1)
+    low, high = images - 2 * epsilon, images + 2 * epsilon
+    x = low + uniform(torch.arange(5), (3, 2, 2), images, stream=1) * (high - low)
+    for radius, size in zip((1.6, 1.2, 1.0, 1.0, 1.0), (2.0, 1.6, 1.2, 0.8, 0.4), strict=True):
+        x.requires_grad_()
+        logits = model(x)
+        own, other = (logits.gather(1, classes[:, None]).sum() for classes in (labels, rival))
+        (gradient,) = torch.autograd.grad(own - other, x)
+        x = x.detach() - size * epsilon * gradient.sign()
+        x = images + (x - images).clamp(-radius * epsilon, radius * epsilon)
+    torch.testing.assert_close(found.adversarial, x, atol=1e-12, rtol=0)
 
 
 def test_gradients_are_counted_sample_by_sample_and_who_is_done_leaves() -> None:

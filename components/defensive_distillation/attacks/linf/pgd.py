@@ -42,7 +42,8 @@ def pgd(
     The largest other class at one point of the ball need not be the one that can be reached in it. So those whom the
     margin does not get to leave their class are led to each of the likeliest others in turn, as the targeted attacks of
     AutoAttack do (Croce and Hein 2020, https://arxiv.org/abs/2003.01690), each time from a random point, with steps
-    that shrink evenly from 2 ε to nothing.
+    that shrink evenly from 2 ε to nothing, and within a ball of 2 ε that has shrunk to ε by half of the steps: the way
+    to a sample in the ball may lead round outside.
 
     Args:
         model: returns logits (N, K); must be in evaluation mode.
@@ -79,13 +80,14 @@ def pgd(
     if step_size is not None and not step_size > 0:
         raise InputError(f"step_size: expected a number above 0, got {step_size}")
     seeds = require_seeds(seeds, len(images))
-    descend = functools.partial(_run, model, targeted=targeted, loss=loss, temperature=temperature)
-    even = [step_size or 2.5 * epsilon / steps] * steps
-    shrinking = [2 * epsilon * (1 - step / steps) for step in range(steps)]
+    descend = functools.partial(_run, model, targeted=targeted, loss=loss, temperature=temperature, clip=clip)
+    even = [(epsilon, step_size or 2.5 * epsilon / steps)] * steps
+    shrinking = [
+        (epsilon * max(1.0, 2 - 2 * (step + 1) / steps), 2 * epsilon * (1 - step / steps)) for step in range(steps)
+    ]
     others = 0 if targeted or loss != "margin" else rivals
 
     def restarted(batch: Tensor, classes: Tensor, own: Tensor) -> AttackResult:
-        low, high = (batch - epsilon).clamp(min=clip[0]), (batch + epsilon).clamp(max=clip[1])
         best, ended = batch.clone(), torch.zeros_like(classes, dtype=torch.bool)
         reason = torch.full_like(classes, StopReason.ZERO_GRADIENT, dtype=torch.int8)
         spent = torch.zeros_like(classes)
@@ -94,14 +96,13 @@ def pgd(
             active = (~ended).nonzero().squeeze(1)
             if not len(active):
                 break
-            start = batch[active]
+            source = start = batch[active]
+            course, towards = (even, None) if run < restarts else (shrinking, led_to[active, run - restarts])
             if run:
                 random = uniform(own[active.cpu()], batch.shape[1:], batch, stream=run)
-                start = low[active] + random * (high[active] - low[active])
-            sizes, towards = (even, None) if run < restarts else (shrinking, led_to[active, run - restarts])
-            found, success, stuck, evaluations = descend(
-                start, classes[active], low[active], high[active], sizes=sizes, rivals=towards
-            )
+                low, high = _ball(source, epsilon if towards is None else 2 * epsilon, clip)
+                start = low + random * (high - low)
+            found, success, stuck, evaluations = descend(start, source, classes[active], course=course, rivals=towards)
             best[active], ended[active] = found, success
             spent[active] += evaluations
             reason[active[~stuck]] = StopReason.BUDGET
@@ -120,24 +121,35 @@ def _likeliest(model: nn.Module, images: Tensor, classes: Tensor, most: int) -> 
     return others.topk(min(most, others.shape[1] - 1), dim=1).indices
 
 
+def _ball(source: Tensor, radius: float, clip: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """The least and the largest value of each feature in the L∞ ball about `source` and the box."""
+    return (source - radius).clamp(min=clip[0]), (source + radius).clamp(max=clip[1])
+
+
 def _run(
     model: nn.Module,
     start: Tensor,
+    source: Tensor,
     classes: Tensor,
-    low: Tensor,
-    high: Tensor,
     *,
-    sizes: Sequence[float],
+    course: Sequence[tuple[float, float]],
     targeted: bool,
     loss: Loss,
     temperature: float,
+    clip: tuple[float, float],
     rivals: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One run, a step of each of `sizes`: points found, whether each succeeded, got stuck, gradient evaluations."""
+    """One run: the points found, whether each succeeded, whether it got stuck, gradient evaluations.
+
+    `course` has a radius and a step size for each step, the radii falling to that of the attack. While they are above
+    it, nothing is a success.
+    """
+    final = course[-1][0]
+    inside = rivals is None  # the start; from then on the points
     found, spent = start.clone(), torch.zeros_like(classes)
     success, stuck = torch.zeros_like(classes, dtype=torch.bool), torch.zeros_like(classes, dtype=torch.bool)
     active = torch.arange(len(start), device=start.device)
-    for size in sizes:
+    for radius, size in course:
         x = found[active]
         done, gradient = descent(
             model,
@@ -148,15 +160,22 @@ def _run(
             temperature=temperature,
             rivals=None if rivals is None else rivals[active],
         )
+        done &= inside
         success[active] = done
         spent[active] += 1
-        moved = torch.minimum(torch.maximum(x - size * gradient.sign(), low[active]), high[active])
+        low, high = _ball(source[active], radius, clip)
+        moved = torch.minimum(torch.maximum(x - size * gradient.sign(), low), high)
+        inside = radius == final
         flat = (gradient == 0).flatten(1).all(1)
         stuck[active] = flat & ~done
         found[active] = torch.where(done[:, None, None, None], x, moved)
         active = active[~done & ~flat]
         if not len(active):
-            return found, success, stuck, spent
+            break
+    low, high = _ball(source, final, clip)
+    found = torch.minimum(torch.maximum(found, low), high)  # who got stuck may lie outside
+    if not len(active):
+        return found, success, stuck, spent
     with torch.no_grad():
         success[active] = reached(logits_of(model, found[active], classes[active]), classes[active], targeted=targeted)
     return found, success, stuck, spent
