@@ -35,7 +35,7 @@ def test_what_few_images_carry_and_what_is_in_no_rate_stands_below_the_table(
     one = complete()[2].model_copy(update={"distances": (distances("cw_l2", 1, 2, 3, pairs=9),)})
     show(*of_sweep([one]))
     assert [line for line in capsys.readouterr().out.splitlines() if line.strip()][-2:] == [
-        "Misclassified without an attack, and in no rate: no distillation 3 of 103 images.",
+        "Misclassified without an attack, and in no rate: no distillation: 3 of 103 images.",
         "C&W L2 rests on 1 image: take these numbers as an indication.",
     ]
 

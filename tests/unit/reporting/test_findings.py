@@ -352,8 +352,8 @@ def test_paragraphs_tell_of_every_adaptive_attack_with_its_numbers() -> None:
     assert "Square fools 97 % within the same radius" in text
     assert "samples transferred from another network with κ = 20 fool 82.2 %" in text
     assert (
-        "of 103 images 3 are misclassified without an attack, 100 are fooled within that radius, and 0 stay right, a "
-        "robust accuracy of 0 %." in text
+        "of 103 images 3 misclassified without an attack, 100 fooled within that radius, 0 right, a robust accuracy of "
+        "0 %." in text
     )
     assert (
         "multiplied by T = 20 and 100. Nothing was distilled, and JSMA on the probabilities succeeds on 1.1 %" in text
@@ -384,7 +384,7 @@ def test_numbers_of_fewer_than_ten_images_are_said_to_be_so() -> None:
 
 def test_what_is_wrong_without_an_attack_is_told_apart() -> None:
     assert misclassified(complete()[2:3]) == (
-        "Misclassified without an attack, and in no rate: no distillation 3 of 103 images."
+        "Misclassified without an attack, and in no rate: no distillation: 3 of 103 images."
     )
     assert misclassified(complete()) == (
         "Misclassified without an attack, and in no rate: 3 of 103 images, of every network."

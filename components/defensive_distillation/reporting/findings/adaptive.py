@@ -75,9 +75,9 @@ def bounded_paragraph(evaluations: Sequence[Evaluation]) -> str:
     if (robust := network.robust) and radius in robust.epsilons:
         place = robust.epsilons.index(radius)
         text += (
-            f" Taken together: of {count(robust.samples)} images {count(robust.misclassified)} are misclassified "
-            f"without an attack, {count(robust.fooled[place])} are fooled within that radius, and "
-            f"{count(robust.right[place])} stay right, a robust accuracy of {per_cent(robust.accuracy[place])}."
+            f" Taken together: of {count(robust.samples)} images {count(robust.misclassified)} misclassified without "
+            f"an attack, {count(robust.fooled[place])} fooled within that radius, {count(robust.right[place])} right, a "
+            f"robust accuracy of {per_cent(robust.accuracy[place])}."
         )
     return text.strip()
 

@@ -64,5 +64,5 @@ def misclassified(evaluations: Sequence[Evaluation]) -> str:
     if not said:
         return ""
     equal = len(said) == len(models(evaluations)) > 1 and len(set(said.values())) == 1
-    each = f"{next(iter(said.values()))}, of every network" if equal else ", ".join(map(" ".join, said.items()))
+    each = f"{next(iter(said.values()))}, of every network" if equal else "; ".join(map(": ".join, said.items()))
     return f"Misclassified without an attack, and in no rate: {each}."
