@@ -76,8 +76,8 @@ def bounded_paragraph(evaluations: Sequence[Evaluation]) -> str:
         place = robust.epsilons.index(radius)
         text += (
             f" Taken together: of {count(robust.samples)} images {count(robust.misclassified)} misclassified without "
-            f"an attack, {count(robust.fooled[place])} fooled within that radius, {count(robust.right[place])} right, a "
-            f"robust accuracy of {per_cent(robust.accuracy[place])}."
+            f"an attack, {count(robust.fooled[place])} fooled within that radius, {count(robust.right[place])} right, "
+            f"a robust accuracy of {per_cent(robust.accuracy[place])}."
         )
     return text.strip()
 
