@@ -84,7 +84,8 @@ def test_an_attack_and_a_defense_in_a_module_of_their_own_go_through_stages_and_
     found = json.loads(run(plugins, "-c", SWEEP, str(chain.folder), str(tmp_path), json.dumps(TRAINING)))
     assert found["model"]["role"] == "defended"
     assert found["model"]["label"] == "gaussian sigma=0.2"
-    assert found["attacks"] == ["pgd/cross_entropy", "pgd/margin", "momentum/cross_entropy", "momentum/margin"]
+    ran = ["pgd/cross_entropy", "pgd/margin", "pgd/scaled", "momentum/cross_entropy", "momentum/margin"]
+    assert found["attacks"] == ran
     assert set(found["worst case"]) == {"pgd", "momentum"}
     page = (tmp_path / "report" / "report.html").read_text()
     assert "Gaussian noise, sigma 0.2" in page

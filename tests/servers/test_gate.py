@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from defensive_distillation import artifacts
+from defensive_distillation.artifacts.evaluation import read_measured
 from defensive_distillation.config import GateConfig
 from defensive_distillation.errors import ArtifactError, GateError
 from defensive_distillation.reporting.gate import write_gate
@@ -31,8 +32,11 @@ Gate = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def better(chain: Chain, tmp_path: Path) -> list[str]:
-    """A champion that the chain's student is clearly worse than: all images right, and no pair of JSMA's lost."""
-    arrays = {"correct": np.ones(60, dtype=np.bool_), "jsma/scaled.success": np.zeros(63, dtype=np.bool_)}
+    """A champion that the chain's student is clearly worse than: all images right, and none of them ever fooled."""
+    with artifacts.opened(chain.place("evaluation"), "evaluation") as found:
+        errors = read_measured(found).errors
+    assert errors is not None
+    arrays = {"correct": np.ones(60, dtype=np.bool_), "errors.linf": np.full(len(errors.linf), np.inf)}
     student = rewritten(chain.place("evaluation"), tmp_path / "better", arrays, accuracy=1.0)
     return [chain.place("evaluation-baseline"), student]
 
@@ -88,7 +92,7 @@ def test_a_worse_sweep_fails_with_its_artifact_whole(run: Gate, better: list[str
     assert "; and 1 more" in said
     with artifacts.opened(str(place), "gate") as artifact:
         assert artifact.facts["outcome"] == "failed"
-        assert artifact.facts["failures"] == ["T=20: accuracy", "T=20: jsma_success/scaled"]
+        assert artifact.facts["failures"] == ["T=20: accuracy", "T=20: robust_accuracy/0.2"]
         digests = {json.dumps(artifacts.file_digest(Path(one, artifacts.MANIFEST))) for one in better}
         assert {json.dumps(digest) for digest in artifact.manifest.inputs["champion"]} == digests
     written = bytes_of(place)
@@ -100,8 +104,8 @@ def test_a_worse_sweep_fails_with_its_artifact_whole(run: Gate, better: list[str
 @pytest.mark.parametrize(
     "options",
     [
-        ("--accuracy.tolerance", "0.6", "--jsma-success.tolerance", "0.5"),
-        ("--no-accuracy.compared", "--no-jsma-success.compared"),
+        ("--accuracy.tolerance", "0.6", "--robust-accuracy.tolerance", "0.99"),
+        ("--no-accuracy.compared", "--no-robust-accuracy.compared"),
         ("--networks", "baseline"),
     ],
 )

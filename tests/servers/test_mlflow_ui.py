@@ -116,7 +116,7 @@ def test_the_list_of_runs_shows_models_below_their_sweep_with_their_numbers(read
     for name in ("baseline", "T=20"):
         assert rows[name] == [repr(value).removesuffix(".0") for value in measured(chain, name)]
     assert rows[RUN] == ["-"] * 4
-    assert rows[f"T=20 {RERUN}"] == ["-", *rows["T=20"][1:]]
+    assert rows[f"T=20 {RERUN}"] == ["-"] * 4  # of an attack alone nobody knows which images are misclassified
 
 
 def cells(reader: Reader) -> dict[str, list[str]]:

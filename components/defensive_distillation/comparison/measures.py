@@ -92,6 +92,8 @@ def _attacks(
         one, other, of = _right(before, after, name), _right(after, before, name), called(name)
         if one is None or other is None:
             yield _missing(measure, of, before, after, value(one), value(other))
+        elif not len(one.success) or not len(other.success):
+            yield _incomparable(measure, of, before, after, None, None, "no attacked image is classified right")
         elif differ := _differ({name: before.arguments[name]}, {name: after.arguments[name]}):
             yield _incomparable(measure, of, before, after, value(one), value(other), differ)
         else:

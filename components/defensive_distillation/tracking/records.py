@@ -129,9 +129,9 @@ def _attack(tree: RunTree, run: Run, artifact: Artifact) -> None:
     run.params(_flat("attack", {key: heeded[key] for key in heeded if key not in ("attacks", "shard")}))
     if config["shards"] > 1:
         return  # a share of the samples is no rate of success; the evaluation has it
-    run.metrics(
+    run.metrics(  # of all pairs; the evaluation leaves out images that are misclassified without an attack
         {
-            f"{variant['attack']}_success/{variant['variant']}": variant["successes"] / variant["pairs"]
+            f"{variant['attack']}_reached/{variant['variant']}": variant["successes"] / variant["pairs"]
             for variant in artifact.facts["variants"]
             if "output" in variant["arguments"]
         }
