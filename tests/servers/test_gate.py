@@ -104,7 +104,7 @@ def test_a_worse_sweep_fails_with_its_artifact_whole(run: Gate, better: list[str
 @pytest.mark.parametrize(
     "options",
     [
-        ("--accuracy.tolerance", "0.6", "--robust-accuracy.tolerance", "0.99"),
+        ("--accuracy.tolerance", "0.6", "--no-robust-accuracy.compared"),
         ("--no-accuracy.compared", "--no-robust-accuracy.compared"),
         ("--networks", "baseline"),
     ],

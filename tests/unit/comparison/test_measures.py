@@ -76,6 +76,18 @@ def test_jsma_under_other_settings_is_not_compared() -> None:
     assert change.note == "jsma/logits had max_features 112 before, 50 after"
 
 
+def test_images_that_either_misclassifies_are_not_compared() -> None:
+    ran = {"jsma/logits": pairs(shares(20, 90))}  # of ten images
+    before, after = network(correct=[True] * 10, attacks=ran), network(correct=[False] * 4 + [True] * 6, attacks=ran)
+    assert only(list(measures.jsma_success(before, after))).samples == 6 * 9
+    change = only(list(measures.jsma_success(before, network(correct=[False] * 10, attacks=ran))))
+    assert (change.direction, change.lost, change.note) == (
+        "incomparable",
+        False,
+        "no attacked image is classified right",
+    )
+
+
 def test_what_was_measured_once_is_not_compared_and_only_a_loss_counts() -> None:
     with_it, without = network(attacks={"jsma/scaled": pairs(shares(20, 90))}), network()
     lost, new = (only(list(measures.jsma_success(*both))) for both in ((with_it, without), (without, with_it)))
