@@ -376,7 +376,7 @@ def test_numbers_of_fewer_than_ten_images_are_said_to_be_so() -> None:
         }
     )
     assert few_images([baseline, nine]) == (
-        "C&W L2 rests on 1 image and JSMA and robust accuracy rest on 9 images: take these numbers as an indication."
+        "C&W L2 rests on 1 image; JSMA and robust accuracy rest on 9 images: take these numbers as an indication."
     )
     of_nine = {"jsma": 9, "cw_l2": 1, "robust accuracy": 9, "worst case": 10}
     assert images(nine) == of_nine | dict.fromkeys(("fgsm", "pgd", "square", "noise"), 100)

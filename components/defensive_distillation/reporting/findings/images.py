@@ -45,7 +45,7 @@ def few_images(evaluations: Sequence[Evaluation], *families: str) -> str:
         f"{series(names)} rest{'s' if len(names) == 1 else ''} on {number} image{'s' if number > 1 else ''}"
         for number, names in sorted(by_number.items())
     ]
-    text = series(said)
+    text = "; ".join(said)
     return f"{text[0].upper()}{text[1:]}: take these numbers as an indication." if text else ""
 
 
