@@ -61,32 +61,20 @@ class AttackCall:
             batch_size: samples at once.
             on_finished: called with the number of samples that are done, as a mean over the levels.
         """
-        model = views.of_attacker(attacker(self.name))
-        results = self._results(model, images, classes, seeds, batch_size, on_finished)
-        if model is views.judged:
-            return results
-        return [_judged(each, views.judged, classes, self.attack.targeted, batch_size) for each in results]
-
-    def _results(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        classes: Tensor,
-        seeds: Tensor,
-        batch_size: int | None,
-        on_finished: Callable[[int], None],
-    ) -> list[AttackResult]:
-        function = _function(self.attack.function)
+        model, function = views.of_attacker(attacker(self.name)), _function(self.attack.function)
         options: dict[str, Any] = {**self.arguments, "batch_size": batch_size}
         if self.attack.random:
             options["seeds"] = seeds
         if not self.attack.level:
-            return [function(model, images, classes, on_finished=on_finished, **options)]
-        results = []
-        for number, level in enumerate(self.levels):
-            results.append(function(model, images, classes, **{self.attack.level: level}, **options))
-            on_finished(len(images) * (number + 1) // len(self.levels))
-        return results
+            results = [function(model, images, classes, on_finished=on_finished, **options)]
+        else:
+            results = []
+            for number, level in enumerate(self.levels):
+                results.append(function(model, images, classes, **{self.attack.level: level}, **options))
+                on_finished(len(images) * (number + 1) // len(self.levels))
+        if model is views.judged:
+            return results
+        return [_judged(each, views.judged, classes, self.attack.targeted, batch_size) for each in results]
 
     def pairs(self, dataset: Dataset, seed: int) -> tuple[Tensor, Tensor]:
         """Test images and classes (P,), (P,): each source towards other classes, or untargeted, its own class.
