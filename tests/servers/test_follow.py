@@ -37,9 +37,12 @@ def say(run_dir: Path, **status: Any) -> None:
 
 def following(uri: str, run_dir: Path) -> tuple[subprocess.Popen[str], str]:
     """A recording process, and the id of the parent run that it has printed."""
-    command = [sys.executable, "-W", "ignore", "-m", "defensive_distillation.tracking.follow", uri, "live"]
+    command = [sys.executable, "-W", "ignore", "-m", "defensive_distillation.tracking.follow", "live"]
     pipe = subprocess.PIPE
-    process = subprocess.Popen([*command, str(run_dir)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    process = subprocess.Popen(
+        [*command, str(run_dir)], env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
     assert process.stdout is not None
     return process, process.stdout.readline().strip()
 

@@ -6,7 +6,7 @@ from defensive_distillation.evaluation.results import Evaluation, RobustAccuracy
 from defensive_distillation.reporting.networks import models
 from defensive_distillation.reporting.page.comparison import of_defenses
 from defensive_distillation.reporting.page.parts import DASH, Cell
-from defensive_distillation.tracking.metrics import metrics
+from defensive_distillation.tracking.records.metrics import metrics
 from support.evaluations import complete, measured, smoothed
 
 ROBUST = RobustAccuracy(
