@@ -26,10 +26,9 @@ _PREFIX = "sqlite:///"
 
 
 def place_of(uri: str) -> Path | None:
-    """The file that the URI of a database names, None for a server or another database."""
-    if not uri.startswith(_PREFIX):
-        return None
-    return Path(unquote(uri.removeprefix(_PREFIX).partition("?")[0]))
+    """The file that the URI of a database names, None for a server, another database, or one in memory."""
+    name = unquote(uri.removeprefix(_PREFIX).partition("?")[0]) if uri.startswith(_PREFIX) else ""
+    return Path(name) if name not in ("", ":memory:") else None
 
 
 def prepare(path: Path) -> None:
@@ -130,7 +129,7 @@ def _settle(path: Path) -> None:
     with _opened(path) as database:
         for old in _homes(database) - {home}:
             if (home / FILES).is_dir() and not _is_same(old, home):
-                _lead(database, str(old), str(home))
+                _lead(database, old, home)
         database.commit()
 
 
@@ -151,16 +150,18 @@ def _is_same(one: Path, other: Path) -> bool:
     return False
 
 
-def _lead(database: sqlite3.Connection, old: str, new: str) -> None:
+def _lead(database: sqlite3.Connection, old: Path, new: Path) -> None:
     """Replaces a folder by another wherever a text of the database begins with it, or has it as one of its places."""
-    begins = re.compile(rf'(^|\n|"|file://){re.escape(old)}(?=/|$)')
-    database.create_function("led", 1, lambda text: begins.sub(lambda found: found[1] + new, text))
-    tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    for table in tables:
-        for column in database.execute(f'PRAGMA table_info("{table}")').fetchall():
-            if column[2].upper().startswith(("VARCHAR", "TEXT")):
+    forms = {str(old): str(new), f"file://{old}": new.as_uri(), old.as_uri(): new.as_uri()}
+    begins = re.compile(rf'(^|\n|")({"|".join(map(re.escape, forms))})(?=/|$)')
+    database.create_function("led", 1, lambda text: begins.sub(lambda found: found[1] + forms[found[2]], text))
+    for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        for _, column, kind, *_ in database.execute(f'PRAGMA table_info("{table}")').fetchall():
+            if kind.upper().startswith(("VARCHAR", "TEXT")):
                 database.execute(
-                    f'UPDATE "{table}" SET "{column[1]}" = led("{column[1]}") WHERE instr("{column[1]}", ?) > 0', (old,)
+                    f'UPDATE "{table}" SET "{column}" = led("{column}") '
+                    f'WHERE instr("{column}", ?) > 0 OR instr("{column}", ?) > 0',
+                    (str(old), old.as_uri()),
                 )
 
 

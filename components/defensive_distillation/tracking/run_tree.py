@@ -108,7 +108,8 @@ class RunTree:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise InputError(
-                f"MLFLOW_RUN_ID: expected a run that MLflow at {without_password(self.uri)} knows, got {run_id!r}"
+                f"MLFLOW_RUN_ID or DEFDISTILL_MLFLOW_PARENT: expected a run that MLflow at "
+                f"{without_password(self.uri)} knows, got {run_id!r}"
             ) from error
 
     def _child(self, name: str, tags: Mapping[str, str]) -> Run:

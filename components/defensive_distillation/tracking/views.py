@@ -38,7 +38,8 @@ def save(client: MlflowClient, experiment: Experiment) -> None:
 
 def address(experiment_id: str, view: str) -> str:
     """The part of the address of a view's page behind MLflow's own, in charts."""
-    return f"/#/experiments/{experiment_id}/runs?viewStateShareKey={view}&compareRunsMode=CHART"
+    query = f"workflowType=machine_learning&viewStateShareKey={view}&compareRunsMode=CHART"
+    return f"/#/experiments/{experiment_id}/runs?{query}"
 
 
 def _views() -> Mapping[str, tuple[str, dict[str, Any]]]:
@@ -58,16 +59,22 @@ def _views() -> Mapping[str, tuple[str, dict[str, Any]]]:
     }
     networks = ({"uuid": "networks", "name": "Networks side by side"}, [parallel])
     return {
-        SWEEPS: ("1 Sweeps by temperature", _state("sweep", columns[3:], sections)),
-        NETWORKS: ("2 Networks: temperature, accuracy, JSMA", _state("model", columns, [networks])),
+        SWEEPS: ("1 Sweeps by temperature", _state("sweep", columns[3:], sections, "attributes.start_time")),
+        # MLflow hides networks below their sweeps where it sorts by the start
+        NETWORKS: (
+            "2 Networks: temperature, accuracy, JSMA",
+            _state("model", columns, [networks], "metrics.`accuracy`"),
+        ),
     }
 
 
-def _state(kind: str, columns: Sequence[str], sections: Sequence[tuple[dict[str, Any], list[Any]]]) -> dict[str, Any]:
+def _state(
+    kind: str, columns: Sequence[str], sections: Sequence[tuple[dict[str, Any], list[Any]]], order: str
+) -> dict[str, Any]:
     """A page's state; what is left out is as MLflow has it."""
     return {
         "searchFilter": f"tags.`defdistill.kind` = '{kind}'",
-        "orderByKey": "attributes.start_time",
+        "orderByKey": order,
         "orderByAsc": False,
         "startTime": "ALL",
         "lifecycleFilter": "Active",

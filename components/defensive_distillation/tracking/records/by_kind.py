@@ -69,7 +69,7 @@ def _model(tree: RunTree, run: Run, artifact: Artifact) -> None:
     _shared(tree, run).params(flat(artifact.manifest.stage, settings))
     run.curves(curve(artifact.facts["training"], prefix(model)))
     if model.role != "teacher":  # nobody attacks it
-        log_model(run, tree.experiment_id, model, artifact)
+        log_model(run, _shared(tree, run), tree.experiment_id, model, artifact)
 
 
 def _soft_labels(tree: RunTree, run: Run, artifact: Artifact) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DIGEST = "defdistill.model_digest"  # tag of a logged model: the digest of our artifact
 ARTIFACT = "artifact"  # folder of our artifact in that of a model of MLflow's
-_LONGEST = 36  # characters that MLflow keeps of a dataset's digest
+_SHOWN = 8  # characters of a dataset's digest: its name in MLflow, the whole stands in a tag
 
 
 def log_dataset(run: Run, facts: DatasetFacts, location: str = "") -> None:
@@ -40,7 +40,7 @@ def log_dataset(run: Run, facts: DatasetFacts, location: str = "") -> None:
     shape = [-1, *facts.image_shape]
     dataset = Dataset(
         name=facts.name,
-        digest=facts.digest[:_LONGEST],
+        digest=facts.digest[:_SHOWN],
         source_type="s3" if location.startswith("s3://") else "local",
         source=json.dumps({"uri": location}),
         schema=json.dumps({"mlflow_tensorspec": {"features": _tensors(shape), "targets": None}}),
@@ -56,13 +56,14 @@ def log_dataset(run: Run, facts: DatasetFacts, location: str = "") -> None:
             )
 
 
-def log_model(run: Run, experiment_id: str, model: ModelId, artifact: Artifact) -> None:
+def log_model(run: Run, sweep: Run, experiment_id: str, model: ModelId, artifact: Artifact) -> None:
     """Logs a network with its weights, so that `mlflow.pyfunc.load_model('models:/ID')` loads it without pickle.
 
     It takes images (N, C, H, W), float32 in [0, 1], and returns logits (N, K).
 
     Args:
         run: of the network.
+        sweep: that it belongs to.
         experiment_id: that the run is in.
         model: which network it is.
         artifact: of its training or its import.
@@ -90,7 +91,8 @@ def log_model(run: Run, experiment_id: str, model: ModelId, artifact: Artifact) 
         _write(Path(folder), made.model_id, run.run_id, artifact)
         run.client.log_model_artifacts(made.model_id, folder)
         run.client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
-        run.client.log_outputs(run.run_id, [LoggedModelOutput(made.model_id, 0)])
+        for one in {run.run_id, sweep.run_id}:
+            run.client.log_outputs(one, [LoggedModelOutput(made.model_id, 0)])
 
 
 def _write(folder: Path, model_id: str, run_id: str, artifact: Artifact) -> None:
