@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import socket
 import threading
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
+from defensive_distillation.addresses import shown, without_secrets
 from defensive_distillation.errors import DefensiveDistillationError, InputError, TrackingError
 from defensive_distillation.tracking import database
 
@@ -139,9 +139,9 @@ def reported(uri: str, fault: str = _UNTOLD, then: str = "") -> Iterator[None]:
         raise
     except Exception as error:
         silence = _silence(error)
-        reason = silence or without_password(str(error).strip().split("\n")[0].rstrip(".")[:300])
+        reason = silence or without_secrets(str(error).strip().split("\n")[0]).rstrip(".")[:300]
         later = _LATER if silence or _is_down(error) else _MENDED
-        raise TrackingError(f"MLflow at {without_password(uri)} {fault}: {reason}; {then or later}") from error
+        raise TrackingError(f"MLflow at {shown(uri)} {fault}: {reason}; {then or later}") from error
 
 
 def _silence(error: BaseException) -> str:
@@ -159,8 +159,3 @@ def _is_down(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
 
     return isinstance(error, MlflowException) and error.get_http_status_code() >= 500
-
-
-def without_password(text: str) -> str:
-    """Text without the passwords of its addresses."""
-    return re.sub(r"://[^\s/@]+@", "://***@", text)

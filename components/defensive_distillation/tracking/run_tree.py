@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from defensive_distillation import __version__, provenance
+from defensive_distillation.addresses import shown
 from defensive_distillation.errors import InputError
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking import views
-from defensive_distillation.tracking.client import connect, experiment, reported, without_password
+from defensive_distillation.tracking.client import connect, experiment, reported
 from defensive_distillation.tracking.mlflow_runs import Run
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class RunTree:
                 raise
             raise InputError(
                 f"MLFLOW_RUN_ID or DEFDISTILL_MLFLOW_PARENT: expected a run that MLflow at "
-                f"{without_password(self.uri)} knows, got {run_id!r}"
+                f"{shown(self.uri)} knows, got {run_id!r}"
             ) from error
 
     def _child(self, name: str, tags: Mapping[str, str]) -> Run:

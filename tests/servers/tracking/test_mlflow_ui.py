@@ -146,7 +146,7 @@ def test_networks_stand_side_by_side_on_temperature_accuracy_and_jsma(reader: Re
 
 def axes_drawn(reader: Reader) -> list[str]:
     """The names of the axes of parallel coordinates, from left to right."""
-    script = "return [...document.querySelectorAll('.parcoords .dimension text.label')].map(name => name.textContent)"
+    script = "return [...document.querySelectorAll('.parcoords .dimension')].map(axis => axis.__data__)"
     return list(reader.driver.execute_script(script))
 
 
