@@ -11,12 +11,12 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 from torch import Tensor
 
-from defensive_distillation import __version__
 from defensive_distillation.artifacts.storage.disk import write_bytes
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.evaluation import samples
 from defensive_distillation.evaluation.outcome import Outcome
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.provenance import here_and_now
 from defensive_distillation.reporting import words
 from defensive_distillation.reporting.findings.verdicts import verdicts
 from defensive_distillation.reporting.grid import Examples, Grid
@@ -114,7 +114,7 @@ class Audit:
             [network],
             {network.name: self._grids} if self._grids else {},
             words.title([network]),
-            code_version=__version__,
+            made=here_and_now(),
             examples={network.name: self._examples} if self._examples else {},
         )
         return _write(Path(path), document)
