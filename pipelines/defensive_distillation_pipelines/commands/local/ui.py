@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 from defensive_distillation.errors import InputError
 from defensive_distillation_pipelines.commands.parser import add_workspace, command
+
+HOST = "127.0.0.1"
 
 
 def add(commands: Any) -> None:
@@ -31,6 +34,18 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _require_free(port: int) -> None:
+    """Raises an InputError where another program listens: MLflow's server would say so in ten lines, and succeed."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: one that just ended is no other
+        try:
+            tried.bind((HOST, port))
+        except OSError as error:
+            raise InputError(
+                f"--port: expected a free port of this machine, got {port}: {error.strerror}; choose another with --port"
+            ) from error
+
+
 def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.local.workspace import Workspace
 
@@ -41,10 +56,11 @@ def _call(arguments: argparse.Namespace) -> None:
     if uri.startswith(("http://", "https://")):
         print("the runs are tracked by the server that MLFLOW_TRACKING_URI names")
         return
+    _require_free(arguments.port)
     # MLflow opens on another page; experiment 1 is the first that is made in a new database
-    page = f"http://127.0.0.1:{arguments.port}/#/experiments/1/runs?workflowType=machine_learning"
+    page = f"http://{HOST}:{arguments.port}/#/experiments/1/runs?workflowType=machine_learning"
     print(f"MLflow on {page}\nend it with Ctrl-C", flush=True)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    mlflow = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    mlflow = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", HOST]
     os.execv(sys.executable, [*mlflow, "--port", str(arguments.port), "--workers", "1"])
