@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import functools
 import importlib
+import os
 import sys
 import types
 import typing
@@ -106,12 +107,16 @@ def exits(prog: str) -> Iterator[None]:
     """Ends the process with one line and the right code where an error is one that a user can act on."""
     try:
         yield
+        sys.stdout.flush()
     except DefensiveDistillationError as error:
         print(f"{prog}: {first_line(error)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt:
         print(f"{prog}: stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # who read it has seen enough, as `head` has
+        raise SystemExit(0) from None
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "out of memory" not in str(error):
             raise

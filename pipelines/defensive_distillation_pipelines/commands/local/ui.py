@@ -42,7 +42,7 @@ def _require_free(port: int) -> None:
             tried.bind((HOST, port))
         except OSError as error:
             raise InputError(
-                f"--port: expected a free port of this machine, got {port}: {error.strerror}; choose another with --port"
+                f"--port: expected a free port, got {port}: {error.strerror}; choose another with --port"
             ) from error
 
 
