@@ -23,9 +23,11 @@ class Board:
     Args:
         age: seconds since the run began.
         quiet: show nothing.
+        planned: the steps will be known.
     """
 
-    def __init__(self, age: float = 0.0, *, quiet: bool = False) -> None:
+    def __init__(self, age: float = 0.0, *, quiet: bool = False, planned: bool = True) -> None:
+        self.planned = planned
         self.steps: Sequence[PlannedStep] = ()  # none where the plan is not known
         self._started = time.monotonic() - age
         self._last = ("", 0.0)

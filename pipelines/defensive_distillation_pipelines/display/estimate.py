@@ -42,17 +42,17 @@ class Estimate:
                 self._took.setdefault(key, now - self._begun[key].at)
 
     def left(self, waiting: Collection[Key]) -> str:
-        """'about 3 min left', 'more than 3 min left' where of some steps nothing is known, '' where of none is.
+        """'about 3 min left', or '' as long as less than half of the steps are like one that was seen.
 
         Args:
             waiting: the steps that have not begun.
         """
         each = [self._remaining(key, status) for key, status in self._running] + [self._usual(key) for key in waiting]
         known = [seconds for seconds in each if seconds is not None]
-        if not known:
+        if not known or 2 * len(known) < len(each):
             return ""
-        seconds = sum(known) / max(1, len(self._running))
-        return f"{'about' if len(known) == len(each) else 'more than'} {_said(seconds)} left"
+        seconds = sum(known) * len(each) / len(known)  # the others like the mean of these
+        return f"about {_said(seconds / max(1, len(self._running)))} left"
 
     def _remaining(self, key: Key, status: Status) -> float | None:
         begun = self._begun[key]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.box import SIMPLE
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,7 @@ class Grid:
         keys: how many columns say what a row is about.
         left: columns whose cells begin at the left.
         footer: cells below a rule, none for no such row.
+        narrow: lines, set in as they begin, that say the same where the table is too wide; without them it comes in pieces.
     """
 
     heads: Sequence[str]
@@ -31,9 +33,13 @@ class Grid:
     keys: int = 1
     left: Collection[int] = (0,)
     footer: Sequence[str] = ()
+    narrow: Sequence[str] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields the pieces, an empty line between them."""
+        """Yields the table, or pieces with an empty line between them."""
+        if self.narrow and not self._fits(range(len(self.heads)), console, options):
+            yield from (Padding(line.lstrip(), (0, 0, 0, len(line) - len(line.lstrip()))) for line in self.narrow)
+            return
         for number, columns in enumerate(self._pieces(console, options)):
             if number:
                 yield ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import RenderableType
@@ -120,7 +120,23 @@ def of_changes(changes: Sequence[Change], before: str, after: str) -> Grid:
         ],
         keys=2,
         left=(0, 1, 7, 8),
+        narrow=list(_in_lines(changes)),
     )
+
+
+def _in_lines(changes: Sequence[Change]) -> Iterator[str]:
+    """The same a measure a line, below its network."""
+    for number, change in enumerate(changes):
+        if not number or change.title != changes[number - 1].title:
+            yield change.title
+        kind = f"{change.samples} {'paired' if change.paired else 'apart'}" if change.samples else ""
+        sure = "; ".join(filter(None, (in_words.interval(change), kind)))
+        values = f"{in_words.value(change, change.before)} → {in_words.value(change, change.after)}"
+        differs = f", {in_words.difference(change)}" if change.difference is not None else ""
+        yield (
+            f"  {in_words.measured(change)}: {values}{differs}{f' ({sure})' if sure else ''}, "
+            f"{in_words.DIRECTIONS[change.direction]}{f': {change.note}' if change.note else ''}"
+        )
 
 
 def _network(row: Row) -> str:

@@ -53,7 +53,7 @@ def execute(
     """
     rerun = job.rerun["name"] if job.rerun else ""
     with recorded(run, rerun=rerun) as recording:
-        board = Board(quiet=quiet)
+        board = Board(quiet=quiet, planned=not rerun)  # the plan of one step knows no network
         try:
             finished = _followed(run, job, board, recording)
             recording.artifacts(made(finished))
@@ -87,7 +87,7 @@ def _followed(run: RunFolder, job: Job, board: Board, recording: Recording) -> M
 
 def _current(run: RunFolder, board: Board) -> Mapping[Key, Status]:
     """The statuses of all steps, if none has failed."""
-    if not board.steps and run.plan.exists():
+    if board.planned and not board.steps and run.plan.exists():
         board.steps = _plan(run)
     current = latest(run)
     for status in current.values():

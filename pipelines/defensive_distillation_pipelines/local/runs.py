@@ -82,7 +82,7 @@ def _failure_kept(run: RunFolder) -> Iterator[None]:
         raise
 
 
-def show_report(workspace: Workspace, run_name: str, output: str | None) -> Told:
+def show_report(workspace: Workspace, run_name: str, output: str | None, *, quiet: bool = False) -> Told:
     """The table of a finished run; its report is written again by the code of today."""
     from defensive_distillation.stages import report
 
@@ -91,7 +91,7 @@ def show_report(workspace: Workspace, run_name: str, output: str | None) -> Told
     fresh = run.path / ".report"
     shutil.rmtree(fresh, ignore_errors=True)
     config = stage_config("report", run.config().settings("report"))
-    report.run(config, evaluations=evaluations, output=str(fresh))
+    report.run(config, evaluations=evaluations, output=str(fresh), bar=not quiet)
     _publish(fresh, run.report)
     shutil.rmtree(fresh)
     if output is not None:

@@ -14,7 +14,7 @@ from defensive_distillation.artifacts import Stored
 from defensive_distillation.config import ExperimentConfig
 from defensive_distillation.errors import InputError
 from defensive_distillation.model_id import BASELINE
-from defensive_distillation.reporting.words import series
+from defensive_distillation.reporting.words import column_per_cent, series
 from defensive_distillation_pipelines.display.grid import Grid
 from defensive_distillation_pipelines.display.tables import gradients
 from defensive_distillation_pipelines.display.told import Told
@@ -96,14 +96,14 @@ def told(workspace: Workspace) -> Told:
 
 def _table(found: Sequence[Entry]) -> Grid:
     return Grid(
-        heads=("run", "state", "started", "networks", "accuracy, %", "gradients", "size"),
+        heads=("run", "state", "started", "networks", "accuracy", "gradients", "size"),
         rows=[
             (
                 one.run,
                 Text(one.state, state.STYLES[one.state]),
                 one.started,
                 one.networks,
-                "-" if one.accuracy is None else f"{100 * one.accuracy:.1f}",
+                "-" if one.accuracy is None else column_per_cent(one.accuracy),
                 "-" if one.gradients is None else gradients(one.gradients),
                 megabytes(one.bytes),
             )

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from defensive_distillation import artifacts
-from defensive_distillation.config import loading
+from defensive_distillation.config import ExperimentConfig, loading
 from defensive_distillation_pipelines.display.grid import Grid
 from defensive_distillation_pipelines.display.told import Told
 from defensive_distillation_pipelines.local import runs as local
@@ -31,14 +31,15 @@ def told(run: RunFolder) -> Told:
     entry, config, steps = listing.entry(run, store), run.config(), state.steps(run)
     why = state.failure(run) if entry.state == "failed" else ""
     found = local.told(run) if artifacts.exists(str(run.report)) else Told([], {})
-    preset = config.name if config.name in loading.PRESETS else loading.PRESETS[0]
-    changed = dict(_differing(plain(config), plain(loading.load(preset)), ""))
+    preset = loading.load(config.name) if config.name in loading.PRESETS else None
+    changed = dict(_differing(plain(config), plain(preset or ExperimentConfig()), ""))
     head = Text.assemble(f"{run.name}  ", (entry.state, state.STYLES[entry.state]))
     shown: list[RenderableType] = [
         head.append(f"  started {entry.started}, {megabytes(entry.bytes)}"),
         *([f"why:     {why}"] if why else []),
         "",
-        f"settings beside those of the preset {preset}, all with 'defdistill config --run {run.name}':",
+        f"settings beside {f'the preset {config.name}' if preset else 'the defaults'} (all: defdistill config --run "
+        f"{run.name}):",
         *([f"  {name} = {_shown(value)}" for name, value in changed.items()] or ["  none"]),
         "",
         _table(steps),

@@ -28,4 +28,5 @@ def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.local.runs import show_report
     from defensive_distillation_pipelines.local.workspace import Workspace
 
-    tell(arguments, show_report(Workspace(Path(arguments.workspace)), arguments.run, arguments.output))
+    workspace = Workspace(Path(arguments.workspace))
+    tell(arguments, show_report(workspace, arguments.run, arguments.output, quiet=arguments.quiet))
