@@ -25,7 +25,7 @@ class Grid:
         keys: how many columns say what a row is about.
         left: columns whose cells begin at the left.
         footer: cells below a rule, none for no such row.
-        narrow: lines, set in as they begin, that say the same where the table is too wide; without them it comes in pieces.
+        narrow: lines, set in as they begin, that say the same where the table is too wide; none: it comes in pieces.
     """
 
     heads: Sequence[str]
@@ -38,7 +38,9 @@ class Grid:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yields the table, or pieces with an empty line between them."""
         if self.narrow and not self._fits(range(len(self.heads)), console, options):
-            yield from (Padding(line.lstrip(), (0, 0, 0, len(line) - len(line.lstrip()))) for line in self.narrow)
+            yield from (
+                Padding(line.lstrip(), (0, 0, 0, len(line) - len(line.lstrip())), expand=False) for line in self.narrow
+            )
             return
         for number, columns in enumerate(self._pieces(console, options)):
             if number:

@@ -37,6 +37,7 @@ class Waste:
     kind: str
     count: int
     files: tuple[Path, ...]
+    folders: tuple[Path, ...] = ()  # that go, too, as far as they are empty then
 
     @property
     def bytes(self) -> int:
@@ -101,13 +102,17 @@ def alone(workspace: Workspace) -> Iterator[None]:
     """
     if not (workspace.root / "runs").is_dir():
         raise InputError(f"--workspace: expected a folder that defdistill run made, got {workspace.root}")
+    lock = FileLock(workspace.cleaning, timeout=LOOK)
+    with disk.refusals(workspace.root, "writable"):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"--workspace: {workspace.root} is being cleaned by another process") from error
     try:
-        with disk.refusals(workspace.root, "writable"), FileLock(workspace.cleaning, timeout=LOOK):
-            yield
-    except Timeout as error:
-        raise InputError(f"--workspace: {workspace.root} is being cleaned by another process") from error
+        yield
     finally:
         workspace.cleaning.unlink(missing_ok=True)
+        lock.release()
 
 
 def remove(workspace: Workspace, kinds: Iterable[Waste]) -> None:
@@ -121,6 +126,11 @@ def remove(workspace: Workspace, kinds: Iterable[Waste]) -> None:
             with disk.refusals(path, "writable"):
                 path.unlink(missing_ok=True)
                 _prune(path.parent, workspace)
+        for folder in kind.folders:
+            with disk.refusals(folder, "writable"):
+                for below in sorted(filter(Path.is_dir, folder.rglob("*")), reverse=True):
+                    _prune(below, workspace)
+                _prune(folder, workspace)
 
 
 def told(workspace: Workspace, gone: Sequence[RunFolder], kinds: Sequence[Waste], *, freed: bool) -> Told:
@@ -154,7 +164,7 @@ def _runs(gone: Sequence[RunFolder]) -> Waste:
             files += [path for pattern in (*_OF_RUN, *_OF_PROGRESS) for path in folder.glob(pattern)]
         for report in (run.path / name for name in ("report", ".report", ".report.new")):
             files += [path for stored in all_stored(run.workspace, report) for path in _files(stored)]
-    return Waste("runs: settings, logs, reports", len(gone), _plain(files))
+    return Waste("runs: settings, logs, reports", len(gone), _plain(files), tuple(run.path for run in gone))
 
 
 def _artifacts(useless: Sequence[Stored]) -> Waste:
@@ -177,7 +187,7 @@ def _work(workspace: Workspace) -> Waste:
     files = [path for folder in steps for path in folder.rglob("*")]
     drafts = list(workspace.store.rglob(_LEFT))
     lonely = [path for path in workspace.store.rglob(_EXECUTOR) if not list(path.parent.glob(f"*/{MANIFEST}"))]
-    return Waste("unfinished work of steps", len(steps), _plain([*files, *drafts, *lonely]))
+    return Waste("unfinished work of steps", len(steps), _plain([*files, *drafts, *lonely]), tuple(steps))
 
 
 def _cache(workspace: Workspace, gone: Collection[str]) -> Waste:
@@ -204,6 +214,8 @@ def _plain(paths: Iterable[Path]) -> tuple[Path, ...]:
 def _prune(folder: Path, workspace: Workspace) -> None:
     """Removes a folder and those above it as far as they are empty, but for the workspace's own."""
     own = {workspace.store, workspace.cache, workspace.work, workspace.root / "runs"}
-    while folder not in own and workspace.root in folder.parents and not any(folder.iterdir()):
+    while folder not in own and workspace.root in folder.parents and folder.is_dir() and not folder.is_symlink():
+        if any(folder.iterdir()):
+            return
         folder.rmdir()
         folder = folder.parent

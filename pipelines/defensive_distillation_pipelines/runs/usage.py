@@ -22,6 +22,8 @@ def used(run: RunFolder, store: Mapping[str, Stored]) -> set[str]:
     """
     found: set[str] = set()
     waiting = list(run.own())
+    for report in all_stored(run.workspace, run.report):  # also where the store has it no more
+        waiting += [digest for several in report.manifest.inputs.values() for digest in several]
     while waiting:
         digest = waiting.pop()
         if digest in store and digest not in found:
