@@ -332,6 +332,7 @@ def test_no_run_starts_while_a_workspace_is_cleaned(workspace: Workspace, call: 
     with FileLock(workspace.cleaning):
         said = call("run", "--run", "another", code=2)
         assert "is being cleaned; start again when that has ended" in said
+        assert not (workspace.root / "runs" / "another").exists()
         assert "is being cleaned by another process" in call("clean", code=2)
 
 

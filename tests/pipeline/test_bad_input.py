@@ -455,6 +455,7 @@ ROWS = [
     Row(
         "run called latest", "run --workspace {tmp}/out --run latest", "--run: expected a name for a run, got 'latest'"
     ),
+    Row("submit called latest", "submit --name latest", "--name: expected a name for a run, got 'latest'"),
     Row("run with half a flag", "run --worksp {tmp}/out", "unrecognized arguments: --worksp"),
     Row("stage with half a flag", f"stage prepare_data --out {{tmp}}/x {OUT}", "unrecognized arguments: --out"),
     Row(

@@ -11,7 +11,7 @@ from defensive_distillation_pipelines.commands import compile as compile_command
 from defensive_distillation_pipelines.commands.cluster import doctor, schedule, stop, submit, watch
 from defensive_distillation_pipelines.commands.local import audit, clean, report, run, show, times, ui
 from defensive_distillation_pipelines.commands.local import list as list_command
-from defensive_distillation_pipelines.commands.parser import RAW
+from defensive_distillation_pipelines.commands.parser import Raw
 
 _DESCRIPTION = """Defensive distillation, and the attacks that judge it.
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def command_parser() -> Parser:
     """The parser with all verbs, in the order in which they are met."""
-    parser = Parser(prog="defdistill", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=RAW)
+    parser = Parser(prog="defdistill", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=Raw)
     parser.add_argument("--version", action="version", version=f"defensive-distillation {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     verbs = (

@@ -60,10 +60,9 @@ def add(commands: Any) -> None:
         commands,
         "completion",
         _call,
-        "Print what makes a shell complete verbs, flags, settings and the names of runs.",
-        '  eval "$(defdistill completion bash)"        # in ~/.bashrc\n'
-        '  eval "$(defdistill completion zsh)"         # in ~/.zshrc, after compinit\n'
-        "  defdistill completion fish > ~/.config/fish/completions/defdistill.fish",
+        "Print what makes a shell complete verbs, flags, settings and the names of runs: for bash and zsh to eval in "
+        "~/.bashrc, or in ~/.zshrc after compinit; for fish as ~/.config/fish/completions/defdistill.fish.",
+        "  defdistill completion bash\n  defdistill completion zsh\n  defdistill completion fish",
     )
     parser.add_argument("shell", nargs="?", choices=tuple(_SCRIPTS), metavar="SHELL", help="bash, zsh or fish")
     parser.add_argument("--of", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)

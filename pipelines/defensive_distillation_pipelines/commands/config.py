@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         "config",
         _call,
         "Print all settings that flags come to, or those of a run, as YAML that --config takes.",
-        "  defdistill config --preset mnist-short --set train.epochs=20 > mine.yaml\n"
+        "  defdistill config --preset mnist-short --set train.epochs=20\n"
         "  defdistill config --run latest\n"
         "  defdistill config --temperatures 20,100 --json",
     )

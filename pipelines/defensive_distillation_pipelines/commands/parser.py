@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 WORKSPACE = "workspace"
 RUN_HELP = "the run: its name, the beginning of it, or 'latest'"
-RAW = argparse.RawDescriptionHelpFormatter
+
+
+class Raw(argparse.RawDescriptionHelpFormatter):
+    """Leaves lines as they are, and the longest verb beside its help: argparse forgets that verbs are set in."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Takes note of how long its words are."""
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += self._indent_increment
 
 
 def command(
@@ -29,7 +38,7 @@ def command(
 ) -> argparse.ArgumentParser:
     """Adds a verb that calls `call`; its help ends with examples."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary, epilog=f"examples:\n{examples}", formatter_class=RAW
+        name, help=summary, description=summary, epilog=f"examples:\n{examples}", formatter_class=Raw
     )
     parser.set_defaults(call=call)
     return parser

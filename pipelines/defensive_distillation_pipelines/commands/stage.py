@@ -7,7 +7,7 @@ from typing import Any
 
 from defensive_distillation.config import STAGES
 from defensive_distillation.runtime.command import Parser, add_stage_arguments, described, example, run_stage
-from defensive_distillation_pipelines.commands.parser import RAW, add_output, command, tell
+from defensive_distillation_pipelines.commands.parser import Raw, add_output, command, tell
 
 
 def add(commands: Any) -> None:
@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
     for stage, config in STAGES.items():
         prog = f"defdistill stage {stage}"
         one = stages.add_parser(
-            stage, help=config.summary, description=config.summary, epilog=example(stage, prog), formatter_class=RAW
+            stage, help=config.summary, description=config.summary, epilog=example(stage, prog), formatter_class=Raw
         )
         add_stage_arguments(one, stage)
         add_output(one)

@@ -136,10 +136,11 @@ class RunFolder:
             InputError: if one does.
             StorageError: if the folder cannot be made.
         """
+        self.workspace.require_kept()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with FileLock(self.path / ".lock", timeout=LOOK):
-                self.workspace.require_kept()
+                self.workspace.require_kept()  # from here on who cleans sees this lock
                 yield
         except Timeout as error:
             raise InputError(f"run {self.name}: another process is at work on it; wait for it or end it") from error

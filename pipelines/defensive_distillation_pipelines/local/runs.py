@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,8 +51,8 @@ def run_sweep(
         StepFailedError: if a step failed.
         TrackingError: if MLflow did not take the results.
     """
-    workspace.create()
     run = RunFolder(workspace, default_name(config) if name is None else _checked_name(name))
+    workspace.create()
     with run.locked():
         run.begin(config)
         job = Job(
@@ -78,7 +78,8 @@ def _failure_kept(run: RunFolder) -> Iterator[None]:
     try:
         yield
     except DefensiveDistillationError as error:
-        storage.write_bytes(str(run.failure), f"{first_line(error)}\n".encode())
+        with suppress(OSError, DefensiveDistillationError):  # what failed first is what matters
+            storage.write_bytes(str(run.failure), f"{first_line(error)}\n".encode())
         raise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from defensive_distillation.errors import ConfigurationError
 from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
 from defensive_distillation_pipelines.commands.cluster.watch import follow, succeeded
 from defensive_distillation_pipelines.commands.parser import (
@@ -72,6 +73,8 @@ def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.cluster.submission import submit
     from defensive_distillation_pipelines.display.told import Told
 
+    if arguments.name == "latest":
+        raise ConfigurationError("--name: expected a name for a run, got 'latest', which means the last one")
     access = access_of(arguments)
     config, asked = settings_of(arguments), cluster_of(arguments)
     work = work_of(arguments)
