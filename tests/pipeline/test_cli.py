@@ -86,11 +86,19 @@ def test_help_takes_less_than_half_a_second(tmp_path: Path) -> None:
 
 
 def test_pressing_tab_takes_less_than_three_tenths_of_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the shells call it, which leave pydantic's plugins out; and as Python runs once it has its bytecode."""
+    """As the shells call it, which leave pydantic's plugins out, and as Python runs once it has its bytecode.
+
+    Pydantic's import, which takes a tenth, is the measure of how fast the machine is now.
+    """
     monkeypatch.setenv("PYDANTIC_DISABLE_PLUGINS", "1")
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     command = [PROGRAM, "completion", "--of", "run", "--set", "attack."]
-    assert any(processor_seconds(command, tmp_path) < COMPLETION_SECONDS for _ in range(TRIES))
+    importing = [sys.executable, "-c", "from pydantic import BaseModel"]
+    assert any(
+        processor_seconds(command, tmp_path)
+        < COMPLETION_SECONDS * max(1.0, 10 * processor_seconds(importing, tmp_path))
+        for _ in range(TRIES)
+    )
 
 
 def test_compiling_takes_less_than_two_seconds_where_kubeflows_import_takes_one(tmp_path: Path) -> None:
