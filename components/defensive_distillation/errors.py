@@ -17,11 +17,19 @@ Messages read 'what: expected X, got Y'. The command line prints them without a 
 
 from __future__ import annotations
 
+from defensive_distillation.addresses import without_secrets
+
 
 class DefensiveDistillationError(Exception):
-    """Base of all errors of this project; `exit_code` is what the command line returns."""
+    """Base of all errors of this project; `exit_code` is what the command line returns.
+
+    Whoever shows or stores one shows no password: the text is without those of its addresses.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
 
 class InputError(DefensiveDistillationError, ValueError):
@@ -75,6 +83,6 @@ class ClusterError(OutsideError):
 
 
 def first_line(error: BaseException) -> str:
-    """The error's message as one line, for the command line and for logs."""
-    text = " ".join(str(error).split())
+    """The error's message as one line, for the command line and for logs; without passwords, whoever raised it."""
+    text = " ".join(without_secrets(str(error)).split())
     return text or type(error).__name__

@@ -37,9 +37,12 @@ def say(run_dir: Path, **status: Any) -> None:
 
 def following(uri: str, run_dir: Path) -> tuple[subprocess.Popen[str], str]:
     """A recording process, and the id of the parent run that it has printed."""
-    command = [sys.executable, "-W", "ignore", "-m", "defensive_distillation.tracking.follow", uri, "live"]
+    command = [sys.executable, "-W", "ignore", "-m", "defensive_distillation.tracking.follow", "live"]
     pipe = subprocess.PIPE
-    process = subprocess.Popen([*command, str(run_dir)], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    process = subprocess.Popen(
+        [*command, str(run_dir)], env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
     assert process.stdout is not None
     return process, process.stdout.readline().strip()
 
@@ -71,10 +74,13 @@ def test_a_killed_process_is_gone_on_with_and_nothing_is_lost_or_there_twice(cha
     found = children(tree)
     assert set(found) == {"T=20", "control T=20", "T=50"}
     assert values(tree.client, found["T=50"])["loss"] == [(1, training[0]["loss"])]
+    assert (found["T=50"].info.status, found["T=50"].data.tags["defdistill.reason"]) == ("FAILED", "diverged")
     losses = values(tree.client, found["T=20"])["teacher_loss"]
     assert sorted(losses) == [(epoch["epoch"], epoch["loss"]) for epoch in training]
     run = tree.client.get_run(parent)
     assert (run.info.status, run.data.params["dataset"]) == ("FAILED", "digits")
+    assert run.data.tags["defdistill.reason"] == "diverged"
+    assert [one.info.status for one in found.values()] == ["FAILED"] * 3  # nothing says RUNNING for ever
     assert run.data.tags["defdistill.artifact.prepare_data"] == chain.place("dataset")
 
 
@@ -83,8 +89,9 @@ def database(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 
-def begin(monkeypatch: pytest.MonkeyPatch, *arguments: str, lines: str = "") -> None:
+def begin(monkeypatch: pytest.MonkeyPatch, uri: str, *arguments: str, lines: str = "") -> None:
     """Runs the process's program here, with `lines` as its whole standard input."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     reading, writing = os.pipe()
     os.write(writing, lines.encode())
     os.close(writing)
@@ -100,11 +107,14 @@ def test_a_run_that_failed_goes_on_and_ends(
     begin(monkeypatch, database, "failed", str(tmp_path), lines="FAILED\n")
     tree = RunTree(database, "failed", alone=True)
     assert tree.client.get_run(tree.parent_id).info.status == "FAILED"
-    begin(monkeypatch, database, "failed", str(tmp_path))
-    assert tree.client.get_run(tree.parent_id).info.status == "RUNNING"
+    begin(monkeypatch, database, "failed", str(tmp_path))  # and ends before it is done
+    stopped = tree.client.get_run(tree.parent_id)
+    assert (stopped.info.status, stopped.data.tags["defdistill.reason"]) == ("KILLED", "the run was stopped")
     say(tmp_path, stage="report", state="done", artifact=chain.place("report"))
     begin(monkeypatch, database, "failed", str(tmp_path))
-    assert tree.client.get_run(tree.parent_id).info.status == "FINISHED"
+    finished = tree.client.get_run(tree.parent_id)
+    assert finished.info.status == "FINISHED"
+    assert "defdistill.reason" not in finished.data.tags
     assert capfd.readouterr() == (f"{tree.parent_id}\n" * 3, "")
 
     begin(monkeypatch, database, "failed", str(tmp_path), "--rerun", "rerun report", lines="FAILED\n")

@@ -65,6 +65,28 @@ def running(folder: Path) -> Iterator[str]:
         process.wait()
 
 
+@contextmanager
+def answering(head: bytes, *, slowly: bool = False) -> Iterator[str]:
+    """The address of a server that answers every request with `head`; slowly: and then with a byte a tenth second."""
+
+    def answer(client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            client.recv(65536)
+            client.sendall(head)
+            while slowly:
+                client.sendall(b" ")
+                time.sleep(0.1)
+
+    def accept(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
 class Gate:
     """An address that leads to a server, or to nothing, or to one that listens and never answers."""
 
@@ -76,6 +98,7 @@ class Gate:
         self._lock = threading.RLock()
         self._answers = True
         self._cut_at: tuple[bytes, int] | None = None
+        self._lose: bytes | None = None
         self.address = f"http://127.0.0.1:{self._port}"
         self.open()
 
@@ -106,6 +129,10 @@ class Gate:
         """Shuts when it sees the request line `request` the `number`th time from now, before the server does."""
         self._cut_at = (request.encode(), number)
 
+    def lose_answer(self, request: str) -> None:
+        """Lets the next request with the line `request` reach the server, and cuts the connection before its answer."""
+        self._lose = request.encode()
+
     def __enter__(self) -> Self:
         return self
 
@@ -123,15 +150,22 @@ class Gate:
                 server = socket.create_connection(self._server)
                 with self._lock:
                     self._open.append(server)
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+                lost = threading.Event()  # whether the answer to come is
+                for source, sink, back in ((client, server, False), (server, client, True)):
+                    threading.Thread(target=self._pass_on, args=(source, sink, lost, back), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket, lost: threading.Event, back: bool) -> None:
         with contextlib.suppress(OSError):  # shut
             while content := source.recv(65536):
                 if self._is_cut(content):
                     self.shut()
                     return
+                if back and lost.is_set():
+                    sink.shutdown(socket.SHUT_RDWR)
+                    return
+                if self._lose and self._lose in content:
+                    self._lose = None
+                    lost.set()
                 sink.sendall(content)
             sink.shutdown(socket.SHUT_WR)
 

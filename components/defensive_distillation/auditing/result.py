@@ -129,15 +129,16 @@ class Audit:
         robust = network.robust
         lines = [
             ("verdict", self.verdict, "are the gradients masked?"),
-            ("accuracy", per_cent(network.accuracy), f"of {network.dataset.test_images:,} images"),
+            ("accuracy", per_cent(network.accuracy), f"of {words.counted(network.dataset.test_images, 'image')}"),
         ]
         if robust:
             lines += [
                 (
                     "robust accuracy",
                     per_cent(value),
-                    f"at ε = {words.radius(e)}, {per_cent_range(interval)}: of {robust.samples:,} images "
-                    f"{robust.misclassified:,} wrong without an attack, {fooled:,} fooled",
+                    f"at ε = {words.radius(e)}, {per_cent_range(interval)}: of "
+                    f"{words.counted(robust.samples, 'image')} {robust.misclassified:,} wrong without an attack, "
+                    f"{fooled:,} fooled",
                 )
                 for e, value, interval, fooled in zip(
                     robust.epsilons, robust.accuracy, robust.intervals, robust.fooled, strict=True
@@ -145,17 +146,27 @@ class Audit:
                 if e < 1
             ]
         lines += [
-            (title(f"{one.attack}/{one.output}"), per_cent(one.success_rate), f"of {one.pairs:,} pairs fooled")
+            (
+                title(f"{one.attack}/{one.output}"),
+                per_cent(one.success_rate),
+                f"of {words.counted(one.pairs, 'pair')} fooled",
+            )
             for one in network.attacks
         ]
         lines += [
-            (title(one.name), per_cent(one.success_by_epsilon[-1]), f"of {one.sources:,} images fooled, unbounded")
+            (
+                title(one.name),
+                per_cent(one.success_by_epsilon[-1]),
+                f"of {words.counted(one.sources, 'image')} fooled, unbounded",
+            )
             for one in network.bounded
         ]
         for one in network.distances:
             mean = one.average.mean_distance
             far = f" at {mean:.3g}" if mean is not None else ""
-            lines.append((title(one.attack), per_cent(one.success_rate), f"of {one.pairs:,} pairs fooled{far}"))
+            lines.append(
+                (title(one.attack), per_cent(one.success_rate), f"of {words.counted(one.pairs, 'pair')} fooled{far}")
+            )
         lines.append(("T̂", f"{network.temperature:.3g}", "the temperature that fits the size of the logits"))
         widths = [max(len(line[column]) for line in lines) for column in range(2)]
         return [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}" for a, b, c in lines]

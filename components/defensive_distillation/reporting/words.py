@@ -60,12 +60,24 @@ def drawn_targets(targets: int | None) -> str:
     """', towards 9 classes drawn at random for each source'; '' where each goes towards every other class."""
     if targets is None:
         return ""
-    return f", towards {count(targets)} {'class' if targets == 1 else 'classes'} drawn at random for each source"
+    return f", towards {counted(targets, 'class')} drawn at random for each source"
 
 
 def count(number: int) -> str:
     """`number` with thousands set apart: '90,000'."""
     return f"{number:,}"
+
+
+def counted(number: int, what: str, *, shown: str | None = None) -> str:
+    """'1 pair', '90,000 pairs', '2 classes': a number of things, one or more of them.
+
+    Args:
+        number: of them.
+        what: one of them.
+        shown: what stands for the number, such as '3 of 40'.
+    """
+    plural = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{count(number) if shown is None else shown} {what if number == 1 else plural}"
 
 
 def distance(length: float) -> str:

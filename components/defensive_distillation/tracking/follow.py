@@ -1,7 +1,8 @@
 """The recording process of a local run: takes to MLflow what its steps have finished, while they run.
 
-`python -m defensive_distillation.tracking.follow URI RUN_NAME RUN_DIR [--rerun NAME]` is one process for all steps, so
-that they need no MLflow, which takes four seconds of a processor to import, and only one process writes its database.
+`python -m defensive_distillation.tracking.follow RUN_NAME RUN_DIR [--rerun NAME]` is one process for all steps, so that
+they need no MLflow, which takes four seconds of a processor to import, and only one process writes its database, which
+MLFLOW_TRACKING_URI names: an argument, which may hold a password, is for everybody to read.
 It prints the id of the sweep's run as its first line. Then it records, until its standard input ends, what the
 progress files in RUN_DIR tell of. Lines of the standard input are locations of more artifacts, such as those that
 Kubeflow's cache held, which are recorded at the end; or the word FAILED, which then marks the sweep's run as failed.
@@ -20,9 +21,11 @@ from pathlib import Path
 from defensive_distillation import artifacts
 from defensive_distillation.errors import DefensiveDistillationError, first_line
 from defensive_distillation.tracking import INTERVAL
-from defensive_distillation.tracking.records import epochs, record
+from defensive_distillation.tracking.connection import tracking_uri
+from defensive_distillation.tracking.ending import close, is_open, reopen
+from defensive_distillation.tracking.records import epochs, failed, record
 from defensive_distillation.tracking.run_tree import RunTree
-from defensive_distillation.tracking.status import FAILED, statuses
+from defensive_distillation.tracking.status import FAILED, KILLED, STOPPED, statuses
 
 POLL = 0.3  # seconds between two looks at the progress
 
@@ -36,6 +39,7 @@ class Follower:
         self._progress = run_dir / "progress"
         self._recorded: set[str] = set()  # locations
         self._told: dict[str, float] = {}  # when the epochs of a running training were recorded last
+        self._failed: set[str] = set()  # tasks
 
     def look(self) -> None:
         """Records what steps have left, and the epochs of trainings that run or have failed."""
@@ -48,6 +52,9 @@ class Follower:
                 if now - self._told.get(task, -INTERVAL) >= INTERVAL:
                     epochs(self._tree, status.model, status.history)
                     self._told[task] = now
+            if status.state == "failed" and task not in self._failed:
+                failed(self._tree, status.model, status.message)
+                self._failed.add(task)
 
     def record(self, location: str, seconds: float | None = None) -> None:
         """Records an artifact, and how long a training took, unless that was done before."""
@@ -57,14 +64,16 @@ class Follower:
             self._recorded.add(location)
 
     def end(self, lines: Sequence[str]) -> None:
-        """Records what is left when the run has ended, the last epochs of a training that failed too."""
+        """Records what is left when the run has ended, and ends what is open: it failed, or was stopped."""
         self._told.clear()
         self.look()
         for line in lines:
             if line != FAILED:
                 self.record(line)
-        if FAILED in lines and not self._tree.rerun:
-            self._tree.parent.ended(FAILED)
+        if FAILED in lines:
+            close(self._tree, FAILED, "")
+        elif is_open(self._tree):
+            close(self._tree, KILLED, STOPPED)
 
 
 def follow(uri: str, run_name: str, run_dir: Path, *, rerun: str = "") -> None:
@@ -75,8 +84,7 @@ def follow(uri: str, run_name: str, run_dir: Path, *, rerun: str = "") -> None:
         ArtifactError: if an artifact is damaged or gone.
     """
     tree = RunTree(uri, run_name, rerun=rerun, alone=True)
-    if not rerun:
-        tree.parent.begun()
+    reopen(tree)
     print(tree.parent_id, flush=True)
     follower, content = Follower(tree, run_dir), b""
     while True:
@@ -95,13 +103,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         allow_abbrev=False, description="Record a local run in MLflow until the standard input ends."
     )
-    parser.add_argument("uri")
     parser.add_argument("run_name")
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--rerun", default="")
     arguments = parser.parse_args()
     try:
-        follow(**vars(arguments))
+        follow(tracking_uri(), **vars(arguments))
     except DefensiveDistillationError as error:
         print(first_line(error), file=sys.stderr)
         raise SystemExit(error.exit_code) from error

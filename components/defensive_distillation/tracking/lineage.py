@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from defensive_distillation.addresses import shown
 from defensive_distillation.errors import InputError, TrackingError
-from defensive_distillation.tracking.client import connect, reported, without_password
+from defensive_distillation.tracking.client import connect, reported
 from defensive_distillation.tracking.connection import tracking_uri
 from defensive_distillation.tracking.run_tree import root
 
@@ -79,8 +80,6 @@ def _runs(pipeline_run: str) -> list[Run]:
         experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
         runs = client.search_runs(experiments, condition, order_by=["attributes.start_time ASC"])
         if not runs:
-            raise InputError(
-                f"rerun: expected a run that MLflow at {without_password(uri)} knows, got {pipeline_run!r}"
-            )
+            raise InputError(f"rerun: expected a run that MLflow at {shown(uri)} knows, got {pipeline_run!r}")
         top = root(client, runs[0].info.run_id)
         return [client.get_run(top), *(run for run in runs if run.info.run_id != top)]

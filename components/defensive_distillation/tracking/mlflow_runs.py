@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 BATCH = 1000  # metrics that MLflow takes at once
+PARAMETERS = 100  # and parameters
 REASON = "defdistill.reason"  # tag of a run that has failed or was stopped
 
 
@@ -35,8 +36,8 @@ class Run:
         with reported(self.uri):
             known = self.client.get_run(self.run_id).data.params
             new = [Param(name, as_text(value)) for name, value in params.items() if name not in known]
-            if new:
-                self.client.log_batch(self.run_id, params=new)
+            for start in range(0, len(new), PARAMETERS):
+                self.client.log_batch(self.run_id, params=new[start : start + PARAMETERS])
 
     def metrics(self, metrics: Mapping[str, float | None]) -> None:
         """Logs metrics that have one value; None is left out, and so is what stands there already."""
@@ -110,8 +111,10 @@ class Run:
                 self.client.set_terminated(self.run_id, status)
 
     def begun(self) -> None:
-        """Marks the run as RUNNING."""
+        """Marks the run as RUNNING; what an earlier attempt failed of is no longer true."""
         with reported(self.uri):
+            if REASON in self.client.get_run(self.run_id).data.tags:
+                self.client.delete_tag(self.run_id, REASON)
             self.client.update_run(self.run_id, "RUNNING")
 
 

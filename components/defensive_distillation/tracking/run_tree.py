@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from defensive_distillation import __version__
+from defensive_distillation import __version__, provenance
+from defensive_distillation.addresses import shown
+from defensive_distillation.errors import InputError
 from defensive_distillation.model_id import ModelId
+from defensive_distillation.tracking import views
 from defensive_distillation.tracking.client import connect, experiment, reported
 from defensive_distillation.tracking.mlflow_runs import Run
 
@@ -22,6 +26,7 @@ _PARENT = "mlflow.parentRunId"
 _PIPELINE_RUN = "defdistill.pipeline_run"  # what all runs of a sweep are found by, also the one that Kubeflow has made
 _SWEEP = {"defdistill.kind": "sweep"}
 _IDENTITY = "defdistill.identity"  # a digest of the parent and the name, which may hold any character
+_ATTEMPT = "defdistill.attempt"  # whose run it is: a request that is sent twice makes two
 
 
 class RunTree:
@@ -50,6 +55,7 @@ class RunTree:
             alone: no other process makes runs of this sweep at the same time.
 
         Raises:
+            InputError: if the server does not know the run `parent` or `below`.
             TrackingError: if the server does not answer within client.TIME_LIMIT seconds.
         """
         self.uri = uri
@@ -61,14 +67,16 @@ class RunTree:
             self.client = connect(uri)
             self.step = Run(self.client, step, uri) if step else None
             if parent or below:
+                known = self._told(parent or below)
                 self.parent_id = parent or root(self.client, below)
-                known = self.client.get_run(self.parent_id)
+                known = known if self.parent_id == known.info.run_id else self.client.get_run(self.parent_id)
                 self.experiment_id = str(known.info.experiment_id)
                 if below and _PIPELINE_RUN not in known.data.tags:
                     self.parent.tags({**_SWEEP, _PIPELINE_RUN: pipeline_run})
             else:
                 self.experiment_id = experiment(self.client, uri)
                 self.parent_id = self._known_or_made(pipeline_run, _SWEEP)
+            views.save(self.client, self.client.get_experiment(self.experiment_id))
 
     @property
     def parent(self) -> Run:
@@ -87,9 +95,23 @@ class RunTree:
         return self._child(name, tags)
 
     def children(self) -> list[StoredRun]:
-        """All runs that this project has made below the parent."""
+        """All runs that this project has made below the parent; of a rerun its own."""
         found = self.client.search_runs([self.experiment_id], f"tags.`{_PARENT}` = '{self.parent_id}'")
-        return [run for run in found if _IDENTITY in run.data.tags]
+        return [run for run in found if _IDENTITY in run.data.tags and run.info.run_name.endswith(self.rerun)]
+
+    def _told(self, run_id: str) -> StoredRun:
+        """The run that the environment names."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise InputError(
+                f"MLFLOW_RUN_ID or DEFDISTILL_MLFLOW_PARENT: expected a run that MLflow at "
+                f"{shown(self.uri)} knows, got {run_id!r}"
+            ) from error
 
     def _child(self, name: str, tags: Mapping[str, str]) -> Run:
         if name not in self._children:
@@ -102,23 +124,35 @@ class RunTree:
         """The run of this name and parent; of several that are made at once all processes take the same.
 
         MLflow has nothing that only one of two can do. So whoever makes a run, or sees one that was made this moment,
-        looks again when all are to be seen: the first by start and id stands, and whoever made another deletes it.
+        looks again when all are to be seen: the first by start and id stands, and whoever made others deletes them. One
+        attempt may have made two, where the answer to its request was lost.
         """
         identity = hashlib.sha256(json.dumps([tags.get(_PARENT, ""), name]).encode()).hexdigest()[:32]
-        made = ""
+        attempt, made = uuid.uuid4().hex, False
         runs = self._search(identity)
         if not runs:
-            named = {"mlflow.runName": name, _PIPELINE_RUN: self.pipeline_run}
-            tags = {**tags, **named, _IDENTITY: identity, "defdistill.version": __version__}
-            runs = [self.client.create_run(self.experiment_id, tags=tags)]
-            made = runs[0].info.run_id
+            named = {"mlflow.runName": name, _PIPELINE_RUN: self.pipeline_run, _IDENTITY: identity, _ATTEMPT: attempt}
+            self.client.create_run(self.experiment_id, tags={**tags, **named, **self._source()})
+            runs, made = self._search(identity), True
         if not self.alone and time.time() - runs[0].info.start_time / 1000 < SETTLING:
             time.sleep(SETTLING)
             runs = self._search(identity)
         first: str = runs[0].info.run_id
-        if made and made != first:
-            self.client.delete_run(made)
+        for run in runs[1:] if made else ():
+            if run.data.tags.get(_ATTEMPT) == attempt:
+                self.client.delete_run(run.info.run_id)
         return first
+
+    def _source(self) -> dict[str, str]:
+        """Tags that say what made a run: the command here, or the pipeline; the version and the commit; who."""
+        told = {
+            "defdistill.version": __version__,
+            "mlflow.source.name": provenance.command() or self.pipeline_run,
+            "mlflow.source.type": "LOCAL" if provenance.command() else "JOB",
+            "mlflow.source.git.commit": provenance.commit(),
+            "mlflow.user": provenance.user(),
+        }
+        return {name: value for name, value in told.items() if value}
 
     def _search(self, identity: str) -> list[StoredRun]:
         runs = self.client.search_runs([self.experiment_id], f"tags.`{_IDENTITY}` = '{identity}'")

@@ -59,8 +59,7 @@ def execute(
             recording.artifacts(made(finished))
             return finished
         except StepFailedError:
-            if not rerun:
-                recording.failed()
+            recording.failed()
             raise
         finally:
             board.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,10 +21,11 @@ class Recording:
         self._log = run.mlflow_log
         self._log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "defensive_distillation.tracking.follow"]
-        command += [run.workspace.tracking_uri, run.name, str(run.path), *(["--rerun", rerun] if rerun else [])]
+        command += [run.name, str(run.path), *([f"--rerun={rerun}"] if rerun else [])]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 command,
+                env={**os.environ, "MLFLOW_TRACKING_URI": run.workspace.tracking_uri},
                 stdin=subprocess.PIPE,  # its end tells that nothing more will come, also when this process is killed
                 stdout=log,
                 stderr=subprocess.STDOUT,

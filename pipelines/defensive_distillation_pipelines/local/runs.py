@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from defensive_distillation.addresses import shown
 from defensive_distillation.artifacts import storage
 from defensive_distillation.config import ExperimentConfig, stage_config
 from defensive_distillation.errors import DefensiveDistillationError, InputError, first_line
 from defensive_distillation.evaluation.results import Evaluation
-from defensive_distillation.tracking.client import without_password
 from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.display.told import Told
 from defensive_distillation_pipelines.local.execution import execute
@@ -133,7 +133,7 @@ def told(run: RunFolder, program: str = "defdistill") -> Told:
     document = {
         "run": run.name,
         "report": str(report.absolute()),
-        "mlflow": without_password(workspace.tracking_uri),
+        "mlflow": shown(workspace.tracking_uri),
         **tables.as_document(evaluations),
     }
     where = (f"run:     {run.name}", f"report:  {near(report)}", f"MLflow:  {program} ui{option}")

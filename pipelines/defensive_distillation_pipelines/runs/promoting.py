@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from defensive_distillation.addresses import shown
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation.tracking.client import without_password
 from defensive_distillation.tracking.registry.champion import Registry
 from defensive_distillation.tracking.registry.promotion import Promoted, promote
 from defensive_distillation_pipelines.local.workspace import Workspace
@@ -30,7 +30,7 @@ def promote_run(workspace: Workspace, name: str, experiment: str | None) -> list
     sweep = run.recorded()
     with run.evaluations() as evaluations:
         made = promote(sweep, evaluations, champion_of, run.locate)
-    return _told(made, run.name, champion_of, without_password(sweep.uri))
+    return _told(made, run.name, champion_of, shown(sweep.uri))
 
 
 def champions(workspace: Workspace) -> list[str]:

@@ -6,7 +6,7 @@ from defensive_distillation.evaluation.results import Evaluation, RobustAccuracy
 from defensive_distillation.reporting.networks import models
 from defensive_distillation.reporting.page.comparison import of_defenses
 from defensive_distillation.reporting.page.parts import DASH, Cell
-from defensive_distillation.tracking.metrics import metrics
+from defensive_distillation.tracking.records.metrics import metrics
 from support.evaluations import complete, measured, smoothed
 
 ROBUST = RobustAccuracy(
@@ -36,8 +36,8 @@ def test_every_network_is_a_row_and_what_was_not_measured_a_dash() -> None:
     names = [row[0] for row in table.body]
     assert names == [network.model.title for network in models(ordered)]
     (mine,) = [row for row in table.body if row[0] == smoothed().model.title]
-    assert mine[2] == Cell("80.0 %", below=("67–89 %",))
-    assert mine[3] == Cell("20.0 %", below=("11–33 %",))
+    assert mine[2] == Cell("80.0 %", below=("67–89 %",), bar=("right", 0.8))
+    assert mine[3] == Cell("20.0 %", below=("11–33 %",), bar=("right", 0.2))
     assert mine[-1] == "96"
     baseline = table.body[0]
     assert baseline[2] == baseline[-1] == DASH

@@ -21,7 +21,7 @@ from defensive_distillation.reporting.figures import adaptive, as_in_paper, behi
 from defensive_distillation.reporting.figures.adaptive import CASE_MARKS
 from defensive_distillation.reporting.figures.drawing import png
 from defensive_distillation.reporting.figures.exhibits import EXHIBITS
-from defensive_distillation.reporting.figures.marks import MARKS, bounded_marks
+from defensive_distillation.reporting.figures.marks import MARKS, RIGHT, bounded_marks
 from support import other_attacks
 from support.evaluations import (
     CIFAR10,
@@ -165,14 +165,38 @@ def test_series_of_bounded_attacks_differ_by_marker_and_naive_ones_share_a_colou
     assert [(mark.label, mark.colour, mark.marker, mark.dash) for mark in marks.values()] == [
         ("FGSM at T = 1", "#d55e00", "v", "--"),
         ("PGD at T = 1", "#d55e00", "o", "-"),
-        ("FGSM on logits", "#007a5a", "P", "--"),
-        ("PGD on logits", "#007a5a", "^", "-"),
-        ("PGD on z/T", "#007a5a", ">", "-"),
+        ("FGSM on logits", "#882255", "P", "--"),
+        ("PGD on logits", "#882255", "^", "-"),
+        ("PGD on z/T", "#882255", ">", "-"),
         ("Square, no gradient", "#0072b2", "s", "-"),
         ("noise", "#767676", "x", ":"),
     ]
     assert marks["pgd/cross_entropy"].colour == MARKS["probabilities"].colour
     assert marks["pgd/margin"].colour == MARKS["scaled"].colour
+
+
+def test_an_attacks_success_is_never_green_and_what_stays_right_is() -> None:
+    """Green: more of it than of red and of blue."""
+    colours = [mark.colour for mark in (*MARKS.values(), *bounded_marks().values(), adaptive.WORST_MARK)]
+    for colour in colours:
+        red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+        assert green <= max(red, blue), colour
+    red, green, blue = (int(RIGHT[place : place + 2], 16) for place in (1, 3, 5))
+    assert green > max(red, blue)
+
+
+def test_robust_accuracy_falls_from_the_line_of_clean_errors() -> None:
+    networks = complete()
+    panels = [axes for axes in adaptive.robust_accuracy(networks).axes if axes.get_visible()]
+    shown = [network for network in networks if not network.control]
+    assert [axes.get_title(loc="left") for axes in panels] == ["no distillation", "T = 20", "T = 100"]
+    for axes, network in zip(panels, sorted(shown, key=lambda one: one.model.order), strict=True):
+        assert network.robust is not None
+        clean = 100 * (1 - network.robust.misclassified / network.robust.samples)
+        right = drawn(axes, "right whatever the attack")
+        assert right == pytest.approx([clean, *(100 * share for share in network.robust.accuracy)])
+        assert set(drawn(axes, "without an attack; above it: misclassified anyway")) == {clean}
+        assert right == sorted(right, reverse=True)
 
 
 def test_attacks_that_join_have_a_line_and_a_panel_and_leave_the_others_their_marks(
@@ -459,5 +483,5 @@ def test_a_grids_alternative_text_counts_attacked_samples_only() -> None:
     success = np.ones((2, 2), dtype=np.bool_)
     made = Grid(grid(("a", "b")).images, success, np.array([[True, True], [False, True]]), ("a", "b"))
     found = evaluation(20, probabilities=1, logits=1, scaled=1, dataset=MNIST)
-    assert "1 of 1 samples shown reach" in in_words.sample_grid(found, "scaled", made)
+    assert "samples shown that reach their target class: 1 of 1." in in_words.sample_grid(found, "scaled", made)
     assert "T = 20, JSMA on probabilities of z/T" in in_words.sample_grid(found, "scaled", made)

@@ -18,7 +18,7 @@ from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import Examples, paper, pictures
 from defensive_distillation.reporting.table import SCHEMA_VERSION, rows, to_csv, to_json
-from defensive_distillation.tracking.metrics import metrics
+from defensive_distillation.tracking.records.metrics import metrics
 from support import other_attacks
 from support.evaluations import CIFAR10, MNIST, complete, evaluation, examples, grid, measured, smoothed, sweep
 

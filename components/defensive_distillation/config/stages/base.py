@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from defensive_distillation.addresses import has_secrets, shown
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.model_id import ModelId
 
@@ -52,6 +53,16 @@ class StageConfig(BaseModel):
     example: ClassVar[str]
 
     seed: int = Field(0, ge=0, description="Seed of the experiment; each stage derives its own from it.")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_secrets(cls, value: Any) -> Any:
+        """Settings stand in files, logs and MLflow: a password has no place among them."""
+        if isinstance(value, str) and has_secrets(value):
+            raise ValueError(
+                f"expected a place without user, password or token, which the environment tells, got {shown(value)}"
+            )
+        return value
 
     @property
     def part(self) -> str:

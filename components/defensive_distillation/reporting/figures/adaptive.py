@@ -28,23 +28,25 @@ from defensive_distillation.reporting.figures.drawing import (
     panel_figure,
     style,
 )
-from defensive_distillation.reporting.figures.marks import DODGE, PAPER, bounded_marks
-from defensive_distillation.reporting.measures import CaseName, mean_distance
+from defensive_distillation.reporting.figures.marks import DODGE, PAPER, RIGHT, bounded_marks
+from defensive_distillation.reporting.measures import GREY, CaseName, mean_distance
 from defensive_distillation.reporting.networks import controls, distilled, models, others, undistilled
 from defensive_distillation.reporting.paper import SECOND_HAND_LOGITS, SECOND_HAND_TEMPERATURE, published
 from defensive_distillation.reporting.words import column_per_cent, label
 from defensive_distillation.suite.registry import title
 
+_RIGHT_MARK = Mark("right whatever the attack", RIGHT, "o")
+_CLEAN_MARK = Mark("without an attack; above it: misclassified anyway", MUTED, "", ":")
 WORST_MARK = Mark("any attack", "#c9c9c9", "")
 CASE_MARKS: dict[CaseName, Mark] = {
     "best": Mark("best case", "#0072b2", "s", "--"),
-    "average": Mark("average case", "#007a5a", "^"),
+    "average": Mark("average case", INK, "^"),
     "worst": Mark("worst case", "#aa4499", "o", ":"),
 }
 _NORMS = {"l2": "L2 distance", "l0": "L0: changed\npixels", "linf": "L∞ distance"}
 _SCALE_MARK = Mark("trained network", INK, "o")
 _OTHER_MARK = Mark("another defense", "#aa4499", "s")
-_CONTROL_MARK = Mark("control: logits × T", "#007a5a", "x")
+_CONTROL_MARK = Mark("control: logits × T", "#d55e00", "x")
 _LEVEL_MARK = Mark("T × no distillation", MUTED, "", ":")
 _SECOND_HAND_MARK = Mark("C&W, second-hand", PAPER, "D")
 
@@ -76,6 +78,31 @@ def success_by_epsilon(evaluations: Sequence[Evaluation]) -> Figure:
             if made.get_label() == WORST_MARK.label:
                 made.set_linewidth(7)
         legend(drawn, handles)
+    return drawn
+
+
+def robust_accuracy(evaluations: Sequence[Evaluation]) -> Figure:
+    """What stays right whatever the attack, by L∞ radius, below the line of what is right at all; a panel a model."""
+    networks = [network for network in models(evaluations) if network.robust]
+    if not networks:
+        return message("No attack within an L∞ radius was run.")
+    with style():
+        drawn, panels = panel_figure(len(networks), shared=True)
+        for axes, network in zip(panels, networks, strict=True):
+            robust = network.robust
+            assert robust is not None
+            clean = 100 * (1 - robust.misclassified / robust.samples)
+            axes.axhline(clean, linewidth=1.2, **look(_CLEAN_MARK))
+            shares = [100 * share for share in robust.accuracy]
+            axes.fill_between([0, *robust.epsilons], [clean, *shares], color=RIGHT, alpha=0.18, linewidth=0)
+            axes.plot([0, *robust.epsilons], [clean, *shares], **look(_RIGHT_MARK))
+            name_panel(axes, label(network))
+            axes.set_ylim(-4, 104)
+            _log_ticks(axes, [0, *(epsilon for epsilon in robust.epsilons if epsilon < GREY)])
+            axes.set_xlim(0, max([epsilon for epsilon in robust.epsilons if epsilon < GREY] or robust.epsilons))
+        drawn.supxlabel("L∞ radius (images are in [0, 1])", fontsize=12)
+        drawn.supylabel("Right, % of all images", fontsize=12)
+        legend(drawn, [handle(_RIGHT_MARK), handle(_CLEAN_MARK)])
     return drawn
 
 

@@ -21,13 +21,13 @@ from defensive_distillation.reporting.figures.drawing import (
     panel_figure,
     style,
 )
-from defensive_distillation.reporting.figures.marks import DODGE, MARKS
+from defensive_distillation.reporting.figures.marks import ADAPTIVE, DODGE, MARKS, NAIVE
 from defensive_distillation.reporting.networks import is_distilled, models, others
 from defensive_distillation.reporting.words import label
 
 _TEACHER = Mark("hard labels: teacher, no distillation", "#0072b2", "", "--")
 _STUDENT = Mark("soft labels: distilled network", "#d55e00", "")
-_OTHER = Mark("another defense", "#007a5a", "", ":")
+_OTHER = Mark("another defense", "#0072b2", "", ":")
 
 
 def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
@@ -39,10 +39,10 @@ def zero_gradients(evaluations: Sequence[Evaluation]) -> Figure:
         axes = drawn.subplots()
         where = NetworkAxis(evaluations)
         marks: tuple[tuple[Mark, Callable[[Evaluation], float]], ...] = (
-            (Mark("float32, T = 1", "#d55e00", "o"), lambda network: network.gradients_at_1.zero_share_float32),
+            (Mark("float32, T = 1", NAIVE, "o"), lambda network: network.gradients_at_1.zero_share_float32),
             (Mark("float64, T = 1", "#0072b2", "s", "--"), lambda network: network.gradients_at_1.zero_share_float64),
             (
-                Mark("float32, softmax of z/T", "#007a5a", "^"),
+                Mark("float32, softmax of z/T", ADAPTIVE, "^"),
                 lambda network: network.gradients_at_temperature.zero_share_float32,
             ),
         )

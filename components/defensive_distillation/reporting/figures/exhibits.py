@@ -33,6 +33,7 @@ EXHIBITS = (
     Exhibit(
         "success_by_epsilon", "Bounded attacks by L∞ radius", adaptive.success_by_epsilon, in_words.success_by_epsilon
     ),
+    Exhibit("robust_accuracy", "Robust accuracy by L∞ radius", adaptive.robust_accuracy, in_words.robust_accuracy),
     Exhibit("cw_distances", "Distance to the nearest adversarial sample", adaptive.cw_distances, in_words.cw_distances),
     Exhibit("logit_scale", "The size of the logits", adaptive.logit_scale, in_words.logit_scale),
     Exhibit("zero_gradients", "Zero gradients", behind.zero_gradients, in_words.zero_gradients),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation
 from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.grid import Examples, Grid
-from defensive_distillation.reporting.measures import fooled_within, mean_distance, reported_radius
+from defensive_distillation.reporting.measures import fooled_within, mean_distance, reported_radius, robust_within
 from defensive_distillation.reporting.networks import arranged, defended, models, undistilled
 from defensive_distillation.reporting.words import OUTPUTS, distance, label, listed, per_cent, points
 from defensive_distillation.suite.registry import title
@@ -102,6 +102,20 @@ def success_by_epsilon(evaluations: Sequence[Evaluation]) -> str:
     return f"Images classified right that are fooled, by L∞ radius. {'; '.join(parts) or '0 attacks were run'}."
 
 
+def robust_accuracy(evaluations: Sequence[Evaluation]) -> str:
+    """Without an attack, and at the reported radius."""
+
+    def value(network: Evaluation) -> str | None:
+        radius = reported_radius(network)
+        found = robust_within(network, radius)
+        if found is None or network.robust is None:
+            return None
+        clean = 1 - network.robust.misclassified / network.robust.samples
+        return f"{per_cent(clean)} without an attack, {per_cent(found[0])} within {radius:g}"
+
+    return f"Images that stay right whatever the attack: {_listed(evaluations, value) or 'no attack was run'}."
+
+
 def cw_distances(evaluations: Sequence[Evaluation]) -> str:
     """The average case."""
 
@@ -131,8 +145,8 @@ def sample_grid(network: Evaluation, output: str, grid: Grid) -> str:
     attacked = int(grid.attacked.sum())
     reached = int((grid.success & grid.attacked).sum())
     return (
-        f"Grid of adversarial samples against {label(network)}, JSMA on {OUTPUTS.get(output, output)}: {reached} of "
-        f"{attacked} samples shown reach their target class. Rows are source classes, columns target classes."
+        f"Grid of adversarial samples against {label(network)}, JSMA on {OUTPUTS.get(output, output)}: samples shown "
+        f"that reach their target class: {reached} of {attacked}. Rows are source classes, columns target classes."
     )
 
 

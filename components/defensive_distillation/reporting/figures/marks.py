@@ -1,7 +1,8 @@
 """By what colour, marker and line each series is known.
 
-Okabe and Ito's colours, and a marker, for colour is never the only sign. Orange goes through the softmax at T = 1, as
-in the paper; green knows the defense; blue uses no gradient; grey is noise and the paper's values.
+A colour and a marker, for colour is never the only sign. Attacks are orange, through the softmax at T = 1 as in the
+paper, purple, knowing the defense, and blue, without a gradient; grey is noise and the paper's values. Green is what
+stays right, and never an attack's success.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from defensive_distillation.reporting.figures.drawing import Mark
 from defensive_distillation.suite.registry import attacker, title
 from defensive_distillation.suite.specification import Attacker
 
-NAIVE, ADAPTIVE, GRADIENT_FREE, NOISE, PAPER = "#d55e00", "#007a5a", "#0072b2", "#767676", "#5f6368"
+NAIVE, ADAPTIVE, GRADIENT_FREE, NOISE, PAPER = "#d55e00", "#882255", "#0072b2", "#767676", "#5f6368"
+RIGHT = "#00795a"
 _BOUNDED: dict[Attacker, tuple[str, tuple[str, ...]]] = {  # a colour and its markers
     "naive": (NAIVE, ("v", "o", "<", "p", "H")),
     "adaptive": (ADAPTIVE, ("P", "^", ">", "*", "X")),

@@ -16,7 +16,7 @@ from defensive_distillation.suite.registry import attacker, title
 
 MAX_CLASSES = 10  # of a sample grid, and sources of the examples; more would be too small to see
 
-ATTACKERS = {"naive": "#b34700", "adaptive": "#00664b", "gradient-free": "#005a8f"}  # MARKS' colours, dark as letters
+ATTACKERS = {"naive": "#b34700", "adaptive": "#6d1b44", "gradient-free": "#005a8f"}  # MARKS' colours, dark as letters
 
 
 def sample_grid(grid: Grid) -> Figure:

@@ -18,7 +18,7 @@ from defensive_distillation.reporting.measures import (
 )
 from defensive_distillation.reporting.networks import arranged, chosen, controls, distilled, others
 from defensive_distillation.reporting.paper import SECOND_HAND_CORRELATION
-from defensive_distillation.reporting.words import count, label, per_cent, series, span, temperatures, times
+from defensive_distillation.reporting.words import count, counted, label, per_cent, series, span, temperatures, times
 from defensive_distillation.suite.registry import title
 
 
@@ -75,9 +75,9 @@ def bounded_paragraph(evaluations: Sequence[Evaluation]) -> str:
     if (robust := network.robust) and radius in robust.epsilons:
         place = robust.epsilons.index(radius)
         text += (
-            f" Taken together: of {count(robust.samples)} images {count(robust.misclassified)} misclassified without "
-            f"an attack, {count(robust.fooled[place])} fooled within that radius, {count(robust.right[place])} right, "
-            f"a robust accuracy of {per_cent(robust.accuracy[place])}."
+            f" Taken together: of {counted(robust.samples, 'image')} {count(robust.misclassified)} misclassified "
+            f"without an attack, {count(robust.fooled[place])} fooled within that radius, "
+            f"{count(robust.right[place])} right, a robust accuracy of {per_cent(robust.accuracy[place])}."
         )
     return text.strip()
 

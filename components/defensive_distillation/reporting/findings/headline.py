@@ -10,7 +10,7 @@ from defensive_distillation.reporting.findings.verdicts import attacked, clearly
 from defensive_distillation.reporting.measures import relative_distance, reported_radius, robust_within
 from defensive_distillation.reporting.networks import chosen, distilled, imported, models, others, undistilled
 from defensive_distillation.reporting.paper import published
-from defensive_distillation.reporting.words import count, label, per_cent, radius, series, times
+from defensive_distillation.reporting.words import counted, label, per_cent, radius, series, times
 
 
 def headline(evaluations: Sequence[Evaluation]) -> str:
@@ -99,7 +99,7 @@ def _headline(network: Evaluation, baseline: Evaluation | None, plain: AttackFin
     beside = f" ({per_cent(before.success_rate)} without distillation)" if before else ""
     seen = (
         f"at {label(network)} JSMA on the probabilities succeeds on {per_cent(plain.success_rate)} of "
-        f"{count(plain.pairs)} pairs{beside}"
+        f"{counted(plain.pairs, 'pair')}{beside}"
     )
     truth = f"on {per_cent(scaled.success_rate)} once the logits z are divided by T"
     if network.masking.masked == "yes":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.networks import models
-from defensive_distillation.reporting.words import count, label, series
+from defensive_distillation.reporting.words import count, counted, label, series
 from defensive_distillation.suite.registry import ATTACKS, title
 from defensive_distillation.suite.specification import FEWEST
 
@@ -60,7 +60,7 @@ def misclassified(evaluations: Sequence[Evaluation]) -> str:
             ((one.sources + one.misclassified, one.misclassified) for _, one in network.by_attack), default=(0, 0)
         )
         if wrong:
-            said[label(network)] = f"{wrong} of {count(given)} images"
+            said[label(network)] = counted(given, "image", shown=f"{wrong} of {count(given)}")
     if not said:
         return ""
     equal = len(said) == len(models(evaluations)) > 1 and len(set(said.values())) == 1

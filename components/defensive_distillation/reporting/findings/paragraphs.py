@@ -16,7 +16,7 @@ from defensive_distillation.reporting.findings.verdicts import SMALL_SAMPLE, att
 from defensive_distillation.reporting.networks import distilled, models, undistilled
 from defensive_distillation.reporting.paper import ACCURACY_VARIATION, published
 from defensive_distillation.reporting.words import (
-    count,
+    counted,
     label,
     per_cent,
     points,
@@ -97,17 +97,16 @@ def _why(networks: Sequence[Evaluation], baseline: Evaluation | None) -> str:
     logit = f"{network.mean_absolute_logit:.3g} at {label(network)}"
     text = f"The mean absolute logit is {logit}."
     if baseline and baseline.mean_absolute_logit < network.mean_absolute_logit:
-        text = (
-            "The reason is in the logits: their mean absolute value grows from "
-            f"{baseline.mean_absolute_logit:.3g} without distillation to {logit}."
-        )
+        masked = any(one.masking.masked == "yes" for one in networks)
+        start = "The reason is in the logits: their mean absolute value" if masked else "The mean absolute logit"
+        text = f"{start} grows from {baseline.mean_absolute_logit:.3g} without distillation to {logit}."
     zero = max(networks, key=lambda model: model.gradients_at_1.zero_share_float32)
     gradients = zero.gradients_at_1
     if gradients.zero_share_float32 == 0:
         return text + " No sample's gradient is exactly zero in float32."
     text += (
         f" At {label(zero)} the gradient of the probabilities is exactly zero for "
-        f"{per_cent(gradients.zero_share_float32)} of {count(gradients.samples)} samples in float32 "
+        f"{per_cent(gradients.zero_share_float32)} of {counted(gradients.samples, 'sample')} in float32 "
         f"({per_cent(gradients.zero_share_float64)} in float64)"
     )
     plain = attacked(zero, "probabilities")
@@ -143,5 +142,5 @@ def _caution(networks: Sequence[Evaluation]) -> str:
     untargeted = {kind.name for kind in attacks.other_by_budget() if not kind.targeted}  # a source is a pair there
     fewest = min((attack.pairs for attack in ran if attack.attack not in untargeted), default=ran[0].pairs)
     if fewest < SMALL_SAMPLE:
-        text = f"The sample is small: {count(fewest)} pairs for some attack. {text}"
+        text = f"The sample is small: {counted(fewest, 'pair')} for some attack. {text}"
     return text

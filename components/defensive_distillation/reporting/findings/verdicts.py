@@ -14,7 +14,15 @@ from defensive_distillation.evaluation.intervals import difference_interval
 from defensive_distillation.evaluation.results import AttackFindings, Evaluation, Masked, Masking
 from defensive_distillation.evaluation.verdict.masking import MASKING_THRESHOLD, WEAK_LOSS, by_difference
 from defensive_distillation.reporting.networks import arranged, is_distilled, undistilled
-from defensive_distillation.reporting.words import count, label, per_cent, per_cent_range, points, points_range, series
+from defensive_distillation.reporting.words import (
+    counted,
+    label,
+    per_cent,
+    per_cent_range,
+    points,
+    points_range,
+    series,
+)
 
 SMALL_SAMPLE = 100  # pairs; below, the 95 % interval of one rate can be wider than 10 points to either side
 
@@ -56,7 +64,7 @@ def clearly_more(first: AttackFindings, second: AttackFindings) -> bool:
 def rate(attack: AttackFindings) -> str:
     """A success rate with its number of pairs and its interval."""
     return (
-        f"{per_cent(attack.success_rate)} of {count(attack.pairs)} pairs "
+        f"{per_cent(attack.success_rate)} of {counted(attack.pairs, 'pair')} "
         f"(95 % interval {per_cent_range(attack.success_interval)})"
     )
 
@@ -236,7 +244,11 @@ def _spread(judged: Masking) -> str:
 
 def _few(*attacks: AttackFindings) -> str:
     pairs = min(attack.pairs for attack in attacks)
-    return f" Only {count(pairs)} pairs were attacked: take this as an indication." if pairs < SMALL_SAMPLE else ""
+    return (
+        f" Only {counted(pairs, 'pair')} {'was' if pairs == 1 else 'were'} attacked: take this as an indication."
+        if pairs < SMALL_SAMPLE
+        else ""
+    )
 
 
 def _where(network: Evaluation) -> str:

@@ -9,11 +9,12 @@ from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting import words
 from defensive_distillation.reporting.findings.headline import headline
 from defensive_distillation.reporting.findings.images import few_images
+from defensive_distillation.reporting.findings.terms import introduction, terms
 from defensive_distillation.reporting.findings.verdicts import attacked
 from defensive_distillation.reporting.measures import relative_distance, reported_radius, robust_within
 from defensive_distillation.reporting.networks import chosen, defended, models, undistilled
 from defensive_distillation.reporting.paper import published
-from defensive_distillation.reporting.words import MASKED, count, label, per_cent, published_per_cent, times
+from defensive_distillation.reporting.words import MASKED, counted, label, per_cent, published_per_cent, times
 
 Line = tuple[str, str]  # a number and what it counts
 NAIVE, ADAPTIVE = "As in the paper", "As an adaptive attacker sees it"
@@ -23,16 +24,18 @@ def first_screen(ordered: Sequence[Evaluation]) -> dict[str, Any]:
     """What stands below and above the title: headline, the two sides, the verdicts."""
     dataset, number = ordered[0].dataset, len(models(ordered))
     of_controls = len(ordered) - number
-    about = f"{dataset.name} · {number} model{'s' if number > 1 else ''}"
+    about = f"{dataset.name} · {counted(number, 'model')}"
     if of_controls:
-        about += f", {of_controls} control{'s' if of_controls > 1 else ''}"
+        about += f", {counted(of_controls, 'control')}"
     badges = [(label(network), network.masking.masked, MASKED[network.masking.masked]) for network in defended(ordered)]
     return {
         "about": about,
+        "introduction": introduction(ordered),
         "headline": headline(ordered),
         "sides": _sides(ordered),
         "badges": badges,
         "few": few_images(ordered),
+        "terms": terms(ordered),
     }
 
 
@@ -53,7 +56,7 @@ def _as_in_the_paper(network: Evaluation, baseline: Evaluation | None) -> list[L
     numbers = published(network.dataset)
     theirs = numbers.success_of(network) if numbers else None
     of_paper = f" – the paper: {published_per_cent(theirs)}" if theirs is not None else ""
-    fooled = f"of {count(plain.pairs)} pairs fooled at {label(network)} by JSMA on probabilities{of_paper}"
+    fooled = f"of {counted(plain.pairs, 'pair')} fooled at {label(network)} by JSMA on probabilities{of_paper}"
     lines = [(per_cent(plain.success_rate), fooled)]
     if before:
         of_paper = f" – the paper: {published_per_cent(numbers.baseline_success)}" if numbers else ""
@@ -65,7 +68,7 @@ def _as_adaptive(network: Evaluation, baseline: Evaluation | None) -> list[Line]
     scaled, nearest = attacked(network, "scaled"), network.distance("cw_l2")
     lines = []
     if scaled:
-        fooled = f"of {count(scaled.pairs)} pairs fooled at {label(network)} by JSMA on z/T"
+        fooled = f"of {counted(scaled.pairs, 'pair')} fooled at {label(network)} by JSMA on z/T"
         lines.append((per_cent(scaled.success_rate), fooled))
     if nearest and nearest.pairs:
         ratio = relative_distance(network, baseline, "cw_l2")

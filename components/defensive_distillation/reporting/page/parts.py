@@ -23,7 +23,7 @@ class Cell:
         text: of the cell.
         kind: class of the text, such as 'value'; '' for none.
         below: smaller lines; empty ones are left out.
-        bar: an output of JSMA and a share in [0, 1], drawn below the text.
+        bar: 'fooled' or 'right', which have their colours everywhere, and a share in [0, 1], drawn below the text.
         differs: whether a mark says that the paper did something else.
     """
 
@@ -42,6 +42,14 @@ class Table:
     body: Sequence[Sequence[str | Cell]]
     caption: str = ""
     kind: str = ""
+
+    def __post_init__(self) -> None:
+        """Leaves out columns that hold nothing but dashes: what was not run is no column."""
+        rows = [self.head, *self.body]
+        told = [any(row[place] != DASH for row in self.body) for place in range(len(self.head))]
+        kept = [place for place, tells in enumerate(told) if tells or not self.body]
+        object.__setattr__(self, "head", [rows[0][place] for place in kept])
+        object.__setattr__(self, "body", [[row[place] for place in kept] for row in rows[1:]])
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,9 @@ def verdict_cell(network: Evaluation) -> Cell:
 def robust_cell(network: Evaluation, radius: float | None) -> Cell | str:
     """The robust accuracy within a radius, with its interval below."""
     found = robust_within(network, radius)
-    return DASH if found is None else Cell(column_per_cent(found[0]), below=(per_cent_range(found[1]),))
+    if found is None:
+        return DASH
+    return Cell(column_per_cent(found[0]), below=(per_cent_range(found[1]),), bar=("right", found[0]))
 
 
 def with_label(network: Evaluation, *cells: str | Cell) -> list[str | Cell]:

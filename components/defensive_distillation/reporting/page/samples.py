@@ -16,7 +16,7 @@ from defensive_distillation.reporting.grid import Examples, Grid
 from defensive_distillation.reporting.networks import chosen, models
 from defensive_distillation.reporting.page.parts import Image, Shown
 from defensive_distillation.reporting.parallel import on_all_cores
-from defensive_distillation.reporting.words import OUTPUTS, count, label
+from defensive_distillation.reporting.words import OUTPUTS, count, counted, label
 
 _GRID_DPI = 150.0
 _MIN_DPI = 36.0
@@ -41,10 +41,10 @@ class _Picture:
         if isinstance(self.samples, Examples):
             total = len(self.samples.labels)
             few = f" The first {MAX_CLASSES} are shown." if total > MAX_CLASSES else ""
-            return f"{total} sources under {len(self.samples.attacks)} attacks.{few}"
+            return f"{counted(total, 'source')} under {counted(len(self.samples.attacks), 'attack')}.{few}"
         attacked = self.samples.attacked
         reached = int((self.samples.success & attacked).sum())
-        return f"{count(reached)} of these {count(int(attacked.sum()))} samples reach their target."
+        return f"Samples that reach their target: {count(reached)} of {count(int(attacked.sum()))}."
 
     def drawn(self, dpi: float) -> Image:
         """The sheet as an image of the page."""

@@ -10,7 +10,7 @@ from defensive_distillation.reporting import attacks
 from defensive_distillation.reporting.networks import controls, models, others
 from defensive_distillation.reporting.page.parts import Cell, Table
 from defensive_distillation.reporting.paper import EPOCHS, UNVERIFIED_MAX_FEATURES, UNVERIFIED_PAIRS, published
-from defensive_distillation.reporting.words import count, drawn_targets, label, series, shorten
+from defensive_distillation.reporting.words import count, counted, drawn_targets, label, series, shorten
 from defensive_distillation.suite.registry import title
 
 
@@ -164,7 +164,7 @@ def _distances(ordered: Sequence[Evaluation]) -> list[Setting]:
 def _nearest(name: str, ran: Sequence[DistanceFindings]) -> list[Setting]:
     names = series([title(attack) for attack in attacks.by_distance() if any(one.attack == attack for one in ran)])
     many = _distinct(
-        f"{count(one.sources)} sources, {count(one.pairs)} pairs{drawn_targets(one.targets)}" for one in ran
+        f"{counted(one.sources, 'source')}, {counted(one.pairs, 'pair')}{drawn_targets(one.targets)}" for one in ran
     )
     return [Setting(name, f"{names}; {many}")]
 

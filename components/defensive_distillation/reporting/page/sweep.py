@@ -104,7 +104,7 @@ def _rate(network: Evaluation, output: str) -> Cell | str:
     return Cell(
         column_per_cent(attack.success_rate),
         below=(per_cent_range(attack.success_interval),),
-        bar=(output, attack.success_rate),
+        bar=("fooled", attack.success_rate),
     )
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from defensive_distillation.addresses import shown
 from defensive_distillation.artifacts import MANIFEST
 from defensive_distillation.errors import InputError
 from defensive_distillation.networks.forms import RegistryName, registry_name
-from defensive_distillation.tracking.client import connect, reported, without_password
+from defensive_distillation.tracking.client import connect, reported
 from defensive_distillation.tracking.registry.champion import EVALUATIONS
 from defensive_distillation.tracking.registry.exported import ARTIFACT
 
@@ -161,7 +162,7 @@ def _found(wanted: RegistryName, uri: str) -> ModelVersion:
 
 def _unknown(client: MlflowClient, wanted: RegistryName, uri: str) -> str:
     """What the registry has instead."""
-    where = without_password(uri)
+    where = shown(uri)
     known = [entry.name for entry in client.search_registered_models(max_results=1000)]
     if wanted.name not in known:
         near = difflib.get_close_matches(wanted.name, known, n=3) or known[:3]

@@ -47,6 +47,7 @@ def _require_free(port: int) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
+    from defensive_distillation.tracking import database
     from defensive_distillation_pipelines.local.workspace import Workspace
 
     workspace = Workspace(Path(arguments.workspace))
@@ -57,10 +58,28 @@ def _call(arguments: argparse.Namespace) -> None:
         print("the runs are tracked by the server that MLFLOW_TRACKING_URI names")
         return
     _require_free(arguments.port)
-    # MLflow opens on another page; experiment 1 is the first that is made in a new database
-    page = f"http://{HOST}:{arguments.port}/#/experiments/1/runs?workflowType=machine_learning"
-    print(f"MLflow on {page}\nend it with Ctrl-C", flush=True)
+    page = f"http://{HOST}:{arguments.port}"
+    print(f"MLflow on {page}{_views(page, uri)}\nend it with Ctrl-C", flush=True)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    mlflow = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", HOST]
-    os.execv(sys.executable, [*mlflow, "--port", str(arguments.port), "--workers", "1"])
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # it may hold a password: no argument, which everybody can read
+    os.environ["MLFLOW_ARTIFACTS_DESTINATION"] = str((workspace.root / database.FILES).absolute())
+    os.chdir(workspace.root)  # what MLflow writes below the current folder belongs to the workspace, too
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(arguments.port)]
+    os.execv(sys.executable, [*command, "--workers", "1"])
+
+
+def _views(page: str, uri: str) -> str:
+    """The address of the page that shows sweeps by temperature, and a line for the one of networks side by side."""
+    from defensive_distillation.tracking import database
+    from defensive_distillation.tracking.client import EXPERIMENT
+    from defensive_distillation.tracking.views import NETWORKS, SWEEPS, address
+
+    place = database.place_of(uri)
+    if place is None:
+        return ""
+    database.prepare(place)
+    experiment = database.experiment_id(place, os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+    if experiment is None:
+        return ""
+    return f"{address(experiment, SWEEPS)}\nnetworks: {page}{address(experiment, NETWORKS)}"

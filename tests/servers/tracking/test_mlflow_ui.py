@@ -13,6 +13,7 @@ from defensive_distillation import artifacts
 from defensive_distillation.defenses import distillation
 from defensive_distillation.model_id import BASELINE
 from defensive_distillation.tracking.run_tree import RunTree
+from defensive_distillation.tracking.views import AXES, NETWORKS, SWEEPS, address
 from support import mlflow_server
 from support.browser import chromium
 from support.recording import ARTIFACTS, EPOCHS, record
@@ -100,23 +101,53 @@ def measured(chain: Chain, name: str) -> list[float]:
     return [found["accuracy"], rates["logits"], rates["probabilities"], rates["scaled"]]
 
 
-def test_the_list_of_runs_shows_models_below_their_sweep_with_their_numbers(reader: Reader, chain: Chain) -> None:
-    reader.open(f"/experiments/{reader.experiment}/runs?workflowType=machine_learning")
-    reader.see(RUN, "5 matching runs")
-    reader.click(".ag-row button")  # opens the sweep
-    reader.see("baseline", "T=20", "control T=20", f"T=20 {RERUN}")
+def test_the_list_of_runs_shows_sweeps_and_their_networks_with_their_numbers(reader: Reader, chain: Chain) -> None:
+    """The view of networks, as a list: nobody has to choose a column."""
+    reader.open(address(reader.experiment, NETWORKS).removeprefix("/#").replace("&compareRunsMode=CHART", ""))
+    reader.see("4 matching runs", "baseline", "T=20", "control T=20", f"T=20 {RERUN}", "temperature", "defense", "role")
     reader.click("[aria-label='Toggle sidebar']")
-    reader.press("Columns")
-    for column in (*SHOWN, "Dataset", "Source", "Models"):  # the last three stand empty and take the room
-        reader.click(f"[title='{column}']")
-    reader.press("Columns")
-    reader.see("Metrics", *SHOWN)
     rows = reader.wait(lambda: cells(reader), "rows with numbers")
     reader.photograph("runs")
     for name in ("baseline", "T=20"):
         assert rows[name] == [repr(value).removesuffix(".0") for value in measured(chain, name)]
-    assert rows[RUN] == ["-"] * 4
     assert rows[f"T=20 {RERUN}"] == ["-"] * 4  # of an attack alone nobody knows which images are misclassified
+
+
+def test_the_first_page_draws_the_sweeps_measures_against_its_temperatures(reader: Reader, chain: Chain) -> None:
+    reader.open(address(reader.experiment, SWEEPS).removeprefix("/#"))
+    reader.see("1 Sweeps by temperature", "Accuracy by T", "Success of JSMA by T", RUN)
+    drawn = reader.wait(lambda: lines_by_step(reader), "line charts")
+    reader.photograph("sweeps")
+    networks = {0: measured(chain, "baseline"), 20: measured(chain, "T=20")}
+    for number, metric in enumerate(SHOWN):
+        if metric in drawn:  # of those that are scrolled to
+            assert drawn[metric] == [list(networks), [found[number] for found in networks.values()]]
+
+
+def lines_by_step(reader: Reader) -> dict[str, list[Any]]:
+    """The steps and values that line charts draw, by metric, once accuracy and JSMA are drawn."""
+    script = """
+      return [...document.querySelectorAll("[data-testid='experiment-view-compare-runs-card']")].map(card => {
+        const line = card.querySelector('.js-plotly-plot')?._fullData?.[0];
+        return [card.innerText.split('\\n')[0].trim(), [...(line?.x ?? [])], [...(line?.y ?? [])]];
+      });
+    """
+    found = {name: [steps, values] for name, steps, values in reader.driver.execute_script(script) if steps}
+    return found if {"accuracy", "jsma_success/probabilities"} <= set(found) else {}
+
+
+def test_networks_stand_side_by_side_on_temperature_accuracy_and_jsma(reader: Reader) -> None:
+    reader.open(address(reader.experiment, NETWORKS).removeprefix("/#"))
+    reader.see("2 Networks", "Networks side by side", "baseline", "control T=20")
+    axes = reader.wait(lambda: axes_drawn(reader), "parallel coordinates")
+    reader.photograph("networks")
+    assert axes == list(AXES)
+
+
+def axes_drawn(reader: Reader) -> list[str]:
+    """The names of the axes of parallel coordinates, from left to right."""
+    script = "return [...document.querySelectorAll('.parcoords .dimension')].map(axis => axis.__data__)"
+    return list(reader.driver.execute_script(script))
 
 
 def cells(reader: Reader) -> dict[str, list[str]]:
