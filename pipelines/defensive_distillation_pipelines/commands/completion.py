@@ -60,8 +60,8 @@ def add(commands: Any) -> None:
         commands,
         "completion",
         _call,
-        "Print what makes a shell complete verbs, flags, settings and the names of runs: for bash and zsh to eval in "
-        "~/.bashrc, or in ~/.zshrc after compinit; for fish as ~/.config/fish/completions/defdistill.fish.",
+        "Print what makes a shell complete verbs, flags, settings and the names of runs. Bash and zsh eval it in "
+        "~/.bashrc, or in ~/.zshrc after compinit; fish takes it as ~/.config/fish/completions/defdistill.fish.",
         "  defdistill completion bash\n  defdistill completion zsh\n  defdistill completion fish",
     )
     parser.add_argument("shell", nargs="?", choices=tuple(_SCRIPTS), metavar="SHELL", help="bash, zsh or fish")

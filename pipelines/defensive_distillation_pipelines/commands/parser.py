@@ -36,9 +36,10 @@ class Raw(argparse.RawDescriptionHelpFormatter):
 def command(
     commands: Any, name: str, call: Callable[[argparse.Namespace], None], summary: str, examples: str
 ) -> argparse.ArgumentParser:
-    """Adds a verb that calls `call`; its help ends with examples."""
+    """Adds a verb that calls `call`, with its first sentence in the list of verbs; its help ends with examples."""
+    first = f"{summary.rstrip('.').partition('. ')[0]}."
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary, epilog=f"examples:\n{examples}", formatter_class=Raw
+        name, help=first, description=summary, epilog=f"examples:\n{examples}", formatter_class=Raw
     )
     parser.set_defaults(call=call)
     return parser

@@ -20,9 +20,9 @@ def add(commands: Any) -> None:
         commands,
         "clean",
         _call,
-        "Remove what no run needs: unfinished work, with which a stopped run would go on, and artifacts that no run "
-        "uses; or runs, with what only they use. Nothing that a running run may use, no other file, no record in "
-        "MLflow.",
+        "Remove what no run needs any more, or runs with what only they use. Without a run that is unfinished work, "
+        "with which a stopped run would go on, and artifacts that no run uses. Nothing goes that a running run may "
+        "use, no file of others, and no record in MLflow.",
         "  defdistill clean --dry-run\n"
         "  defdistill clean digits-1a2b3c\n"
         "  defdistill clean --older-than 30 --yes\n"
