@@ -43,7 +43,7 @@ PEERS = {
 
 def main(arguments: Sequence[str]) -> None:
     """Measures what is asked for and prints it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=5, help="times that each contender runs (default 5)")
     parser.add_argument("--output", type=Path, help="Markdown file for what is printed")
     parser.add_argument("--only", choices=PARTS, action="append", help="a part of it; may be repeated")

@@ -32,7 +32,7 @@ CONTENDERS = {"audit": "ours", "autoattack": "AutoAttack"}
 
 def main(arguments: Sequence[str]) -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.autoattack", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.autoattack", description=__doc__, allow_abbrev=False)
     parser.add_argument("--mnist", type=Path, help="folder that holds MNIST/raw as torchvision has it")
     parser.add_argument("--images", type=int, default=250, help="test images of each (default 250; digits have 359)")
     parser.add_argument("--output", type=Path, help="Markdown file for what is printed")

@@ -117,7 +117,7 @@ class Mnist:
 
 def main(arguments: Sequence[str]) -> int:
     """Measures and writes; 1 if a part failed, which does not keep the others from being measured."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.device", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.device", description=__doc__, allow_abbrev=False)
     parser.add_argument("--mnist", type=Path, required=True, help="folder that holds MNIST/raw as torchvision has it")
     parser.add_argument("--output", type=Path, default=Path("out/device"), help="folder (default out/device)")
     parser.add_argument("--work", type=Path, default=Path("workspace/device"), help="folder for the grid's artifacts")

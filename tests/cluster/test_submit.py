@@ -125,3 +125,25 @@ def test_submitting_and_waiting_ends_with_the_runs_end(kubeflow: Kubeflow, defdi
     assert last.endswith(" succeeded")
     assert "table:   set MLFLOW_TRACKING_URI to see it here" in ended["out"]
     assert ", 0 left" in ended["err"].splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        (("submit",), {"runs"}),
+        (("submit", "--wait"), {"run", "name", "table"}),
+        (("watch", "latest"), {"run", "name", "table"}),
+        (("rerun", "report", "--cluster", "--run", "latest"), {"run", "name", "rerun_of"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+@pytest.mark.parametrize("quiet", [False, True])
+def test_json_is_one_document_on_standard_output(
+    words: tuple[str, ...], keys: set[str], quiet: bool, kubeflow: Kubeflow, defdistill: Callable[..., object]
+) -> None:
+    kubeflow.begin()
+    kubeflow.story = ["run-succeeded"]
+    ended = vars(defdistill(*words, "--json", *(["--quiet"] if quiet else [])))
+    assert ended["code"] == 0, ended
+    assert set(json.loads(ended["out"])) == keys
+    assert bool(ended["err"]) == (not quiet)

@@ -212,18 +212,54 @@ def test_a_stage_run_again_is_recorded_beside_the_first_and_changes_nothing(fini
     assert content["config"]["attacks"] == ["jsma", "noise"]
     assert str(Path(manifest).parent) in done.stdout
     models = models_in_mlflow(finished.workspace)
+    for attack in ("jsma/probabilities", "noise"):
+        assert re.search(rf"^{attack} +\d+ +[\d.]+$", done.stdout, re.MULTILINE), done.stdout
     name = "control T=20 rerun attack attacks=jsma+noise jsma.max_features=4"
     assert name in models
     assert "jsma_reached/scaled" in models[name]
+
+
+def test_a_changed_attack_reaches_evaluation_and_report(finished: Finished) -> None:
+    before = stored(finished.workspace)
+    changed = ("--temperature", "20", "--set", "attacks=jsma", "--set", "jsma.max_features=4")
+    again = ("rerun", "attack", "--run", finished.run, *changed, "--and-after", "--json", "--quiet")
+    done = defdistill(*again, "--workspace", str(finished.workspace))
+    assert done.stderr == ""
+    document = json.loads(done.stdout)
+    after = stored(finished.workspace)
+    assert {path: after[path] for path in before} == before
+    assert stages_of([path for path in after if path not in before]) == ["attack", "evaluate", "report"]
+    made = [artifacts.read_manifest(place) for place in document["made"]]
+    assert [manifest.stage for manifest in made] == ["attack", "evaluate", "report"]
+    attacked, evaluated, reported = (artifacts.stored(place) for place in document["made"])
+    assert attacked.manifest.config["jsma"]["max_features"] == 4
+    assert attacked.digest in evaluated.manifest.inputs["attacks"]
+    assert len(evaluated.manifest.inputs["attacks"]) == 2, "the other step of attacks stays"
+    assert evaluated.digest in reported.manifest.inputs["evaluations"]
+    earlier = artifacts.read_manifest(str(finished.workspace / "runs" / finished.run / "report"))
+    kept = set(reported.manifest.inputs["evaluations"]) & set(earlier.inputs["evaluations"])
+    assert len(kept) == 2, "the baseline and the control are as they were"
+    assert [network["model"] for network in document["networks"]] == ["baseline", "T=20", "control T=20"]
+    assert "T=20 rerun attack attacks=jsma jsma.max_features=4" in models_in_mlflow(finished.workspace)
+
+
+def test_what_reruns_have_made_is_not_waste(finished: Finished, capsys: pytest.CaptureFixture[str]) -> None:
+    before = stored(finished.workspace)
+    found = json.loads(here(capsys, "clean", "--dry-run", "--json", "--workspace", str(finished.workspace)))
+    assert not [kind for kind in found["kinds"] if kind["kind"].startswith("artifacts")]
+    assert stored(finished.workspace) == before
 
 
 def test_the_report_can_be_made_again(finished: Finished) -> None:
     done = defdistill("rerun", "report", "--run", finished.run, "--workspace", str(finished.workspace))
     place = next(word for word in done.stdout.split() if "/store/" in word)
     assert artifacts.read_manifest(place).stage == "report"
+    assert "JSMA success, %" in done.stdout
 
 
-def test_a_failed_stage_names_itself_its_temperature_and_its_log(finished: Finished) -> None:
+def test_a_failed_stage_names_itself_its_temperature_and_its_log(
+    finished: Finished, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With all attacks on a network in one step; Kubeflow may start with the student, or with other networks."""
     before = stored(finished.workspace)
     settings = ("--set", "attack_groups=", "--set", "train_student.learning_rate=1e9")
@@ -240,6 +276,10 @@ def test_a_failed_stage_names_itself_its_temperature_and_its_log(finished: Finis
     log = Path(last.rpartition("log: ")[2])
     assert "diverged" in log.read_text()
     client = MlflowClient(tracking_uri=f"sqlite:///{finished.workspace}/mlflow.db")
+    shown = json.loads(here(capsys, "show", log.parents[1].name, "--json", "--workspace", str(finished.workspace)))
+    assert (shown["state"], shown["failure"]) == ("failed", last.removeprefix("defdistill: "))
+    states = {step["step"]: step["state"] for step in shown["steps"]}
+    assert (states["train_student T=20"], states["report"]) == ("failed", "left")
     (run,) = client.search_runs(
         ["1"], f"tags.`defdistill.pipeline_run` = '{log.parents[1].name}' and status = 'FAILED'"
     )

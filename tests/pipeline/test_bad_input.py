@@ -22,12 +22,10 @@ from defensive_distillation.artifacts import storage
 from defensive_distillation.artifacts.arrays import TENSORS
 from defensive_distillation.artifacts.attack import read_attack
 from defensive_distillation.config import STAGES, PrepareDataConfig
-from defensive_distillation.config import loading as settings
 from defensive_distillation.stages import prepare_data
 from defensive_distillation_pipelines.commands import cli
 from defensive_distillation_pipelines.local.run_folder import RunFolder
-from defensive_distillation_pipelines.local.workspace import Workspace
-from support.chain import Chain
+from support.chain import Chain, lay_out
 from support.comparisons.measured import rewritten
 
 KINDS = "expected an artifact of kind {}, got one of kind {}"
@@ -454,6 +452,46 @@ ROWS = [
     ),
     Row("ui of nothing", "ui --workspace {tmp}/out", "--workspace: expected a folder that defdistill run made, got"),
     Row("ui on no port", "ui --port 99999 {ws}", "--port: expected a port from 1 to 65535, got '99999'"),
+    Row(
+        "run called latest", "run --workspace {tmp}/out --run latest", "--run: expected a name for a run, got 'latest'"
+    ),
+    Row("submit called latest", "submit --name latest", "--name: expected a name for a run, got 'latest'"),
+    Row("run with half a flag", "run --worksp {tmp}/out", "unrecognized arguments: --worksp"),
+    Row("stage with half a flag", f"stage prepare_data --out {{tmp}}/x {OUT}", "unrecognized arguments: --out"),
+    Row(
+        "list of nothing", "list --workspace {tmp}/out", "--workspace: expected a folder that defdistill run made, got"
+    ),
+    Row("show no run", "show nobody {ws}", "expected a run of .*, which has .*; got 'nobody'"),
+    Row("show nothing", "show '' {ws}", "expected a run of .*, which has .*; got ''"),
+    Row("show a damaged run", "show damaged {ws}", "config.json: expected the settings of a run as JSON, got"),
+    Row(
+        "clean of nothing",
+        "clean --workspace {tmp}/out",
+        "--workspace: expected a folder that defdistill run made, got",
+    ),
+    Row("clean no run", "clean nobody {ws}", "expected a run of .*, which has .*; got 'nobody'"),
+    Row("clean what is no age", "clean --older-than x {ws}", "expected a number of days, got 'x'"),
+    Row("clean what is to be", "clean --older-than -1 {ws}", "expected a number of days, got '-1'"),
+    Row("config of no run", "config --run nobody {ws}", "expected a run of .*, which has .*; got 'nobody'"),
+    Row("config of a run and flags", "config --run finished --seed 1 {ws}", "--seed: expected without --run"),
+    Row("config of no preset", "config --preset x", "preset: expected one of .*, got 'x'"),
+    Row("completion for nothing", "completion", "completion: expected a shell, one of bash, zsh, fish, got none"),
+    Row("completion for no shell", "completion tcsh", "invalid choice: 'tcsh'"),
+    rerun(
+        "and what comes after the last",
+        "report --run finished --and-after {ws}",
+        "--and-after: expected a stage that others come after, got report",
+    ),
+    rerun(
+        "and what comes after a part of a step",
+        "attack --run finished --model T=20 --set attacks=fgsm --and-after {ws}",
+        "--and-after: expected all of .*fgsm.* again, which were one step, or none of them, got fgsm",
+    ),
+    rerun(
+        "and what comes after on a cluster",
+        "attack --cluster --run latest --model T=20 --and-after",
+        "--and-after: expected without --cluster",
+    ),
     # S3 and MLflow
     Row("no S3 URI", "stage prepare_data --output s3:/bucket/x", "expected s3://bucket/prefix, got 's3:/bucket/x"),
     Row(
@@ -545,17 +583,10 @@ def files(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def workspace(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace as `defdistill run` leaves it: a finished run, one without an end, and one with a damaged file."""
-    workspace = Workspace(tmp_path_factory.mktemp("workspaces") / "workspace")
-    workspace.create()
-    for place in chain.folder.iterdir():
-        if place.name != "report":
-            shutil.copytree(place, workspace.store / place.name)
-    for name in ("finished", "unfinished", "damaged"):
-        RunFolder(workspace, name).begin(settings.load("digits", None, ["temperatures=20"]))
-    for name in ("finished", "damaged"):
-        shutil.copytree(chain.place("report"), RunFolder(workspace, name).report)
-    (RunFolder(workspace, "damaged").path / "config.json").write_text('{"name": ')
-    return workspace.root
+    finished, damaged = lay_out(chain, tmp_path_factory.mktemp("workspaces") / "workspace", "finished", "damaged")
+    RunFolder(finished.workspace, "unfinished").begin(finished.config())
+    (damaged.path / "config.json").write_text('{"name": ')
+    return finished.workspace.root
 
 
 @pytest.fixture(scope="session")
@@ -651,6 +682,7 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
 def test_the_table_covers_every_command() -> None:
     commands = {row.command.split()[0] for row in ROWS}
     assert {"run", "compile", "rerun", "stage", "report", "compare", "promote", "times", "ui"} <= commands
+    assert {"list", "show", "clean", "config", "completion"} <= commands
     stages = {row.command.split()[1] for row in ROWS if row.command.startswith("stage ")}
     assert set(STAGES) <= stages
     assert len({row.name for row in ROWS}) == len(ROWS)

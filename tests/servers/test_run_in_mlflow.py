@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from rich.console import Console
 
 from defensive_distillation.model_id import BASELINE
 from defensive_distillation.tracking import run_tree
@@ -93,9 +93,7 @@ def test_while_kubeflows_list_is_alive_it_tells() -> None:
 
 
 def test_the_table_of_a_clusters_run_is_made_from_what_stands_in_mlflow(capsys: pytest.CaptureFixture[str]) -> None:
-    console = Console(width=200)
-    for part in results(run()):
-        console.print(part)
+    results(run()).tell(as_json=False, quiet=False)
     table = capsys.readouterr().out
     assert "JSMA success, %" in table
     networks = table[table.index("─") : table.index("Misclassified without an attack")]
@@ -106,11 +104,20 @@ def test_the_table_is_found_in_whatever_experiment_the_cluster_records(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
-    Console(width=200).print(*results(run()))
+    results(run()).tell(as_json=False, quiet=False)
     assert "JSMA success, %" in capsys.readouterr().out
 
 
 def test_without_a_server_it_is_said_where_the_table_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    (line,) = results(run())
+    found = results(run())
+    (line,) = found.result
     assert str(line).startswith("table:   set MLFLOW_TRACKING_URI to see it here")
+    assert found.document["table"] == "set MLFLOW_TRACKING_URI to see it here"
+
+
+def test_the_document_of_a_clusters_run_has_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    results(run()).tell(as_json=True, quiet=False)
+    document = json.loads(capsys.readouterr().out)
+    assert [network["model"] for network in document["networks"]] == ["baseline", "T=20", "control T=20"]
+    assert document["headline"]

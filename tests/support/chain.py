@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from defensive_distillation_pipelines.local.run_folder import RunFolder
 
 # leaves chance on 300 digits within seconds, at T = 1 and at T = 20
 TRAINING: dict[str, Any] = {
@@ -61,6 +65,24 @@ class Chain:
         Of attack, others and evaluation those of the student, and with '-baseline' and '-control' the others.
         """
         return str(self.folder / name)
+
+
+def lay_out(chain: Chain, root: Path, *names: str) -> list[RunFolder]:
+    """Finished runs as `defdistill run` leaves them in the workspace `root`, all with the artifacts of the chain."""
+    from defensive_distillation.config import loading
+    from defensive_distillation_pipelines.local.run_folder import RunFolder
+    from defensive_distillation_pipelines.local.workspace import Workspace
+
+    workspace = Workspace(root)
+    workspace.create()
+    for place in chain.folder.iterdir():
+        if place.name != "report":
+            shutil.copytree(place, workspace.store / place.name)
+    runs = [RunFolder(workspace, name) for name in names]
+    for run in runs:
+        run.begin(loading.load("digits", None, ["temperatures=20"]))
+        shutil.copytree(chain.place("report"), run.report)
+    return runs
 
 
 def run_chain(folder: Path) -> Chain:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import functools
 import importlib
+import os
 import sys
 import types
 import typing
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from defensive_distillation import __version__
+from defensive_distillation.artifacts import Artifact
 from defensive_distillation.config import STAGES, ExperimentConfig, StageConfig, loading, stage_config
 from defensive_distillation.errors import ConfigurationError, DefensiveDistillationError, first_line
 
@@ -23,7 +25,10 @@ _SETTING = "set_"
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line and points to --help, instead of printing the usage."""
+    """Says what is wrong in one line and points to --help, instead of printing the usage; takes no shortened flag."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> typing.NoReturn:
         """Prints one line and exits with 2."""
@@ -59,16 +64,21 @@ def example(stage: str, prog: str) -> str:
     return f"example:\n  {prog} {STAGES[stage].example}"
 
 
-def run_stage(stage: str, arguments: argparse.Namespace) -> None:
-    """Runs a stage as the flags say, and prints where its artifact lies."""
+def run_stage(stage: str, arguments: argparse.Namespace, *, quiet: bool = False) -> Artifact:
+    """Runs a stage as the flags say, with a bar in a terminal unless `quiet`; what it made."""
     from defensive_distillation.tracking.connection import recorder
 
     config = _config(stage, arguments)
     inputs = {name: getattr(arguments, f"in_{name}") for name in config.reads}
-    artifact = implementation(stage).run(
-        config, output=arguments.output, work=arguments.work, recorder=recorder(), **inputs
+    made: Artifact = implementation(stage).run(
+        config, output=arguments.output, work=arguments.work, recorder=recorder(), bar=not quiet, **inputs
     )
-    print(f"{stage}: {artifact.manifest.kind} {artifact.digest[:12]} at {artifact.location}")
+    return made
+
+
+def described(stage: str, made: Artifact) -> str:
+    """What a stage made, and where it lies, in a line."""
+    return f"{stage}: {made.manifest.kind} {made.digest[:12]} at {made.location}"
 
 
 def implementation(stage: str) -> Any:
@@ -88,7 +98,7 @@ def main(stage: str, argv: Sequence[str] | None = None) -> typing.NoReturn:
     parser.add_argument("--version", action="version", version=f"defensive-distillation {__version__}")
     add_stage_arguments(parser, stage)
     with exits(stage):
-        run_stage(stage, parser.parse_args(argv))
+        print(described(stage, run_stage(stage, parser.parse_args(argv))))
     raise SystemExit(0)
 
 
@@ -97,12 +107,16 @@ def exits(prog: str) -> Iterator[None]:
     """Ends the process with one line and the right code where an error is one that a user can act on."""
     try:
         yield
+        sys.stdout.flush()
     except DefensiveDistillationError as error:
         print(f"{prog}: {first_line(error)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt:
         print(f"{prog}: stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # who read it has seen enough, as `head` has
+        raise SystemExit(0) from None
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "out of memory" not in str(error):
             raise

@@ -128,6 +128,7 @@ class Stage(Generic[C]):
         work: str | None = None,
         code: str = "",
         recorder: Recorder | None = None,
+        bar: bool = True,
         **inputs: str | Sequence[str] | None,
     ) -> Artifact:
         """Runs the stage, or finds that its result is there already.
@@ -138,6 +139,7 @@ class Stage(Generic[C]):
             work: where unfinished work is kept, for all stages; beside the output without it, and gone at the end.
             code: the code digest that the caller counts on; '' takes any.
             recorder: records the stage in MLflow.
+            bar: whether to show one where there is a terminal.
             inputs: locations of the artifacts that it reads, by the names in `config.reads`; a list for an input that
                 takes several, None for one that is left out.
 
@@ -161,7 +163,7 @@ class Stage(Generic[C]):
             unfinished = work or f"{output.rstrip('/')}.work"
             place = Work(storage.join(unfinished, made_from.fingerprint[:32]))
             model = config.works_for({key: ModelId.of(several[0].facts) for key, several in opened.items()})
-            progress = Progress(name, model, config.part)
+            progress = Progress(name, model, config.part, bar=bar)
             task = Task(config, opened, place, progress, model, recorder)
             progress.started()
             try:

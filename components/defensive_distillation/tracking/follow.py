@@ -100,7 +100,9 @@ def follow(uri: str, run_name: str, run_dir: Path, *, rerun: str = "") -> None:
 
 def main() -> None:
     """The command; an error is one line, and the process ends with its exit code."""
-    parser = argparse.ArgumentParser(description="Record a local run in MLflow until the standard input ends.")
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description="Record a local run in MLflow until the standard input ends."
+    )
     parser.add_argument("run_name")
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--rerun", default="")

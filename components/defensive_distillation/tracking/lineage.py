@@ -36,10 +36,17 @@ def locations(pipeline_run: str) -> list[str]:
 def newest(pipeline_run: str, name: str) -> str:
     """Where the artifact lies that was recorded last under a name in tags, such as 'report'; '' if none was.
 
+    'attack' is any of the names that begin so, such as 'attack.jsma'.
+
     Raises what `locations` does.
     """
     tag = f"{_TAGS[0]}{name}"
-    found = [run.data.tags[tag] for run in _runs(pipeline_run) if tag in run.data.tags]
+    found = [
+        place
+        for run in _runs(pipeline_run)
+        for name, place in sorted(run.data.tags.items())
+        if name == tag or name.startswith(f"{tag}.")
+    ]
     return str(found[-1]) if found else ""
 
 

@@ -42,10 +42,13 @@ class Watch:
         sources: where progress is read from.
         steps: those that the pipeline will take, none where they are not known.
         poll: seconds between two looks.
+        quiet: no word of the progress.
     """
 
-    def __init__(self, runs: Runs, sources: Sources, steps: Sequence[PlannedStep], *, poll: float) -> None:
-        self._runs, self._sources, self._poll = runs, sources, poll
+    def __init__(
+        self, runs: Runs, sources: Sources, steps: Sequence[PlannedStep], *, poll: float, quiet: bool = False
+    ) -> None:
+        self._runs, self._sources, self._poll, self._quiet = runs, sources, poll, quiet
         self._titles = Titles(steps)
         self._steps = steps
         self._said: dict[str, str] = {}  # what about, and the line
@@ -59,7 +62,7 @@ class Watch:
             ClusterError: if Kubeflow Pipelines refuses; one that does not answer is waited for.
         """
         run = self._runs.get(run_id)
-        board = Board(run.age)
+        board = Board(run.age, quiet=self._quiet)
         board.steps = self._steps
         try:
             while True:

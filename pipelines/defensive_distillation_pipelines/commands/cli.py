@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from defensive_distillation import __version__
 from defensive_distillation.runtime.command import Parser, exits
-from defensive_distillation_pipelines.commands import compare, promote, rerun, stage
+from defensive_distillation_pipelines.commands import compare, completion, config, promote, rerun, stage
 from defensive_distillation_pipelines.commands import compile as compile_command
 from defensive_distillation_pipelines.commands.cluster import doctor, schedule, stop, submit, watch
-from defensive_distillation_pipelines.commands.local import audit, report, run, times, ui
-from defensive_distillation_pipelines.commands.parser import RAW
+from defensive_distillation_pipelines.commands.local import audit, clean, report, run, show, times, ui
+from defensive_distillation_pipelines.commands.local import list as list_command
+from defensive_distillation_pipelines.commands.parser import Raw
 
 _DESCRIPTION = """Defensive distillation, and the attacks that judge it.
 
@@ -27,6 +28,8 @@ _EXAMPLES = """examples:
   defdistill doctor                               whether the cluster has what that needs
   defdistill compile -o sweep.yaml                the same pipeline as a file
   defdistill rerun attack --run RUN --temperature 20 --set jsma.max_features=50
+  defdistill list                                 the runs here, and what they found
+  defdistill show latest                          one of them
   defdistill compare RUN latest                   what differs between two runs, beyond chance
   defdistill stage attack --help                  one stage alone
 """
@@ -45,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def command_parser() -> Parser:
     """The parser with all verbs, in the order in which they are met."""
-    parser = Parser(prog="defdistill", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=RAW)
+    parser = Parser(prog="defdistill", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=Raw)
     parser.add_argument("--version", action="version", version=f"defensive-distillation {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     verbs = (
@@ -59,11 +62,16 @@ def command_parser() -> Parser:
         compile_command,
         rerun,
         stage,
+        list_command,
+        show,
         report,
         compare,
         promote,
         times,
         ui,
+        config,
+        clean,
+        completion,
     )
     for verb in verbs:
         verb.add(commands)

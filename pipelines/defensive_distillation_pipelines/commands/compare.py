@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from defensive_distillation_pipelines.commands.parser import add_workspace, command
+from defensive_distillation_pipelines.commands.parser import add_output, add_workspace, command, tell
 
 
 def add(commands: Any) -> None:
@@ -28,17 +28,13 @@ def add(commands: Any) -> None:
         "of Kubeflow or MLflow (MLFLOW_TRACKING_URI)",
     )
     parser.add_argument("--changed", action="store_true", help="only what differs beyond chance")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
     add_workspace(parser)
+    add_output(parser)
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.display.tables import show
     from defensive_distillation_pipelines.local.workspace import Workspace
-    from defensive_distillation_pipelines.runs.comparing import as_json, as_tables, compared
+    from defensive_distillation_pipelines.runs.comparing import compared, told
 
     found = compared(Workspace(Path(arguments.workspace)), arguments.runs)
-    if arguments.json:
-        print(as_json(found))
-    else:
-        show(*as_tables(found, changed=arguments.changed))
+    tell(arguments, told(found, changed=arguments.changed))

@@ -17,17 +17,29 @@ from defensive_distillation.errors import ConfigurationError
 if TYPE_CHECKING:
     from defensive_distillation_pipelines.definitions.package import Package
     from defensive_distillation_pipelines.definitions.resources import Cluster
+    from defensive_distillation_pipelines.display.told import Told
 
 WORKSPACE = "workspace"
-RAW = argparse.RawDescriptionHelpFormatter
+RUN_HELP = "the run: its name, the beginning of it, or 'latest'"
+
+
+class Raw(argparse.RawDescriptionHelpFormatter):
+    """Leaves lines as they are, and the longest verb beside its help: argparse forgets that verbs are set in."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Takes note of how long its words are."""
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += self._indent_increment
 
 
 def command(
     commands: Any, name: str, call: Callable[[argparse.Namespace], None], summary: str, examples: str
 ) -> argparse.ArgumentParser:
-    """Adds a verb that calls `call`; its help ends with examples."""
+    """Adds a verb that calls `call`, with its first sentence in the list of verbs; its help ends with examples."""
+    first = f"{summary.rstrip('.').partition('. ')[0]}."
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary, epilog=f"examples:\n{examples}", formatter_class=RAW
+        name, help=first, description=summary, epilog=f"examples:\n{examples}", formatter_class=Raw
     )
     parser.set_defaults(call=call)
     return parser
@@ -36,6 +48,24 @@ def command(
 def add_workspace(parser: argparse.ArgumentParser) -> None:
     """Adds --workspace."""
     parser.add_argument("--workspace", default=WORKSPACE, metavar="FOLDER", help=f"of all runs here ({WORKSPACE})")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Adds --json and --quiet."""
+    group = parser.add_argument_group("what is printed")
+    group.add_argument("--json", action="store_true", help="one JSON document instead of tables; all else on stderr")
+    group.add_argument("--quiet", action="store_true", help="the result alone: no progress, no word on where to look")
+
+
+def tell(arguments: argparse.Namespace, told: Told) -> None:
+    """Prints what was found as the flags of `add_output` say."""
+    told.tell(as_json=arguments.json, quiet=arguments.quiet)
+
+
+def say(arguments: argparse.Namespace, *lines: str) -> None:
+    """Prints lines beside the result: on standard error where the result is JSON, nowhere with --quiet."""
+    if not arguments.quiet:
+        print(*lines, sep="\n", file=sys.stderr if arguments.json else sys.stdout, flush=True)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

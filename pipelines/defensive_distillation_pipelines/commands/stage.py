@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from defensive_distillation.config import STAGES
-from defensive_distillation.runtime.command import Parser, add_stage_arguments, example, run_stage
-from defensive_distillation_pipelines.commands.parser import RAW, command
+from defensive_distillation.runtime.command import Parser, add_stage_arguments, described, example, run_stage
+from defensive_distillation_pipelines.commands.parser import Raw, add_output, command, tell
 
 
 def add(commands: Any) -> None:
@@ -23,10 +23,15 @@ def add(commands: Any) -> None:
     for stage, config in STAGES.items():
         prog = f"defdistill stage {stage}"
         one = stages.add_parser(
-            stage, help=config.summary, description=config.summary, epilog=example(stage, prog), formatter_class=RAW
+            stage, help=config.summary, description=config.summary, epilog=example(stage, prog), formatter_class=Raw
         )
         add_stage_arguments(one, stage)
+        add_output(one)
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    run_stage(arguments.stage, arguments)
+    from defensive_distillation.artifacts import stored
+    from defensive_distillation_pipelines.display.numbers import of_artifact
+
+    made = run_stage(arguments.stage, arguments, quiet=arguments.quiet)
+    tell(arguments, of_artifact(stored(made.location), described(arguments.stage, made)))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from defensive_distillation.tracking.status import Status
 from defensive_distillation_pipelines.definitions.plan import PlannedStep, ancestors
+from defensive_distillation_pipelines.display.estimate import Estimate, Key
 
 if TYPE_CHECKING:
     from rich.live import Live
 
 LINE_INTERVAL = 15.0  # seconds between two lines where there is no terminal
-Key = tuple[str, str, str]  # stage, label of the model, and what tells apart several steps of one stage on it
 
 
 class Board:
@@ -22,13 +22,18 @@ class Board:
 
     Args:
         age: seconds since the run began.
+        quiet: show nothing.
+        planned: the steps will be known.
     """
 
-    def __init__(self, age: float = 0.0) -> None:
+    def __init__(self, age: float = 0.0, *, quiet: bool = False, planned: bool = True) -> None:
+        self.planned = planned
         self.steps: Sequence[PlannedStep] = ()  # none where the plan is not known
         self._started = time.monotonic() - age
         self._last = ("", 0.0)
-        self._live: Live | None = _live() if sys.stderr.isatty() else None
+        self._quiet = quiet
+        self._live: Live | None = _live() if sys.stderr.isatty() and not quiet else None
+        self._estimate = Estimate()
 
     def show(
         self,
@@ -44,6 +49,8 @@ class Board:
             waiting: steps that wait for a place to run.
             last: the run has ended well.
         """
+        if self._quiet:
+            return
         running = [status for status in statuses.values() if status.state == "running"]
         done, kept = self._done(statuses, finished=last)
         again = f" ({len(kept)} kept from before)" if kept else ""
@@ -51,18 +58,22 @@ class Board:
         counts = f"{len(done | kept)} done{again}, {len(running)} running"
         counts += f", {len(waiting)} waiting" if waiting else ""
         counts += f", {failed} failed" if failed else ""
+        left = {step.key for step in self.steps} - kept - set(statuses) - set(waiting)
         if self.steps:
-            left = {step.key for step in self.steps} - kept - set(statuses) - set(waiting)
             counts += f", {len(left)} left"
         seconds = int(time.monotonic() - self._started)
         head = f"[{seconds // 60}:{seconds % 60:02d}] stages: {counts}"
         if self._live:
-            self._draw(self._live, head, running, last=last)
+            self._estimate.look(statuses, time.monotonic())
+            time_left = "" if last or not self.steps else self._estimate.left(left | set(waiting))
+            self._draw(self._live, " · ".join(filter(None, (head, time_left))), running, last=last)
         else:
             self._print(head, running, counts, last=last)
 
     def say(self, text: str) -> None:
         """Prints a line that stays."""
+        if self._quiet:
+            return
         if self._live:
             self._live.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
         else:

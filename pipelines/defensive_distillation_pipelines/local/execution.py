@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from defensive_distillation.errors import DefensiveDistillationError
 from defensive_distillation.tracking.status import RUN_DIR, Status, statuses
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
-from defensive_distillation_pipelines.display.board import Board, Key
+from defensive_distillation_pipelines.display.board import Board
+from defensive_distillation_pipelines.display.estimate import Key
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.recording import Recording, recorded
 from defensive_distillation_pipelines.local.run_folder import RunFolder
@@ -32,7 +33,11 @@ class StepFailedError(DefensiveDistillationError):
 
 
 def execute(
-    run: RunFolder, job: Job, made: Callable[[Mapping[Key, Status]], Iterable[str]] = lambda statuses: ()
+    run: RunFolder,
+    job: Job,
+    made: Callable[[Mapping[Key, Status]], Iterable[str]] = lambda statuses: (),
+    *,
+    quiet: bool = False,
 ) -> Mapping[Key, Status]:
     """Runs a job to its end and shows its progress; the statuses of the steps that ran.
 
@@ -40,6 +45,7 @@ def execute(
         run: the run that it belongs to.
         job: what to run.
         made: the locations of all artifacts of the finished job; those that were kept are recorded, too.
+        quiet: no word of the progress.
 
     Raises:
         StepFailedError: naming the step, its model and its log.
@@ -47,7 +53,7 @@ def execute(
     """
     rerun = job.rerun["name"] if job.rerun else ""
     with recorded(run, rerun=rerun) as recording:
-        board = Board()
+        board = Board(quiet=quiet, planned=not rerun)  # the plan of one step knows no network
         try:
             finished = _followed(run, job, board, recording)
             recording.artifacts(made(finished))
@@ -80,7 +86,7 @@ def _followed(run: RunFolder, job: Job, board: Board, recording: Recording) -> M
 
 def _current(run: RunFolder, board: Board) -> Mapping[Key, Status]:
     """The statuses of all steps, if none has failed."""
-    if not board.steps and run.plan.exists():
+    if board.planned and not board.steps and run.plan.exists():
         board.steps = _plan(run)
     current = latest(run)
     for status in current.values():

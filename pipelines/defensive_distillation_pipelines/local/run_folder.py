@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,7 +17,10 @@ from defensive_distillation.artifacts import Stored, storage
 from defensive_distillation.config import SET_BY_SWEEP, ExperimentConfig, experiment
 from defensive_distillation.errors import ArtifactError, InputError, StorageError
 from defensive_distillation.model_id import ModelId
-from defensive_distillation_pipelines.local.workspace import Workspace
+from defensive_distillation.tracking.status import statuses
+from defensive_distillation_pipelines.local.workspace import LOOK, Workspace, is_held
+
+LATEST = "latest"  # what the run that was started last is called
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,12 @@ class RunFolder:
 
     workspace: Workspace
     name: str
+    below: str = ""  # the folder in it of what is done beside the sweep
 
     @property
     def path(self) -> Path:
         """Its folder."""
-        return self.workspace.root / "runs" / self.name
+        return self.workspace.root / "runs" / self.name / self.below
 
     @property
     def progress(self) -> Path:
@@ -51,6 +55,16 @@ class RunFolder:
     def plan(self) -> Path:
         """The steps of the pipeline that runs, as JSON."""
         return self.path / "plan.json"
+
+    @property
+    def made_digests(self) -> Path:
+        """The artifacts that its earlier starts and reruns have made: a digest a line."""
+        return self.path / "made.txt"
+
+    @property
+    def failure(self) -> Path:
+        """Why its last start failed, if it did."""
+        return self.path / "failure.txt"
 
     @property
     def report(self) -> Path:
@@ -80,10 +94,39 @@ class RunFolder:
         settings = self.path / "config.json"
         if settings.exists() and settings.read_text() != content:
             raise InputError(f"--run: expected a new name, {self.name!r} is a run with other settings")
+        self.clear()
+        storage.write_bytes(str(settings), content.encode())  # a kill leaves no half of it
+
+    def clear(self) -> None:
+        """Forgets what the steps of the last start said, but for what they have made."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.made_digests.open("a") as made:
+            made.writelines(f"{digest}\n" for digest in self._told())
+        self.failure.unlink(missing_ok=True)
         shutil.rmtree(self.progress, ignore_errors=True)
         for folder in (self.progress, self.path / "logs"):
             folder.mkdir(parents=True, exist_ok=True)
-        storage.write_bytes(str(settings), content.encode())  # a kill leaves no half of it
+
+    @property
+    def again(self) -> RunFolder:
+        """Where its stages are run again: what stands of the sweep stays as it is."""
+        return replace(self, below="rerun")
+
+    def own(self) -> set[str]:
+        """Digests of its report and of all that it made itself, also in starts that did not end and in reruns."""
+        made = set(self._told())
+        if self.made_digests.exists():
+            made |= set(self.made_digests.read_text().split())
+        if artifacts.exists(str(self.report)):
+            made.add(artifacts.stored(str(self.report)).digest)
+        return made | (set() if self.below else self.again.own())
+
+    def _told(self) -> list[str]:
+        """Digests of what the steps of its last start have made, as far as it is still there."""
+        store = self.workspace.store
+        places = [status.artifact for status in statuses(self.progress).values() if status.artifact]
+        moved = [str(store / place.rpartition(f"/{store.name}/")[2]) for place in places]
+        return [artifacts.stored(place).digest for place in moved if artifacts.exists(place)]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -93,14 +136,21 @@ class RunFolder:
             InputError: if one does.
             StorageError: if the folder cannot be made.
         """
+        self.workspace.require_kept()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path / ".lock", blocking=False):
+            with FileLock(self.path / ".lock", timeout=LOOK):
+                self.workspace.require_kept()  # from here on who cleans sees this lock
                 yield
         except Timeout as error:
             raise InputError(f"run {self.name}: another process is at work on it; wait for it or end it") from error
         except OSError as error:
             raise StorageError(f"{self.path}: could not write: {error.strerror}") from error
+
+    @property
+    def running(self) -> bool:
+        """Whether a process is at work on it."""
+        return is_held(self.path / ".lock")
 
     def evaluations(self) -> list[Stored]:
         """The evaluations that its report was made from: the baseline's, the distilled networks', the controls'.
@@ -173,18 +223,21 @@ def model_of(stored: Stored) -> ModelId:
 
 
 def existing_run(workspace: Workspace, name: str) -> RunFolder:
-    """The folder of a run that was started here; 'latest' is the last one.
+    """The folder of a run that was started here, by its name or the beginning of it; 'latest' is the last one.
 
     Raises:
-        InputError: if there is none of that name.
+        InputError: if there is none of that name, or several begin so.
     """
     runs = workspace.runs()
-    if name == "latest" and runs:
+    if name == LATEST and runs:
         return RunFolder(workspace, runs[-1])
-    if name not in runs:
+    near = [run for run in runs if name and run.startswith(name)]
+    if len(near) > 1 and name not in near:
+        raise InputError(f"run: expected the beginning of one run, got {name!r}, of {', '.join(near)}")
+    if not near:
         known = ", ".join(runs) or "none; start one with defdistill run"
         raise InputError(f"run: expected a run of {workspace.root}, which has {known}; got {name!r}")
-    return RunFolder(workspace, name)
+    return RunFolder(workspace, name if name in near else near[0])
 
 
 def plain(config: ExperimentConfig) -> dict[str, object]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from rich.console import RenderableType
-
 from defensive_distillation.errors import InputError
 from defensive_distillation_pipelines.display import tables
+from defensive_distillation_pipelines.display.told import Told
 from defensive_distillation_pipelines.local.execution import latest
 from defensive_distillation_pipelines.local.run_folder import RunFolder
 
 
-def times(run: RunFolder) -> list[RenderableType]:
+def times(run: RunFolder) -> Told:
     """A table of CPU seconds: the steps of the run's last start, in the order in which they ended, by phase.
 
     Raises:
@@ -22,10 +21,13 @@ def times(run: RunFolder) -> list[RenderableType]:
     apart = {status.task: sum(status.seconds.values()) - status.seconds["computing"] for status in ended}
     most = max(apart, key=apart.__getitem__)
     total = sum(sum(status.seconds.values()) for status in ended)
-    return [
-        tables.of_times(ended),
-        "",
+    sentence = (
         f"CPU seconds of the {len(ended)} steps that the last start of {run.name} ran. Not computing: "
         f"{sum(apart.values()):.1f} of {total:.1f} s, {sum(apart.values()) / len(ended):.1f} s a step and "
-        f"{apart[most]:.1f} s at most ({most}).",
+        f"{apart[most]:.1f} s at most ({most})."
+    )
+    steps = [
+        {"stage": one.stage, "model": one.label or None, "part": one.part or None, "cpu_seconds": one.seconds}
+        for one in ended
     ]
+    return Told([tables.of_times(ended), "", sentence], {"run": run.name, "steps": steps})

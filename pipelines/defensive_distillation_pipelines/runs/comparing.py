@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.artifacts.evaluation import Measured, read_measured
 from defensive_distillation.comparison.change import Change
@@ -12,6 +11,7 @@ from defensive_distillation.comparison.sweeps import changes
 from defensive_distillation.errors import InputError
 from defensive_distillation.reporting.findings.changes import plain, rows
 from defensive_distillation_pipelines.display import tables
+from defensive_distillation_pipelines.display.told import Told
 from defensive_distillation_pipelines.local.workspace import Workspace
 from defensive_distillation_pipelines.runs.sources import Run, named_run
 
@@ -36,7 +36,7 @@ def compared(workspace: Workspace, names: Sequence[str]) -> list[tuple[str, list
     return [(runs[0].name, []), *differences]
 
 
-def as_tables(found: Sequence[tuple[str, list[Change]]], *, changed: bool) -> list[RenderableType]:
+def told(found: Sequence[tuple[str, list[Change]]], *, changed: bool) -> Told:
     """A table for each run beside the first; with `changed` only of what differs beyond chance."""
     (reference, _), *others = found
     shown: list[RenderableType] = []
@@ -44,13 +44,14 @@ def as_tables(found: Sequence[tuple[str, list[Change]]], *, changed: bool) -> li
         kept = [one for one in differences if not changed or one.direction != "same"]
         shown += ["", f"{name} beside {reference}", ""]
         shown.append(tables.of_changes(kept, reference, name) if kept else "nothing differs beyond chance")
-    return [*shown, "", "A change is more than chance where the 95 % interval of the difference does not hold zero."]
+    note = "A change is more than chance where the 95 % interval of the difference does not hold zero."
+    return Told([*shown, "", note], _document(found))
 
 
-def as_json(found: Sequence[tuple[str, list[Change]]]) -> str:
-    """The same for programs: all measures, shares in [0, 1]."""
+def _document(found: Sequence[tuple[str, list[Change]]]) -> dict[str, Any]:
+    """All measures, shares in [0, 1]."""
     (reference, _), *others = found
-    told = [
+    runs = [
         {
             "run": name,
             "changes": [
@@ -59,7 +60,7 @@ def as_json(found: Sequence[tuple[str, list[Change]]]) -> str:
         }
         for name, differences in others
     ]
-    return json.dumps({"reference": reference, "runs": told}, indent=2, ensure_ascii=False, allow_nan=False)
+    return {"reference": reference, "runs": runs}
 
 
 def _measured(run: Run) -> list[Measured]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Artifact
-from defensive_distillation.errors import ArtifactError, InputError
+from defensive_distillation.errors import ArtifactError
 from defensive_distillation.tracking.connection import tracking_uri
 from defensive_distillation.tracking.sweeps import RecordedModel, RecordedSweep, recorded_sweep
-from defensive_distillation_pipelines.local.run_folder import RunFolder, existing_run
+from defensive_distillation_pipelines.local.run_folder import LATEST, RunFolder, existing_run
 from defensive_distillation_pipelines.local.workspace import Workspace
 
 
@@ -103,16 +103,8 @@ def named_run(workspace: Workspace, name: str) -> Run:
         InputError: if there is none, or several.
         TrackingError: if the server does not answer.
     """
-    runs = workspace.runs()
-    if name in runs or (name == "latest" and runs):
-        return LocalRun(existing_run(workspace, name))
-    near = [run for run in runs if run.startswith(name)]
-    if len(near) > 1:
-        raise InputError(f"run: expected the beginning of one run, got {name!r}, of {', '.join(near)}")
-    if near:
-        return LocalRun(RunFolder(workspace, near[0]))
     uri = tracking_uri()
-    if not uri:
-        existing_run(workspace, name)  # says which there are
-    assert uri
+    runs = workspace.runs()
+    if not uri or (name == LATEST and runs) or any(run.startswith(name) for run in runs):
+        return LocalRun(existing_run(workspace, name))
     return RemoteRun(recorded_sweep(uri, name))

@@ -6,7 +6,8 @@ from defensive_distillation.model_id import BASELINE
 from defensive_distillation.tracking.status import Status
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
 from defensive_distillation_pipelines.display import board
-from defensive_distillation_pipelines.display.board import Board, Key
+from defensive_distillation_pipelines.display.board import Board
+from defensive_distillation_pipelines.display.estimate import Key
 
 STAGES = ("prepare_data", "train_teacher", "attack", "evaluate", "report")
 STEPS = [

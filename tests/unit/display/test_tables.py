@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from defensive_distillation.reporting.table import rows
-from defensive_distillation_pipelines.display.tables import of_controls, of_networks, of_sweep, show
+from defensive_distillation_pipelines.display.tables import of_controls, of_networks, of_sweep
+from defensive_distillation_pipelines.display.told import show
 from support.evaluations import complete, distances, evaluation, smoothed
 
 NETWORKS = f"""\

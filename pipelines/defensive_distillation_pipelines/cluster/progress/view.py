@@ -9,7 +9,7 @@ from typing import Literal
 from defensive_distillation.tracking.status import Status
 from defensive_distillation_pipelines.cluster.progress.nodes import Path
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
-from defensive_distillation_pipelines.display.board import Key
+from defensive_distillation_pipelines.display.estimate import Key
 
 Amount = tuple[int, int, str]  # what is done, of how much, of what
 _NOTHING: Amount = (0, 0, "")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from defensive_distillation.errors import ConfigurationError
 from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
+from defensive_distillation_pipelines.commands.cluster.watch import follow, succeeded
 from defensive_distillation_pipelines.commands.parser import (
     add_cluster,
+    add_output,
     add_settings,
     cluster_of,
     command,
     packaged,
+    say,
     settings_of,
+    tell,
     work_of,
 )
 
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from defensive_distillation_pipelines.cluster.connection import Access
     from defensive_distillation_pipelines.cluster.runs import Run, Runs
     from defensive_distillation_pipelines.definitions.resources import Cluster
+    from defensive_distillation_pipelines.display.told import Told
 
 
 def add(commands: Any) -> None:
@@ -53,6 +59,7 @@ def add(commands: Any) -> None:
     add_connection(parser)
     add_cluster(parser)
     add_settings(parser)
+    add_output(parser)
 
 
 def _number(text: str) -> int:
@@ -64,14 +71,17 @@ def _number(text: str) -> int:
 def _call(arguments: argparse.Namespace) -> None:
     from defensive_distillation_pipelines.cluster.following import link
     from defensive_distillation_pipelines.cluster.submission import submit
-    from defensive_distillation_pipelines.commands.cluster.watch import show
+    from defensive_distillation_pipelines.display.told import Told
 
+    if arguments.name == "latest":
+        raise ConfigurationError("--name: expected a name for a run, got 'latest', which means the last one")
     access = access_of(arguments)
     config, asked = settings_of(arguments), cluster_of(arguments)
     work = work_of(arguments)
     packages = [packaged(part, asked, work, gate=arguments.gate) for part in config.split(arguments.runs)]
     runs = runs_of(access)
-    started = []
+    started: list[Run] = []
+    links: list[str] = []
     for number, package in enumerate(packages, start=1):
         name = arguments.name or f"{config.name}-{package.digest[:6]}"
         run = submit(
@@ -82,35 +92,36 @@ def _call(arguments: argparse.Namespace) -> None:
             pipeline_root=arguments.pipeline_root,
             service_account=arguments.service_account or asked.service_account,
         )
-        print(f"run:     {run.id}\nlink:    {link(access, runs, run)}", flush=True)
+        links.append(link(access, runs, run))
+        say(arguments, f"run:     {run.id}", f"link:    {links[-1]}")
         started.append(run)
     if not arguments.wait:
-        for run in started:
-            print(f"watch:   defdistill watch {run.id}")
-        if len(started) > 1:
-            print(f"then:    defdistill rerun report --cluster {' '.join(f'--run {run.id}' for run in started)}")
-        return
-    for run in started:
-        show(access, runs, run)
-    if len(started) > 1:
-        _report(access, runs, started, asked)
+        begun = [{"run": run.id, "name": run.name, "link": link} for run, link in zip(started, links, strict=True)]
+        told = Told([], {"runs": begun}, [f"watch:   defdistill watch {run.id}" for run in started] + _then(started))
+    else:
+        told = _followed(arguments, access, runs, started, asked)
+    tell(arguments, told)
 
 
-def _report(access: Access, runs: Runs, started: list[Run], asked: Cluster) -> None:
-    """One report over all runs, which stands beside the first."""
+def _then(started: list[Run]) -> list[str]:
+    several = " ".join(f"--run {run.id}" for run in started)
+    return [f"then:    defdistill rerun report --cluster {several}"] if len(started) > 1 else []
+
+
+def _followed(arguments: argparse.Namespace, access: Access, runs: Runs, started: list[Run], asked: Cluster) -> Told:
+    """What each of the runs found, and of several one report over all, which stands beside the first."""
     from defensive_distillation_pipelines.cluster.again import again
-    from defensive_distillation_pipelines.cluster.following import report
-    from defensive_distillation_pipelines.commands.cluster.watch import show
+    from defensive_distillation_pipelines.cluster.following import report, results
+    from defensive_distillation_pipelines.display.told import Told
 
-    run = again(
-        runs,
-        "report",
-        started,
-        "",
-        {},
-        name="report over all temperatures",
-        cluster=asked,
-    )
-    print(f"run:     {run.id}", flush=True)
-    show(access, runs, run, table=False)
-    print("\n".join(report(started[0])))
+    found = []
+    for run in started:
+        follow(arguments, access, runs, run)
+        found.append(succeeded(run, results(run)))
+    if len(started) == 1:
+        return found[0]
+    over = again(runs, "report", started, "", {}, name="report over all temperatures", cluster=asked)
+    say(arguments, f"run:     {over.id}")
+    follow(arguments, access, runs, over)
+    shown = [part for one in found for part in (*one.result, *one.notes)]
+    return Told([*shown, f"run {over.title} succeeded", *report(started[0])], {"runs": [one.document for one in found]})

@@ -11,7 +11,17 @@ from defensive_distillation.config import experiment, loading
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.networks.forms import in_registry, is_onnx, registry_name
 from defensive_distillation.suite.fitting import HALF_WIDTH, fitting_attacks, rising
-from defensive_distillation_pipelines.commands.parser import add_workspace, command, listed, program, settled, slug
+from defensive_distillation_pipelines.commands.parser import (
+    add_output,
+    add_workspace,
+    command,
+    listed,
+    program,
+    say,
+    settled,
+    slug,
+    tell,
+)
 
 if TYPE_CHECKING:
     from defensive_distillation.config import ExperimentConfig
@@ -67,17 +77,18 @@ def add(commands: Any) -> None:
     )
     add_workspace(parser)
     parser.add_argument("--run", metavar="NAME", help="name of the run (made from the settings)")
+    add_output(parser)
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.display.tables import show
     from defensive_distillation_pipelines.local.runs import run_sweep
     from defensive_distillation_pipelines.local.workspace import Workspace
 
     config = settings_of(arguments)
     if config.import_model.model != arguments.model and in_registry(arguments.model):
-        print(f"{arguments.model} is version {registry_name(config.import_model.model).version}", flush=True)
-    show(*run_sweep(Workspace(Path(arguments.workspace)), config, arguments.run, program()))
+        say(arguments, f"{arguments.model} is version {registry_name(config.import_model.model).version}")
+    workspace = Workspace(Path(arguments.workspace))
+    tell(arguments, run_sweep(workspace, config, arguments.run, program(), quiet=arguments.quiet))
 
 
 def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:

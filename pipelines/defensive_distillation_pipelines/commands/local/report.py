@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from defensive_distillation_pipelines.commands.parser import add_workspace, command
+from defensive_distillation_pipelines.commands.parser import RUN_HELP, add_output, add_workspace, command, tell
 
 
 def add(commands: Any) -> None:
@@ -18,14 +18,15 @@ def add(commands: Any) -> None:
         "Show the table of a finished run, and write its report again.",
         "  defdistill report digits-1a2b3c\n  defdistill report digits-1a2b3c -o for-my-colleague",
     )
-    parser.add_argument("run", metavar="RUN", help="the run; 'latest' is the last one")
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
     parser.add_argument("-o", "--output", metavar="FOLDER", help="write the report there, too")
     add_workspace(parser)
+    add_output(parser)
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.display.tables import show
     from defensive_distillation_pipelines.local.runs import show_report
     from defensive_distillation_pipelines.local.workspace import Workspace
 
-    show(*show_report(Workspace(Path(arguments.workspace)), arguments.run, arguments.output))
+    workspace = Workspace(Path(arguments.workspace))
+    tell(arguments, show_report(workspace, arguments.run, arguments.output, quiet=arguments.quiet))

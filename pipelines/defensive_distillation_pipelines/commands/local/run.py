@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation_pipelines.commands.parser import (
+    add_output,
     add_settings,
     add_workspace,
     command,
     program,
     settings_of,
+    tell,
 )
 
 if TYPE_CHECKING:
@@ -46,16 +48,17 @@ def add(commands: Any) -> None:
     )
     where.add_argument("--network", metavar="NAME", help="of the containers, such as host (Docker's choice)")
     add_settings(parser)
+    add_output(parser)
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.display.tables import show
     from defensive_distillation_pipelines.local.runs import run_sweep
     from defensive_distillation_pipelines.local.workspace import Workspace
 
     config = settings_of(arguments)
     workspace = Workspace(Path(arguments.workspace))
-    show(*run_sweep(workspace, config, arguments.run, program(), _containers(arguments, config)))
+    containers = _containers(arguments, config)
+    tell(arguments, run_sweep(workspace, config, arguments.run, program(), containers, quiet=arguments.quiet))
 
 
 def _containers(arguments: argparse.Namespace, config: ExperimentConfig) -> Containers | None:
