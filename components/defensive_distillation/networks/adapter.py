@@ -76,7 +76,8 @@ class Adapter(nn.Module):
         """What the model returns, as it returns it."""
         call = self._function if self.network is None else self.network
         assert call is not None
-        given = images.float() if self.network is None else images  # in which a function computes
+        # a copy: others may normalise in place, also through an array; in what a function computes
+        given = images.float().clone() if self.network is None else images.clone()
         if not self._detached:
             return _logits(call(given), len(images))
         with torch.no_grad():

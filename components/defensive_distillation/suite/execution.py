@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.network import reached, samples_at_once
+from defensive_distillation.attacks.network import logits_of, reached, samples_at_once
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.datasets.sampling import stratified_order
@@ -111,7 +111,7 @@ def _judged(
     size = samples_at_once(batch_size, result.adversarial)
     success = torch.cat(
         [
-            reached(judged(images), of, targeted=targeted)
+            reached(logits_of(judged, images), of, targeted=targeted)
             for images, of in zip(result.adversarial.split(size), classes.split(size), strict=True)
         ]
     )
