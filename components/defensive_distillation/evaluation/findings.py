@@ -119,13 +119,15 @@ def transferred(outcome: Outcome, surrogate: str) -> TransferFindings:
         float(l2[:, level][successes[:, level]].double().mean()) if bool(successes[:, level].any()) else None
         for level in range(successes.shape[1])
     ]
+    # a source that the other network misses as it is was not fooled by anything
+    elsewhere = (reasons != StopReason.BUDGET) & (l2 > 0)
     return TransferFindings(
         surrogate=surrogate,
         sources=len(successes),
         misclassified=outcome.misclassified,
         confidences=outcome.levels,
         successes=tuple(successes.sum(0).tolist()),
-        surrogate_successes=tuple((reasons != StopReason.BUDGET).sum(0).tolist()),
+        surrogate_successes=tuple(elsewhere.sum(0).tolist()),
         mean_l2=tuple(means),
     )
 

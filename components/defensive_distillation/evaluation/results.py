@@ -137,11 +137,13 @@ class TransferFindings(Attacked):
     surrogate: str  # label of the network that they were crafted on
     confidences: tuple[float, ...]  # κ, rising
     successes: tuple[int, ...]  # this network is fooled
-    surrogate_successes: tuple[int, ...]  # the other one is
+    surrogate_successes: tuple[int, ...]  # the other one is, by a sample that was moved
     mean_l2: tuple[float | None, ...]  # distance of those that fool this network
 
 
-WITHIN = 1 + 1e-6  # a sample at x + ε rounds: factor on the radius that it counts as within
+ROUNDING = (
+    2.0**-23
+)  # of x + ε and of its distance from x, in float32 within [0, 1]: so far beyond ε counts as within it
 
 
 class WorstCase(Finding):
