@@ -48,6 +48,7 @@ def audit(
     draws: int = 1,
     classes: Sequence[str] | None = None,
     half_width: float = fitting.HALF_WIDTH,
+    on_grid: bool = False,
     settings: Mapping[str, Any] | None = None,
     name: str = "the model",
     data: str = "the images",
@@ -73,6 +74,7 @@ def audit(
             differentiate that mean (EOT); naive ones see a single draw.
         classes: names of the classes.
         half_width: of the 95 % interval of a rate, which decides how many images are attacked.
+        on_grid: whether a last step of every attack brings its samples to the 256 values of an image of 8 bits.
         settings: of the attacks, by section, as under `attack` in docs/configuration.md: {"pgd": {"steps": 100}}.
         name: of the model, for the report.
         data: of the images, for the report.
@@ -96,7 +98,7 @@ def audit(
             epsilons=epsilons,
             attacks=attacks,
             half_width=half_width,
-            given={"seed": seed, "batch_size": batch_size, **(settings or {})},
+            given={"seed": seed, "batch_size": batch_size, "on_grid": on_grid, **(settings or {})},
         )
         temperature = logit_temperature(logits)
         shown = Progress("audit", bar=progress)

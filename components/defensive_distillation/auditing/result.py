@@ -16,7 +16,7 @@ from defensive_distillation.artifacts.storage.disk import write_bytes
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.evaluation import samples
 from defensive_distillation.evaluation.outcome import Outcome
-from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.evaluation.results import Attacked, Evaluation
 from defensive_distillation.reporting import words
 from defensive_distillation.reporting.findings.verdicts import verdicts
 from defensive_distillation.reporting.grid import Examples, Grid
@@ -145,20 +145,36 @@ class Audit:
                 if e < 1
             ]
         lines += [
-            (title(f"{one.attack}/{one.output}"), per_cent(one.success_rate), f"of {one.pairs:,} pairs fooled")
+            (
+                title(f"{one.attack}/{one.output}"),
+                per_cent(one.success_rate),
+                f"of {one.pairs:,} pairs fooled{_saved(one)}",
+            )
             for one in network.attacks
         ]
         lines += [
-            (title(one.name), per_cent(one.success_by_epsilon[-1]), f"of {one.sources:,} images fooled, unbounded")
+            (
+                title(one.name),
+                per_cent(one.success_by_epsilon[-1]),
+                f"of {one.sources:,} images fooled, unbounded{_saved(one)}",
+            )
             for one in network.bounded
         ]
         for one in network.distances:
             mean = one.average.mean_distance
             far = f" at {mean:.3g}" if mean is not None else ""
-            lines.append((title(one.attack), per_cent(one.success_rate), f"of {one.pairs:,} pairs fooled{far}"))
+            lines.append(
+                (title(one.attack), per_cent(one.success_rate), f"of {one.pairs:,} pairs fooled{far}{_saved(one)}")
+            )
         lines.append(("T̂", f"{network.temperature:.3g}", "the temperature that fits the size of the logits"))
         widths = [max(len(line[column]) for line in lines) for column in range(2)]
         return [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}" for a, b, c in lines]
+
+
+def _saved(attack: Attacked) -> str:
+    """How many of its samples hold as images of 8 bits, unless all do."""
+    share = attack.in_eight_bits
+    return "" if share is None or share == 1 else f"; {per_cent(share)} of the samples hold when saved in 8 bits"
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:

@@ -55,6 +55,9 @@ class Attacked(Finding):
 
     sources: int  # test images, of which every rate and mean is
     misclassified: int  # images that the attack was given, too, and that are wrong without it: in no rate
+    # share of its successes, of each image or pair the nearest, that hold when saved as images of 8 bits; None without
+    # any, of inputs that are no images, and in an evaluation of an earlier version
+    in_eight_bits: float | None = None
 
 
 class AttackFindings(Attacked):
@@ -141,9 +144,7 @@ class TransferFindings(Attacked):
     mean_l2: tuple[float | None, ...]  # distance of those that fool this network
 
 
-ROUNDING = (
-    2.0**-23
-)  # of x + ε and of its distance from x, in float32 within [0, 1]: so far beyond ε counts as within it
+ROUNDING = 2.0**-23  # of x + ε in float32, x within [0, 1]: what lies so little beyond ε counts as within
 
 
 class WorstCase(Finding):

@@ -44,7 +44,7 @@ def of_networks(rows: Sequence[Row]) -> Table:
     within = f"robust, %\nε = {series([radius(each) for each in radii])}" if radii else "robust, %"
     table = _table(
         *("\nT", "\naccuracy, %", within, "JSMA success, %\nprobabilities", "\nlogits", "\nz/T"),
-        *("features changed\nprobabilities", "\nz/T", "C&W L2\nsuccess, %", "\nmean", "\ngradients"),
+        *("features changed\nprobabilities", "\nz/T", "C&W L2\nsuccess, %", "\n8-bit", "\nmean", "\ngradients"),
     )
     for row in rows:
         if not row["control"]:
@@ -56,6 +56,7 @@ def of_networks(rows: Sequence[Row]) -> Table:
                 _number(row["probabilities_changed_features"]),
                 _number(row["scaled_changed_features"]),
                 _per_cent(row["cw_l2_success"]),
+                _per_cent(row["cw_l2_in_eight_bits"]),
                 _number(row["cw_l2_average"], 2),
                 MASKED[str(row["masked"])],
             )
