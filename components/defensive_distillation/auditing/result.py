@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -53,7 +54,9 @@ class Audit:
         warnings: tuple[str, ...],
         seconds: float,
     ) -> Audit:
-        """With the samples that its page shows."""
+        """With the samples that its page shows, of inputs that are images."""
+        if dataset.test_images.dtype != torch.uint8:
+            return cls(evaluation, warnings, seconds, {}, None)
         grids = {
             outcome.variant: Grid.of(_arrays(samples.sample_grid(dataset, outcome.samples)), dataset.classes)
             for outcome in outcomes.values()

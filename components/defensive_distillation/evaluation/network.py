@@ -124,7 +124,7 @@ def evaluate(
             name=dataset.name,
             digest=digest,
             classes=dataset.classes,
-            image_shape=dataset.image_shape,
+            image_shape=tuple(dataset.test_images.shape[1:]),
             train_images=len(dataset.train_images),
             test_images=len(dataset.test_images),
         ),

@@ -22,7 +22,7 @@ class DatasetFacts(Finding):
     name: str
     digest: str
     classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]  # C, H, W
+    image_shape: tuple[int, ...]  # C, H, W; another one of inputs that are no images
     train_images: int
     test_images: int
 

@@ -63,6 +63,10 @@ class Adapter(nn.Module):
         self._detached, self._as_arrays = True, self._detached and self._function is not None
         return before != (self._detached, self._as_arrays)
 
+    def hand_over_as_at_first(self) -> None:
+        """From now on hands images over as tensors with their gradient."""
+        self._detached = self._as_arrays = False
+
     @contextlib.contextmanager
     def checking(self) -> Iterator[None]:
         """Calls within raise InputError if what the model returns are no finite logits."""
@@ -121,6 +125,7 @@ def try_on(model: nn.Module, images: Tensor) -> Tensor:
         except Exception as error:
             errors.append(error)
             if not adapter.hand_over_otherwise():
+                adapter.hand_over_as_at_first()
                 raise InputError(_not_taken(images, errors)) from errors[0]
     with adapter.checking(), torch.no_grad():
         model(images)
