@@ -76,8 +76,8 @@ PHOTOGRAPHS = torch.rand(6, 3, 8, 9)
         (torch.rand(6, 0), r"images: expected shape \(N, C, H, W\) or \(N, ...\), got \(6, 0\)$"),
         (torch.rand(0, 1, 4, 5), r"images: expected shape .*, got \(0, 1, 4, 5\)$"),
         (
-            torch.rand(6, 20) * 300,
-            r"images: expected values within \[0, 1\], ; put the normalisation into the model$",
+            torch.rand(6, 20) * 3000,
+            r"images: expected values within \[0, 1\], got .*; put the normalisation into the model$",
         ),
         (PIXELS.long(), r"images: expected uint8 or floating point in \[0, 1\], got torch\.int64$"),
         (PIXELS > 9, r"images: expected uint8 or floating point in \[0, 1\], got torch\.bool$"),
