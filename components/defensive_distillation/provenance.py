@@ -9,7 +9,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -72,9 +72,9 @@ def command() -> str:
     return os.environ.get(COMMAND, "")
 
 
-def told_to_children(program: str) -> None:
+def told_to_children(program: str, arguments: Sequence[str] | None = None) -> None:
     """Tells the processes that this one starts by which command it was called: `program` and its arguments."""
-    os.environ[COMMAND] = shlex.join([program, *sys.argv[1:]])
+    os.environ[COMMAND] = shlex.join([program, *(sys.argv[1:] if arguments is None else arguments)])
     os.environ[BEGUN] = datetime.now(UTC).isoformat()
 
 

@@ -59,8 +59,13 @@ def test_a_folder_holds_at_most_twelve_modules() -> None:
     assert {folder: count for folder, count in counts.items() if count > 12} == {}
 
 
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in ("attacks", "stages", "results/README")))
+
+
 def readme_commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    """The commands of the README and of the pages that it leads to first."""
+    texts = "".join((ROOT / document).read_text() for document in DOCUMENTS if document != "CONTRIBUTING.md")
+    blocks = re.findall(r"```sh\n(.*?)```", texts, flags=re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
@@ -81,6 +86,6 @@ def test_make_targets_of_the_readme_exist() -> None:
 
 
 def test_files_that_the_documents_name_exist() -> None:
-    for document in ("README.md", "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / document).read_text()):
-            assert (ROOT / target).exists(), target
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", (ROOT / document).read_text()):
+            assert ((ROOT / document).parent / target).exists(), (document, target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from defensive_distillation import __version__
+from defensive_distillation import __version__, provenance
 from defensive_distillation.runtime.command import Parser, exits
 from defensive_distillation_pipelines.commands import compare, completion, config, promote, rerun, stage
 from defensive_distillation_pipelines.commands import compile as compile_command
@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.print_help()
         raise SystemExit(2)
     with exits("defdistill"):
+        provenance.told_to_children("defdistill", argv)
         arguments.call(arguments)
 
 
