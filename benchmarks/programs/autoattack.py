@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.datasets.loading import load
-from defensive_distillation.evaluation.results import WITHIN
+from defensive_distillation.evaluation.results import ROUNDING
 from defensive_distillation.networks.architectures import as_input, predict
 from defensive_distillation.networks.objectives.adversarial import Adversarial
 from defensive_distillation.networks.softmax import softmax_at
@@ -70,7 +70,7 @@ def right_under(
         samples = attack(images, labels)
     with torch.no_grad():
         wrong = model(samples).argmax(1) != labels
-    within = (samples - images).double().abs().flatten(1).amax(1) <= epsilon * WITHIN
+    within = (samples - images).double().abs().flatten(1).amax(1) <= epsilon + ROUNDING
     return int((~(wrong & within)).sum())
 
 

@@ -295,7 +295,7 @@ def test_one_command_does_it_all_and_other_weights_are_another_run(
     (tmp_path / "ours.safetensors").write_bytes((own / "weights.safetensors").read_bytes())
     command = ["audit", "--model", "own_network:small", "--weights", "ours.safetensors", "--data", "digits"]
     command += ["--mean", str(MEAN), "--std", str(STD), "--attacks", "fgsm,noise", "--epsilons", "8/255,0.2"]
-    command += ["--set", "evaluate.gradient_samples=5", "--half-width", "0.2"]
+    command += ["--on-grid", "--set", "evaluate.gradient_samples=5", "--half-width", "0.2"]
     cli.main(command)
     printed = capsys.readouterr().out
     assert "own_network:small" in printed
@@ -303,6 +303,7 @@ def test_one_command_does_it_all_and_other_weights_are_another_run(
     table = json.loads((run / "report" / "sweep.json").read_text())
     assert table["rows"][0]["model"] == "own_network:small"
     assert table["rows"][0]["masked"] == "undecided"  # neither JSMA nor PGD was run
+    assert table["rows"][0]["fgsm_margin_in_eight_bits"] == 1  # on the grid every sample holds
     plan = json.loads((run / "plan.json").read_text())
     assert [step["stage"] for step in plan] == ["prepare_data", "import_model", "attack", "evaluate", "report"]
     weights = {name: tensor * 2 for name, tensor in trained.state_dict().items()}

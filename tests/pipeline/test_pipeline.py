@@ -154,7 +154,7 @@ def test_groups_of_attacks_are_steps_of_their_own(documents: list[dict[str, Any]
 def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
     config = settings.load("mnist", assignments=["attack_groups=each", "attack.shards=2"])
     tasks = {task["attacks"][0]: set(task) for task in config.attack_tasks()}
-    common = {"attacks", "seed", "device", "threads", "tf32", "batch_size", "part_size", "shards", "shard"}
+    common = {"attacks", "seed", "device", "threads", "tf32", "batch_size", "part_size", "on_grid", "shards", "shard"}
     assert tasks["fgsm"] - common == {"bounded"}
     assert tasks["pgd"] - common == {"bounded", "pgd"}
     assert tasks["jsma"] - common == {"jsma"}

@@ -4,6 +4,8 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from io import BytesIO
 from itertools import pairwise
@@ -15,12 +17,14 @@ import pytest
 
 from defensive_distillation.errors import InputError
 from defensive_distillation.evaluation.results import Condition, Evaluation
+from defensive_distillation.provenance import Made
 from defensive_distillation.reporting import Grid, write_report
 from defensive_distillation.reporting.figures import drawing
 from defensive_distillation.reporting.figures.exhibits import EXHIBITS
 from defensive_distillation.reporting.figures.samples import sample_grid
 from defensive_distillation.reporting.page import document
 from defensive_distillation.reporting.page.document import MAX_BYTES, page
+from defensive_distillation.reporting.page.parts import DASH, Table
 from support import other_attacks
 from support.browser import chromium
 from support.evaluations import (
@@ -40,6 +44,17 @@ from support.evaluations import (
     with_suite,
 )
 
+MADE = Made(
+    written=datetime(2026, 11, 28, 16, 30, tzinfo=UTC),
+    begun=datetime(2026, 11, 28, 16, 27, 48, tzinfo=UTC),
+    run="digits-1a2b3c",
+    tracked="http://mlflow:5000/#/runs/0123",
+    command="defdistill run --temperatures 20",
+    code="0.1.0, commit 0123abc",
+    libraries={"Python": "3.11.9", "torch": "2.9.0"},
+    machine="AMD EPYC 7763, 2 cores",
+    configuration="seed: 0\n",
+)
 VOID = {"meta", "link", "img", "br", "hr"}
 
 
@@ -84,7 +99,7 @@ TITLE = "Defensive distillation on MNIST"
 def write(models: list[Evaluation], folder: Path) -> Path:
     """The report with every sample that there can be."""
     sheets = {found.name: examples(found.dataset.classes, shape=found.dataset.image_shape) for found in models}
-    write_report(models, grids(models), examples=sheets, title=TITLE, code_version="0.1.0", folder=folder)
+    write_report(models, grids(models), examples=sheets, title=TITLE, made=MADE, folder=folder)
     return folder
 
 
@@ -110,10 +125,10 @@ BLANK = {exhibit.name: blank() for exhibit in EXHIBITS}
 
 def page_of(models: Sequence[Evaluation], **samples: Any) -> str:
     """The page with empty figures; test_figures.py draws those of sweeps that lack something."""
-    return page(models, samples.pop("grids", {}), "t", code_version="1", drawn=BLANK, **samples)
+    return page(models, samples.pop("grids", {}), "t", made=MADE, drawn=BLANK, **samples)
 
 
-FIGURES = 11
+FIGURES = 12
 BARE = 9  # those of JSMA alone
 
 
@@ -147,7 +162,7 @@ def test_the_page_begins_with_what_was_found(html: str) -> None:
         "Training: accuracy",
         "One sample for each source class",
         "A setting that differs is marked",
-        "was made with seed 0",
+        "Written 2026-11-28",
     ]
     places = [words.find(part) for part in order]
     assert -1 not in places
@@ -212,9 +227,9 @@ def test_controls_stand_beside_the_distilled_network_of_the_same_temperature(htm
 
 def test_distances_stand_beside_carlini_and_wagners_and_a_miss_is_marked(html: str) -> None:
     words = read(html).words
-    assert "C&W, best, second-hand no distillation 100.0 % 1.21 1.87 2.55 1.36" in words
-    assert "T = 100 100.0 % 1.51 (1.2 ×) 2.34 (1.3 ×) 3.19 (1.2 ×) 1.7" in words
-    assert "T = 20 98.9 % 10.3" in words
+    assert "C&W, best, second-hand no distillation 100.0 % 52.4 % 1.21 1.87 2.55 1.36" in words
+    assert "T = 100 100.0 % 52.4 % 1.51 (1.2 ×) 2.34 (1.3 ×) 3.19 (1.2 ×) 1.7" in words
+    assert "T = 20 98.9 % 52.4 % 10.3" in words
     assert '<span class="missed">98.9' in html
     assert html.count('class="missed"') == 1
     assert "on MNIST 1.36 and 1.7 in L2, on CIFAR-10 0.17 and 0.36 in L2" in words
@@ -268,9 +283,9 @@ def test_a_condition_that_fails_of_one_attack_of_several_fails() -> None:
 
 def test_every_attack_says_why_it_stopped(html: str) -> None:
     words = read(html).words
-    assert "JSMA on probabilities 180 0.6 % – – 99.4 %" in words
-    assert "PGD at T = 1 100 4 % – – 96 %" in words
-    assert "C&W L0 90 98.9 % 1.1 % – –" in words
+    assert "JSMA on probabilities 180 0.6 % – 99.4 %" in words
+    assert "PGD at T = 1 100 4 % – 96 %" in words
+    assert "C&W L0 90 98.9 % 1.1 % –" in words
     assert "T = 20 101 42.0 % 2.0 % 0.0 % 0.0 %" in words  # zero gradients at both temperatures and precisions
     assert "38 5,400 21,000 21,000" in words  # gradient evaluations
 
@@ -296,7 +311,7 @@ def test_nothing_is_asked_of_the_network_and_there_is_no_script(html: str) -> No
     for tag, attributes in reader.tags:
         for name in ("src", "href", "srcset", "action", "data", "poster"):
             value = attributes.get(name)
-            assert value is None or value.startswith(("data:", "#")), (tag, name)
+            assert value is None or value.startswith(("data:", "#")) or (tag, name) == ("a", "href"), (tag, name)
         assert not any(name.startswith("on") for name in attributes)
     assert not {"script", "iframe", "object", "embed"} & {tag for tag, _ in reader.tags}
     assert "url(" not in html
@@ -314,10 +329,48 @@ def test_every_image_says_its_numbers(html: str) -> None:
 def test_contents_lead_to_every_section(html: str) -> None:
     tags = read(html).tags
     ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
-    targets = [str(attributes["href"])[1:] for tag, attributes in tags if tag == "a"]
+    places = [str(attributes["href"]) for tag, attributes in tags if tag == "a"]
+    targets = [place[1:] for place in places if place.startswith("#")]
     assert len(set(ids)) == len(ids)
     assert len(targets) == 16
     assert set(targets) <= set(ids)
+
+
+def test_words_are_explained_with_links_to_their_papers_and_only_those_that_are_used(html: str) -> None:
+    words = read(html).words
+    start, end = words.index("What the words mean"), words.index("What was found")
+    for term in (
+        "JSMA an attack that changes the few pixels",
+        "a pair one image and",
+        "z/T the logits z",
+        "κ by how much",
+    ):
+        assert start < words.index(term) < end
+    links = [str(attributes["href"]) for tag, attributes in read(html).tags if tag == "a"]
+    assert len([link for link in links if link.startswith("https://arxiv.org/abs/")]) == 6
+    few = read(page_of([one for one in sweep() if not one.control][:1])).words
+    assert "JSMA an attack" in few
+    assert "κ by how much" not in few
+    assert "a control the network" not in few
+
+
+def test_a_page_says_how_it_was_made(html: str) -> None:
+    words = read(html).words
+    for line in (
+        "Written 2026-11-28 16:30 UTC, 2 min 12 s after the run began",
+        "Run digits-1a2b3c MLflow http://mlflow:5000/#/runs/0123 Command defdistill run --temperatures 20 Seed 0",
+        "Code 0.1.0, commit 0123abc Libraries Python 3.11.9, torch 2.9.0 Machine AMD EPYC 7763, 2 cores",
+        "Configuration, for --config seed: 0",
+    ):
+        assert line in words
+    little = read(page(complete(), {}, "t", made=Made(written=MADE.written), drawn=BLANK)).words
+    assert "Written 2026-11-28 16:30 UTC Seed 0" in little
+    assert "Configuration, for" not in little
+
+
+def test_a_column_of_dashes_is_left_out() -> None:
+    table = Table(["", "a", "b"], [["x", DASH, "1"], ["y", DASH, DASH]])
+    assert (table.head, table.body) == (["", "b"], [["x", "1"], ["y", DASH]])
 
 
 def test_numbers_stay_with_their_units_wherever_a_line_breaks(html: str) -> None:
@@ -338,7 +391,7 @@ def test_what_users_name_is_text_and_never_markup() -> None:
     dataset = MNIST.model_copy(update={"name": evil, "classes": (evil, "<b>")})
     models = measured(dataset)
     shown = {"T=20": {"scaled": grid(dataset.classes, shape=(1, 8, 8))}}
-    html = page(models, shown, evil, code_version=evil, drawn=BLANK)
+    html = page(models, shown, evil, made=replace(MADE, code=evil, command=evil, run=evil), drawn=BLANK)
     assert "<script" not in html
     assert "<b>alert" not in html
     assert evil in read(html).words
@@ -418,7 +471,7 @@ def test_ten_models_and_nine_controls_with_samples_that_hardly_compress_stay_bel
         for t in (1, 2, 5, 10, 20, 30, 40, 50, 100)
     ]
     sheets = {found.name: examples(CIFAR10.classes, shape=CIFAR10.image_shape) for found in models}
-    html = page(models, scaled_grids(models), TITLE, code_version="0.1.0", examples=sheets)
+    html = page(models, scaled_grids(models), TITLE, made=MADE, examples=sheets)
     assert 0.8 * MAX_BYTES < len(html.encode()) < MAX_BYTES
     assert html.count("<img") == FIGURES + 10 + 10
 
@@ -450,6 +503,7 @@ def test_a_report_has_its_files_and_two_have_the_same_bytes(report: Path, tmp_pa
         "figures/figure_8.png",
         "figures/figure_9.png",
         "figures/logit_scale.png",
+        "figures/robust_accuracy.png",
         "figures/success_by_budget.png",
         "figures/success_by_epsilon.png",
         "figures/training_accuracy.png",
@@ -472,11 +526,11 @@ def test_another_defense_stands_in_tables_verdicts_and_settings_by_its_title(htm
     made = page_of(models, examples={smoothed().name: examples(("3",))}, grids={smoothed().name: {"scaled": grid()}})
     words = read(made).words
     for part in (
-        "mnist · 4 models, 2 controls",
+        "Attacks change images of MNIST a little, until one of 4 networks takes them for another of its 10 classes.",
         "label smoothing, share 0.1 undecided",  # beside the title
         "label smoothing, share 0.1 98.5 % 77.8 %",
         "With label smoothing, share 0.1, JSMA on the probabilities succeeds on 77.8 % of 180 pairs",
-        "label smoothing, share 0.1 100.0 % 1.27 (1.1 ×)",
+        "label smoothing, share 0.1 100.0 % 52.4 % 1.27 (1.1 ×)",
         "label smoothing, share 0.1 4.2 3.0 %",
         "Other defenses label smoothing, share 0.1",
         "Temperatures no distillation, 20, 100 no distillation, 1",
@@ -496,7 +550,8 @@ def test_attacks_that_join_have_columns_tables_and_settings(monkeypatch: pytest.
         "FGSM on logits PGD on logits PGD on z/T APGD on logits Square noise Any attack",
         "T = 100 3 of 103 3.0 % 4.0 % 75.0 % 100.0 % 100.0 % 95.0 % 97.0 % 4.0 % 100.0 %",
         "The same for C&W L0, C&W L∞ and DeepFool",
-        "DeepFool: mean L2 distance Success Best case Average case Worst case no distillation 100.0 % 1.00 1.50 2.00",
+        "DeepFool: mean L2 distance Success In 8 bits Best case Average case Worst case",
+        "no distillation 100.0 % 52.4 % 1.00 1.50 2.00",
         "gentle JSMA on logits 180 50 %",
         "Square, noise and APGD on logits",
         "Other attacks for the nearest sample DeepFool; 10 sources, 90 pairs",
@@ -600,7 +655,7 @@ def test_paper_shows_the_samples_that_the_screen_folds_away(browser: Any, html: 
         ".map(made => getComputedStyle(made, '::details-content').contentVisibility == 'hidden')"
     )
     shut = browser.execute_script(folded)
-    assert (shut.count(True), shut.count(False)) == (10, 2)  # open: the samples of the chosen network
+    assert (shut.count(True), shut.count(False)) == (12, 2)  # open: the samples of the chosen network
     try:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         assert not any(browser.execute_script(folded))

@@ -242,6 +242,7 @@ def distances(
         norm=attack_.removeprefix("cw_"),
         sources=pairs // 9,
         misclassified=MISCLASSIFIED,
+        in_eight_bits=0.524 if hits else None,
         pairs=pairs,
         successes=hits,
         success_rate=rate,

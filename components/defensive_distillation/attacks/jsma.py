@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.given import attack
 from defensive_distillation.attacks.network import attacked_in_batches, logits_of, require_attackable, samples_at_once
 from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.attacks.saliency.batch import climb_in_batch
@@ -20,6 +21,7 @@ from defensive_distillation.errors import InputError
 from defensive_distillation.networks.softmax import require_temperature
 
 
+@attack
 def jsma(
     model: nn.Module,
     images: Tensor,
@@ -45,8 +47,8 @@ def jsma(
     attempt that changed fewest features stands.
 
     Args:
-        model: returns logits (N, K); must be in evaluation mode.
-        images: sources (N, C, H, W) within `clip`, float.
+        model: returns logits (N, K); a function, or a module in evaluation mode.
+        images: sources (N, C, H, W), or (N, ...) of any other shape, within `clip`, float.
         target_classes: (N,) int64 in [0, K); without `targeted`, the true classes, which are to be left.
         theta: signed change of a feature in a step, not 0; features are clipped to the box.
         max_features: budget, the most features that may differ from the source; 112 in the paper.
@@ -66,13 +68,15 @@ def jsma(
     """
     require_attackable(model, images, target_classes, clip, batch_size, least_features=2)  # it changes pairs
     _require(theta, max_features, output, temperature)
+    if not len(images):
+        return AttackResult.none(images)
     attempts = functools.partial(Attempts, model, climb=Climb(theta, max_features, output, temperature, clip))
     size = samples_at_once(batch_size, images)
     way = climb_in_batch if images.device.type == "cpu" else climb_in_slots
     if targeted:
         return way(attempts(images, target_classes, None), size=size, on_finished=on_finished)
     with torch.no_grad():
-        classes = logits_of(model, images[:1], target_classes).shape[1]
+        classes = logits_of(model, images[:1]).shape[1]
 
     def away(batch: Tensor, labels: Tensor) -> AttackResult:
         towards = torch.arange(classes, device=batch.device).expand(len(batch), -1)

@@ -61,6 +61,12 @@ class AttackResult:
         )
 
     @classmethod
+    def none(cls, images: Tensor) -> AttackResult:
+        """Of no images (0, C, H, W)."""
+        nothing = torch.zeros(0, dtype=torch.int64, device=images.device)
+        return cls.of(images, images.clone(), nothing.bool(), nothing.to(torch.int8), nothing)
+
+    @classmethod
     def joined(cls, parts: list[AttackResult]) -> AttackResult:
         """The results of several batches as one."""
         return cls(**{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)})

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation.attacks.cw.carlini_wagner import carlini_wagner
+from defensive_distillation.attacks.given import attack
 from defensive_distillation.attacks.network import logits_of, reached, require_attackable, samples_at_once
 from defensive_distillation.attacks.result import AttackResult, StopReason
 
 
+@attack
 def transfer(
     model: nn.Module,
     images: Tensor,
@@ -32,8 +34,8 @@ def transfer(
     """Samples of C&W's L2 attack on `surrogate` with confidence κ, shown to `model`, which is never differentiated.
 
     Args:
-        model: returns logits (N, K); must be in evaluation mode.
-        images: sources (N, C, H, W) within `clip`, float.
+        model: returns logits (N, K); a function, or a module in evaluation mode.
+        images: sources (N, C, H, W), or (N, ...) of any other shape, within `clip`, float.
         labels: (N,) int64, the true classes; with `targeted`, the classes to reach.
         surrogate: the network that the samples are crafted on; likewise.
         confidence: κ, by which the samples fool the surrogate; the larger, the more transfer.
@@ -56,7 +58,9 @@ def transfer(
         InputError: for a network in training mode or one that returns probabilities, or a bad argument.
     """
     for network in (model, surrogate):
-        require_attackable(network, images, labels, clip, batch_size)
+        require_attackable(network, images, labels, clip, batch_size, name="labels")
+    if not len(images):
+        return AttackResult.none(images)
     size = samples_at_once(batch_size, images)
     images = images.detach()
     success = _fooled(model, images, labels, size, targeted=targeted)
@@ -94,4 +98,4 @@ def transfer(
 def _fooled(model: nn.Module, images: Tensor, labels: Tensor, size: int, *, targeted: bool) -> Tensor:
     """Whether each sample is where it should be, (N,) bool, batch by batch."""
     batches = zip(images.split(size), labels.split(size), strict=True)
-    return torch.cat([reached(logits_of(model, batch, own), own, targeted=targeted) for batch, own in batches])
+    return torch.cat([reached(logits_of(model, batch), own, targeted=targeted) for batch, own in batches])

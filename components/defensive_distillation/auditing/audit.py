@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +49,7 @@ def audit(
     draws: int = 1,
     classes: Sequence[str] | None = None,
     half_width: float = fitting.HALF_WIDTH,
+    on_grid: bool = False,
     settings: Mapping[str, Any] | None = None,
     name: str = "the model",
     data: str = "the images",
@@ -61,9 +63,10 @@ def audit(
     Args:
         model: from images (N, C, H, W) in [0, 1] to logits (N, K): a module, which is copied, or any function, of
             tensors or of NumPy arrays. Normalisation belongs into it, the softmax does not.
-        images: (N, C, H, W), floating point in [0, 1] or uint8; rounded to 8 bits.
+        images: (N, C, H, W), floating point in [0, 1] or uint8, rounded to 8 bits; or inputs (N, ...) of any other
+            shape in [0, 1], as they are.
         labels: (N,) whole numbers from 0, or one-hot.
-        epsilons: L∞ radii; None: up to 0.3 for grey drawings such as digits, else up to 8/255. 1 is always added.
+        epsilons: L∞ radii; None: up to 8/255 for photographs, else, as for digits, up to 0.3. 1 is always added.
         attacks: names of attacks; None: all but transfer. With more than 20 classes the targeted ones go towards 9
             of them, drawn at random for each image, unless `settings` say otherwise.
         input_step: what the defense does to an image before the network, where that hides the gradient (quantisation,
@@ -73,6 +76,7 @@ def audit(
             differentiate that mean (EOT); naive ones see a single draw.
         classes: names of the classes.
         half_width: of the 95 % interval of a rate, which decides how many images are attacked.
+        on_grid: whether a last step of every attack brings its samples to the 256 values of an image of 8 bits.
         settings: of the attacks, by section, as under `attack` in docs/configuration.md: {"pgd": {"steps": 100}}.
         name: of the model, for the report.
         data: of the images, for the report.
@@ -96,8 +100,11 @@ def audit(
             epsilons=epsilons,
             attacks=attacks,
             half_width=half_width,
-            given={"seed": seed, "batch_size": batch_size, **(settings or {})},
+            given={"seed": seed, "batch_size": batch_size, "on_grid": on_grid, **(settings or {})},
         )
+        if on_grid and dataset.test_images.dtype != torch.uint8:
+            shape = tuple(dataset.test_images.shape)
+            raise InputError(f"on_grid: expected images (N, C, H, W) with C 1 or 3, got inputs of shape {shape}")
         temperature = logit_temperature(logits)
         shown = Progress("audit", bar=progress)
         outcomes = attacked(
@@ -171,17 +178,28 @@ def _tried(
     batch_size: int,
 ) -> tuple[TestImages, Tensor]:
     """The images as a dataset, and their logits, after both have been checked."""
-    unnamed = test_images(images, labels, classes=MOST_CLASSES, name=data)
-    first = as_input(unnamed.test_images[:batch_size].to(device))
-    count = try_on(model, first).shape[1]
+    count, grey = _taken(model, device, images, labels, batch_size)
     if classes is not None and len(classes) != count:
         raise InputError(f"classes: expected {count} names, one for each logit of the model, got {len(classes)}")
-    dataset = test_images(images, labels, classes=count if classes is None else classes, name=data)
+    dataset = test_images(images, labels, classes=count if classes is None else classes, name=data, grey=grey)
     logits = predict(model, dataset.test_images, batch_size=batch_size, device=device)
     if not bool(logits.isfinite().all()):
         wrong = int((~logits.isfinite()).any(1).sum())
         raise InputError(f"model: expected finite logits, got NaN or infinity on {wrong} of {len(logits)} images")
     return dataset, logits
+
+
+def _taken(model: nn.Module, device: torch.device, images: Any, labels: Any, batch_size: int) -> tuple[int, bool]:
+    """K, and whether inputs of three dimensions are grey images: series, where the model takes nothing else."""
+    refused: InputError | None = None
+    for grey in (True, False) if np.ndim(images) == 3 else (True,):
+        unnamed = test_images(images, labels, classes=MOST_CLASSES, name="", grey=grey)
+        try:
+            return try_on(model, as_input(unnamed.test_images[:batch_size].to(device))).shape[1], grey
+        except InputError as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
 
 
 def _warnings(

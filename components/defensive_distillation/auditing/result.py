@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from defensive_distillation import __version__
 from defensive_distillation.artifacts.storage.disk import write_bytes
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.evaluation import samples
 from defensive_distillation.evaluation.outcome import Outcome
-from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.evaluation.results import Attacked, Evaluation
+from defensive_distillation.provenance import here_and_now
 from defensive_distillation.reporting import words
 from defensive_distillation.reporting.findings.verdicts import verdicts
 from defensive_distillation.reporting.grid import Examples, Grid
@@ -53,7 +54,9 @@ class Audit:
         warnings: tuple[str, ...],
         seconds: float,
     ) -> Audit:
-        """With the samples that its page shows."""
+        """With the samples that its page shows, of inputs that are images."""
+        if dataset.test_images.dtype != torch.uint8:
+            return cls(evaluation, warnings, seconds, {}, None)
         grids = {
             outcome.variant: Grid.of(_arrays(samples.sample_grid(dataset, outcome.samples)), dataset.classes)
             for outcome in outcomes.values()
@@ -114,7 +117,7 @@ class Audit:
             [network],
             {network.name: self._grids} if self._grids else {},
             words.title([network]),
-            code_version=__version__,
+            made=here_and_now(),
             examples={network.name: self._examples} if self._examples else {},
         )
         return _write(Path(path), document)
@@ -149,7 +152,7 @@ class Audit:
             (
                 title(f"{one.attack}/{one.output}"),
                 per_cent(one.success_rate),
-                f"of {words.counted(one.pairs, 'pair')} fooled",
+                f"of {words.counted(one.pairs, 'pair')} fooled{_saved(one)}",
             )
             for one in network.attacks
         ]
@@ -157,7 +160,7 @@ class Audit:
             (
                 title(one.name),
                 per_cent(one.success_by_epsilon[-1]),
-                f"of {words.counted(one.sources, 'image')} fooled, unbounded",
+                f"of {words.counted(one.sources, 'image')} fooled, unbounded{_saved(one)}",
             )
             for one in network.bounded
         ]
@@ -165,11 +168,21 @@ class Audit:
             mean = one.average.mean_distance
             far = f" at {mean:.3g}" if mean is not None else ""
             lines.append(
-                (title(one.attack), per_cent(one.success_rate), f"of {words.counted(one.pairs, 'pair')} fooled{far}")
+                (
+                    title(one.attack),
+                    per_cent(one.success_rate),
+                    f"of {words.counted(one.pairs, 'pair')} fooled{far}{_saved(one)}",
+                )
             )
         lines.append(("T̂", f"{network.temperature:.3g}", "the temperature that fits the size of the logits"))
         widths = [max(len(line[column]) for line in lines) for column in range(2)]
         return [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}" for a, b, c in lines]
+
+
+def _saved(attack: Attacked) -> str:
+    """How many of its samples hold as images of 8 bits, unless all do."""
+    share = attack.in_eight_bits
+    return "" if share is None or share == 1 else f"; {per_cent(share)} of the samples hold when saved in 8 bits"
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:

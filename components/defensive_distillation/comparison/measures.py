@@ -12,7 +12,7 @@ from defensive_distillation.artifacts.evaluation import Measured, Pairs
 from defensive_distillation.comparison.change import Change, Measure, direction_of, finite
 from defensive_distillation.comparison.means import difference_of_means_interval, paired_mean_interval
 from defensive_distillation.evaluation.intervals import difference_interval, paired_interval, wilson_interval
-from defensive_distillation.evaluation.results import WITHIN
+from defensive_distillation.evaluation.results import ROUNDING
 from defensive_distillation.suite.registry import ATTACKS
 
 _RANK = {"no": 0, "undecided": 1, "yes": 2}
@@ -224,7 +224,7 @@ def _radii(measured: Measured) -> set[float]:
 def _within(measured: Measured, epsilon: float) -> NDArray[np.bool_]:
     """Which images are classified right whatever is done to them within a radius."""
     assert measured.errors is not None
-    right: NDArray[np.bool_] = measured.errors.linf > epsilon * WITHIN
+    right: NDArray[np.bool_] = measured.errors.linf > epsilon + ROUNDING
     return right
 
 

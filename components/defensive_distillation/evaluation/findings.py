@@ -40,6 +40,7 @@ def by_budget(outcome: Outcome, features: int) -> AttackFindings:
         theta=arguments["theta"],
         sources=len(samples.source_index.unique()),
         misclassified=outcome.misclassified,
+        in_eight_bits=outcome.in_eight_bits,
         pairs=count,
         successes=successes,
         success_rate=successes / count,
@@ -65,6 +66,7 @@ def within_balls(outcome: Outcome) -> BoundedFindings:
         loss=outcome.variant or "none",
         sources=len(successes),
         misclassified=outcome.misclassified,
+        in_eight_bits=outcome.in_eight_bits,
         epsilons=levels,
         successes=tuple(successes.sum(0).tolist()),
         success_by_epsilon=tuple(so_far.double().mean(0).tolist()),
@@ -85,6 +87,7 @@ def by_distance(outcome: Outcome) -> DistanceFindings:
         norm=facts["arguments"]["norm"],
         sources=sources,
         misclassified=outcome.misclassified,
+        in_eight_bits=outcome.in_eight_bits,
         pairs=facts["pairs"],
         successes=facts["successes"],
         success_rate=facts["successes"] / facts["pairs"],
@@ -119,13 +122,16 @@ def transferred(outcome: Outcome, surrogate: str) -> TransferFindings:
         float(l2[:, level][successes[:, level]].double().mean()) if bool(successes[:, level].any()) else None
         for level in range(successes.shape[1])
     ]
+    # a source that the other network misses as it is was not fooled by anything
+    elsewhere = (reasons != StopReason.BUDGET) & (l2 > 0)
     return TransferFindings(
         surrogate=surrogate,
         sources=len(successes),
         misclassified=outcome.misclassified,
+        in_eight_bits=outcome.in_eight_bits,
         confidences=outcome.levels,
         successes=tuple(successes.sum(0).tolist()),
-        surrogate_successes=tuple((reasons != StopReason.BUDGET).sum(0).tolist()),
+        surrogate_successes=tuple(elsewhere.sum(0).tolist()),
         mean_l2=tuple(means),
     )
 

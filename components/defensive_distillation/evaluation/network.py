@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.evaluation import findings, gradients, metrics
+from defensive_distillation.evaluation.eight_bits import share_in_eight_bits
 from defensive_distillation.evaluation.outcome import Outcome, on_right_ones
 from defensive_distillation.evaluation.results import DatasetFacts, Epoch, Evaluation, Gradients
 from defensive_distillation.evaluation.robust import NearestErrors, nearest_errors, robust_accuracy
@@ -97,7 +98,15 @@ def evaluate(
     logits = predict(model, dataset.test_images, batch_size=batch_size, device=device)
     correct = logits.argmax(dim=1).cpu() == dataset.test_labels
     errors = nearest_errors(correct, list(outcomes.values()))
-    outcomes = on_right_ones(outcomes, correct)
+    outcomes = {
+        name: replace(
+            outcome,
+            in_eight_bits=share_in_eight_bits(
+                model, outcome, dataset.test_images, batch_size=batch_size, device=device
+            ),
+        )
+        for name, outcome in on_right_ones(outcomes, correct).items()
+    }
     checked = conditions(outcomes)
     images, classes = dataset.test_images[:gradient_samples], dataset.num_classes
     at_1, at_temperature = _gradients(model, images, classes, (1.0, temperature), batch_size, device, on_gradients)
@@ -115,7 +124,7 @@ def evaluate(
             name=dataset.name,
             digest=digest,
             classes=dataset.classes,
-            image_shape=dataset.image_shape,
+            image_shape=tuple(dataset.test_images.shape[1:]),
             train_images=len(dataset.train_images),
             test_images=len(dataset.test_images),
         ),

@@ -22,6 +22,7 @@ class Outcome:
     facts: Mapping[str, Any]
     samples: StoredAttack
     misclassified: int = 0  # sources that were left out, since the network classifies them wrong without an attack
+    in_eight_bits: float | None = None  # share of the successes that hold when saved (eight_bits.py); None: unknown
 
     @property
     def name(self) -> str:

@@ -22,7 +22,7 @@ class DatasetFacts(Finding):
     name: str
     digest: str
     classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]  # C, H, W
+    image_shape: tuple[int, ...]  # C, H, W; another one of inputs that are no images
     train_images: int
     test_images: int
 
@@ -55,6 +55,9 @@ class Attacked(Finding):
 
     sources: int  # test images, of which every rate and mean is
     misclassified: int  # images that the attack was given, too, and that are wrong without it: in no rate
+    # share of its successes, of each image or pair the nearest, that hold when saved as images of 8 bits; None without
+    # any, of inputs that are no images, and in an evaluation of an earlier version
+    in_eight_bits: float | None = None
 
 
 class AttackFindings(Attacked):
@@ -137,11 +140,11 @@ class TransferFindings(Attacked):
     surrogate: str  # label of the network that they were crafted on
     confidences: tuple[float, ...]  # κ, rising
     successes: tuple[int, ...]  # this network is fooled
-    surrogate_successes: tuple[int, ...]  # the other one is
+    surrogate_successes: tuple[int, ...]  # the other one is, by a sample that was moved
     mean_l2: tuple[float | None, ...]  # distance of those that fool this network
 
 
-WITHIN = 1 + 1e-6  # a sample at x + ε rounds: factor on the radius that it counts as within
+ROUNDING = 2.0**-23  # of x + ε in float32, x within [0, 1]: what lies so little beyond ε counts as within
 
 
 class WorstCase(Finding):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from defensive_distillation.evaluation.intervals import wilson_interval
 from defensive_distillation.evaluation.outcome import Outcome, common_sources
-from defensive_distillation.evaluation.results import WITHIN, RobustAccuracy
+from defensive_distillation.evaluation.results import ROUNDING, RobustAccuracy
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def nearest_errors(correct: Tensor, outcomes: Sequence[Outcome]) -> NearestError
 def robust_accuracy(errors: NearestErrors) -> RobustAccuracy:
     """The share of the images without a known error within each radius, with its interval."""
     count, misclassified = len(errors.source_index), int((errors.linf == 0).sum())
-    right = [int((errors.linf > epsilon * WITHIN).sum()) for epsilon in errors.epsilons]
+    right = [int((errors.linf > epsilon + ROUNDING).sum()) for epsilon in errors.epsilons]
     return RobustAccuracy(
         samples=count,
         misclassified=misclassified,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import to_unit_interval
+from defensive_distillation.networks.architectures import as_input
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class StoredAttack:
         if self.dense:
             return torch.stack([self.value[self.offset[i] : self.offset[i + 1]] for i in pairs]).view_as(images)
         if self.value.is_floating_point():
-            images = to_unit_interval(images)
+            images = as_input(images)
         flat = images.flatten(1).clone()
         for row, pair in enumerate(pairs.tolist()):
             changes = slice(int(self.offset[pair]), int(self.offset[pair + 1]))
@@ -82,16 +83,16 @@ class StoredAttack:
 def store_attack(
     test_images: Tensor, source_index: Tensor, target_class: Tensor, levels: Sequence[AttackResult], *, dense: bool
 ) -> StoredAttack:
-    """What an attack on `test_images[source_index]` (uint8) gave at each level, or as the one result it has.
+    """What an attack on `test_images[source_index]` gave at each level, or as the one result it has.
 
     Args:
-        test_images: (N, C, H, W) uint8.
+        test_images: (N, C, H, W) uint8; (N, ...) float32 of what is no image.
         source_index: (P,).
         target_class: (P,).
         levels: one result for each level, rising; a single one for an attack without levels.
         dense: whether all features are stored, or those that changed.
     """
-    sources = to_unit_interval(test_images[source_index]).flatten(1)
+    sources = as_input(test_images[source_index]).flatten(1)
     reasons = torch.stack([result.stop_reason.cpu() for result in levels], dim=1)  # (P, L)
     successes = torch.stack([result.success.cpu() for result in levels], dim=1)
     # argmax of int8 gives the first of the largest
@@ -106,7 +107,7 @@ def store_attack(
     pair, feature = changed.nonzero(as_tuple=True)
     value = adversarial[pair, feature]
     whole = (value * 255).round().to(torch.uint8)
-    exact = bool((to_unit_interval(whole) == value).all())
+    exact = test_images.dtype == torch.uint8 and bool((to_unit_interval(whole) == value).all())
     several = len(levels) if len(levels) > 1 else 0
     return StoredAttack(
         source_index=source_index,

@@ -63,6 +63,10 @@ class Adapter(nn.Module):
         self._detached, self._as_arrays = True, self._detached and self._function is not None
         return before != (self._detached, self._as_arrays)
 
+    def hand_over_as_at_first(self) -> None:
+        """From now on hands images over as tensors with their gradient."""
+        self._detached = self._as_arrays = False
+
     @contextlib.contextmanager
     def checking(self) -> Iterator[None]:
         """Calls within raise InputError if what the model returns are no finite logits."""
@@ -76,7 +80,8 @@ class Adapter(nn.Module):
         """What the model returns, as it returns it."""
         call = self._function if self.network is None else self.network
         assert call is not None
-        given = images.float() if self.network is None else images  # in which a function computes
+        # a copy: others may normalise in place, also through an array; in what a function computes
+        given = images.float().clone() if self.network is None else images.clone()
         if not self._detached:
             return _logits(call(given), len(images))
         with torch.no_grad():
@@ -120,6 +125,7 @@ def try_on(model: nn.Module, images: Tensor) -> Tensor:
         except Exception as error:
             errors.append(error)
             if not adapter.hand_over_otherwise():
+                adapter.hand_over_as_at_first()
                 raise InputError(_not_taken(images, errors)) from errors[0]
     with adapter.checking(), torch.no_grad():
         model(images)

@@ -97,10 +97,10 @@ def applied(step: Step, images: Tensor) -> Tensor:
 def _stepped(step: Step, images: Tensor) -> Any:
     """`step` of the images, of them without their gradient, or of an array: the first that it takes."""
     try:
-        return step(images)
+        return step(images.clone())
     except Exception as error:
         with torch.no_grad():
-            for given in (images.detach(), images.detach().cpu().numpy()):
+            for given in (images.detach().clone(), images.detach().clone().cpu().numpy()):
                 with contextlib.suppress(Exception):
                     return step(given)
         said = (str(error).strip() or type(error).__name__).splitlines()[0]

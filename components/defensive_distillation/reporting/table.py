@@ -117,6 +117,7 @@ def _distance_columns(network: Evaluation) -> Row:
     for attack in attacks.by_distance():
         distances = network.distance(attack)
         columns[f"{attack}_success"] = distances.success_rate if distances else None
+        columns[f"{attack}_in_eight_bits"] = distances.in_eight_bits if distances else None
         columns[f"{attack}_sources"] = distances.sources if distances else None
         columns |= {f"{attack}_{case}": mean_distance(network, attack, case) for case in CASES}
     return columns
@@ -127,9 +128,12 @@ def _bounded_columns(network: Evaluation) -> Row:
     radius, transfer, worst = reported_radius(network), best_transfer(network), network.worst_case
     columns: Row = {"linf_radius": radius}
     for name in attacks.bounded():
-        columns[f"{name.replace('/', '_')}_success"] = fooled_within(network.within(name), radius)
+        within = network.within(name)
+        columns[f"{name.replace('/', '_')}_success"] = fooled_within(within, radius)
+        columns[f"{name.replace('/', '_')}_in_eight_bits"] = within.in_eight_bits if within else None
     return columns | {
         "transfer_success": transfer[0] if transfer else None,
+        "transfer_in_eight_bits": network.transfer.in_eight_bits if network.transfer else None,
         "transfer_confidence": transfer[1] if transfer else None,
         "worst_case_success": worst.fooled / worst.sources if worst and worst.sources else None,
         "worst_case_linf_success": fooled_within(network.robust, radius),
@@ -158,6 +162,7 @@ def _attack_columns(output: str, attack: AttackFindings | None) -> Row:
         "success_low": low,
         "success_high": high,
         "successes": attack.successes if attack else None,
+        "in_eight_bits": attack.in_eight_bits if attack else None,
         "pairs": attack.pairs if attack else None,
         "sources": attack.sources if attack else None,
         "misclassified": attack.misclassified if attack else None,

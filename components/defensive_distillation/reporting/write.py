@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.provenance import Made
 from defensive_distillation.reporting.findings.headline import headline
 from defensive_distillation.reporting.findings.paragraphs import paragraphs
 from defensive_distillation.reporting.findings.verdicts import verdicts
@@ -21,7 +22,7 @@ def write_report(
     *,
     examples: Mapping[str, Examples],
     title: str,
-    code_version: str,
+    made: Made,
     folder: Path,
 ) -> None:
     """Writes report.html, sweep.csv, sweep.json and figures/*.png into `folder`; the same bytes for the same input.
@@ -31,7 +32,7 @@ def write_report(
         grids: JSMA's samples by model and attacked output; may lack any.
         examples: what every attack makes of the same sources, by model; may lack any.
         title: of the page.
-        code_version: of the code that measured.
+        made: how, when and by what.
         folder: made if it is not there.
 
     Raises:
@@ -43,7 +44,7 @@ def write_report(
 
     ordered = checked(evaluations)
     drawn = figures_as_png(ordered)
-    document = page(ordered, grids, title, examples=examples, code_version=code_version, drawn=drawn)
+    document = page(ordered, grids, title, examples=examples, made=made, drawn=drawn)
     table = rows(ordered)
     findings = {
         "headline": headline(ordered),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from defensive_distillation import __version__
 from defensive_distillation.config import ReportConfig
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation.results import Evaluation, in_order
+from defensive_distillation.provenance import here_and_now
 from defensive_distillation.reporting import write_report
 from defensive_distillation.reporting.pictures import examples, grids
 from defensive_distillation.reporting.words import title
@@ -17,7 +18,7 @@ from defensive_distillation.runtime.stopwatch import phase
 
 
 def _compute(task: Task[ReportConfig]) -> Result:
-    evaluations = _evaluations(task)
+    evaluations, made = _evaluations(task), here_and_now()
     artifacts = {artifact.facts["model"]["label"]: artifact for artifact in task.inputs["evaluations"]}
     samples = {name: grids(artifact) for name, artifact in artifacts.items()}
     sheets = {name: sheet for name, artifact in artifacts.items() if (sheet := examples(artifact)) is not None}
@@ -29,7 +30,7 @@ def _compute(task: Task[ReportConfig]) -> Result:
                 samples,
                 examples=sheets,
                 title=task.config.title or title(evaluations),
-                code_version=f"{__version__} ({STAGE.code})",
+                made=replace(made, code=f"{made.code} ({STAGE.code})"),
                 folder=folder,
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.network import reached, samples_at_once
+from defensive_distillation.attacks.network import logits_of, reached, samples_at_once
+from defensive_distillation.attacks.on_grid import Grid
 from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.datasets.sampling import stratified_order
@@ -31,6 +32,7 @@ class AttackCall:
         targets: towards how many other classes each; None for every other class.
         levels: radii or confidences, rising.
         arguments: of the function.
+        on_grid: whether a last step brings the samples to the grid of 256 values.
     """
 
     attack: Attack
@@ -40,6 +42,7 @@ class AttackCall:
     targets: int | None
     levels: tuple[float, ...]
     arguments: Mapping[str, Any]
+    on_grid: bool = False
 
     def results(
         self,
@@ -72,9 +75,28 @@ class AttackCall:
             for number, level in enumerate(self.levels):
                 results.append(function(model, images, classes, **{self.attack.level: level}, **options))
                 on_finished(len(images) * (number + 1) // len(self.levels))
+        if self.on_grid:
+            return self._on_grid(results, views, images, classes, batch_size)
         if model is views.judged:
             return results
         return [_judged(each, views.judged, classes, self.attack.targeted, batch_size) for each in results]
+
+    def _on_grid(
+        self, results: Sequence[AttackResult], views: Views, images: Tensor, classes: Tensor, batch_size: int | None
+    ) -> list[AttackResult]:
+        """The results with samples of 8 bits, within the ball of each level, if there are balls."""
+        who, in_balls = attacker(self.name), self.attack.family == "ball"
+        differentiated = None if who == "gradient-free" else views.of_attacker(who)
+        return [
+            Grid(
+                judged=views.judged,
+                differentiated=differentiated,
+                targeted=self.attack.targeted,
+                epsilon=self.levels[number] if in_balls else None,
+                sparse=not self.attack.dense,
+            ).rounded(result, images, classes, batch_size=batch_size)
+            for number, result in enumerate(results)
+        ]
 
     def pairs(self, dataset: Dataset, seed: int) -> tuple[Tensor, Tensor]:
         """Test images and classes (P,), (P,): each source towards other classes, or untargeted, its own class.
@@ -111,7 +133,7 @@ def _judged(
     size = samples_at_once(batch_size, result.adversarial)
     success = torch.cat(
         [
-            reached(judged(images), of, targeted=targeted)
+            reached(logits_of(judged, images), of, targeted=targeted)
             for images, of in zip(result.adversarial.split(size), classes.split(size), strict=True)
         ]
     )
@@ -149,14 +171,17 @@ def _call(attack: Attack, variant: Variant, config: Any, temperature: float, sur
         "name": name,
         "attack": attack.name,
         "variant": variant.key,
-        "arguments": {key: value for key, value in arguments.items() if isinstance(value, bool | int | float | str)},
+        "arguments": {
+            **{key: value for key, value in arguments.items() if isinstance(value, bool | int | float | str)},
+            **({"on_grid": True} if config.on_grid else {}),
+        },
         "levels": list(levels),
         "targeted": attack.targeted,
         **({"targets": targets} if targets is not None else {}),
     }
     if attack.surrogate:
         arguments["surrogate"] = surrogate
-    return AttackCall(attack, name, facts, attack.sources(config), targets, levels, arguments)
+    return AttackCall(attack, name, facts, attack.sources(config), targets, levels, arguments, config.on_grid)
 
 
 def _function(path: str) -> Callable[..., AttackResult]:

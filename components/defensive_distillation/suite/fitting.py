@@ -24,7 +24,12 @@ BUDGET_SHARE, MOST_FEATURES = 1 / 7, 500  # of the features, the paper's 112 of 
 
 
 def radii(images: Tensor) -> tuple[float, ...]:
-    """L∞ radii for images (N, C, H, W) uint8: larger for grey drawings, much of which is black or white."""
+    """L∞ radii for images (N, C, H, W) uint8: larger for grey drawings, much of which is black or white.
+
+    And for inputs (N, ...) of floats, which are no images.
+    """
+    if images.is_floating_point():
+        return DRAWING
     extreme = ((images < 26) | (images > 229)).double().mean()
     return DRAWING if images.shape[1] == 1 and float(extreme) >= DRAWN else PHOTOGRAPH
 

@@ -53,7 +53,7 @@ def of_networks(rows: Sequence[Row]) -> Grid:
     return Grid(
         heads=(
             *("\nT", "\naccuracy, %", within, "JSMA success, %\nprobabilities", "\nlogits", "\nz/T"),
-            *("features changed\nprobabilities", "\nz/T", "C&W L2\nsuccess, %", "\nmean", "\ngradients"),
+            *("features changed\nprobabilities", "\nz/T", "C&W L2\nsuccess, %", "\n8-bit", "\nmean", "\ngradients"),
         ),
         rows=[_cells(row) for row in rows if not row["control"]],
         left=(),
@@ -69,6 +69,7 @@ def _cells(row: Row) -> list[Cell]:
         _number(row["probabilities_changed_features"]),
         _number(row["scaled_changed_features"]),
         _per_cent(row["cw_l2_success"]),
+        _per_cent(row["cw_l2_in_eight_bits"]),
         _number(row["cw_l2_average"], 2),
         gradients(str(row["masked"])),
     ]

@@ -366,15 +366,18 @@ def test_a_model_that_returns_no_logits_is_refused(name: str, model: nn.Module, 
         ATTACKS[name](model.eval(), IMAGES, TARGETS)
 
 
+def classes_of(name: str) -> str:
+    """The argument of an attack that its classes are given by."""
+    return "target_classes" if name.startswith(("jsma", "cw")) else "labels"
+
+
 IMAGES, TARGETS = torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 1])
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": IMAGES[0]}, r"images: expected float \(N, C, H, W\) with N > 0, got torch.float32 \(1, 2, 2\)"),
-        ({"images": IMAGES.to(torch.uint8)}, r"images: expected float .*, got torch.uint8 \(2, 1, 2, 2\)"),
-        ({"images": IMAGES[:0], "classes": TARGETS[:0]}, r"with N > 0, got torch.float32 \(0, 1, 2, 2\)"),
+        ({"images": IMAGES.to(torch.uint8)}, r"images: expected float \(N, ...\), got torch.uint8 \(2, 1, 2, 2\)"),
         ({"images": IMAGES + 1}, r"images: expected values within \[0.0, 1.0\], got 1.5 to 1.5"),
         ({"images": -IMAGES}, r"images: expected values within \[0.0, 1.0\], got -0.5 to -0.5"),
         ({"images": IMAGES * math.nan}, r"images: expected values within \[0.0, 1.0\], got nan to nan"),
@@ -403,10 +406,15 @@ def test_a_wrong_argument_is_refused_by_name(changes: dict[str, Any], message: s
 @every_attack
 @every_goal
 def test_every_attack_refuses_what_all_refuse(name: str, targeted: bool) -> None:
-    wrong: tuple[tuple[Tensor, Tensor, dict[str, Any], str], ...] = (
-        (IMAGES[0], TARGETS, {}, "images: expected float"),
-        (IMAGES, TARGETS.int(), {}, "target_classes: expected int64"),
-        (IMAGES, TARGETS + 2, {"batch_size": 1}, "target_classes: expected values below 3, got 3"),
+    wrong: tuple[tuple[Any, Any, dict[str, Any], str], ...] = (
+        (IMAGES.byte(), TARGETS, {}, "images: expected float"),
+        (IMAGES.flatten()[0], TARGETS, {}, r"images: expected shape \(N, ...\) with at least one feature, got \(\)"),
+        (IMAGES[:, :0], TARGETS, {}, r"images: expected shape .* got \(2, 0, 2, 2\)"),
+        (IMAGES.numpy(), TARGETS, {}, "images: expected a tensor, got ndarray; torch.as_tensor makes one"),
+        (IMAGES, TARGETS.numpy(), {}, f"{classes_of(name)}: expected a tensor, got ndarray"),
+        (IMAGES, TARGETS.int(), {}, f"{classes_of(name)}: expected int64"),
+        (IMAGES, TARGETS + 2, {"batch_size": 1}, f"{classes_of(name)}: expected values below 3, got 3"),
+        (IMAGES, TARGETS - 1, {}, f"{classes_of(name)}: expected values from 0, got -1"),
         (IMAGES, TARGETS, {"clip": (1.0, 0.0)}, "clip: expected finite"),
         (IMAGES, TARGETS, {"batch_size": 0}, "batch_size: expected at least 1, got 0"),
     )

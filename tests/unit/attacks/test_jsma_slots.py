@@ -187,3 +187,20 @@ def test_logits_that_are_not_finite_are_told_at_the_next_look() -> None:
 
 def test_the_search_of_few_is_exact_up_to_the_features_that_come_into_question() -> None:
     assert best_pair_of_few.__kwdefaults__["few"] == pair_search._FEW, "where the other search looks at layers first"
+
+
+def test_a_network_that_writes_into_its_input_changes_no_sample() -> None:
+    class InPlace(nn.Module):
+        def __init__(self, network: nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.network(x.mul_(0.5).add_(0.25))
+            return logits
+
+    model, images = smooth(16, 4, seed=5), starts(7, (1, 4, 4), seed=6)
+    aside = nn.Sequential(linear(0.5 * torch.eye(16), torch.full((16,), 0.25)), model).eval()
+    options = SETTINGS[0]
+    found = in_slots(InPlace(model).eval(), images, torch.arange(7) % 4, 3, **options)
+    assert_equal(found, in_slots(aside, images, torch.arange(7) % 4, 3, **options))

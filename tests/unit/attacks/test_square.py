@@ -124,7 +124,9 @@ def test_a_square_covers_what_the_papers_table_says() -> None:
 def test_a_square_is_never_larger_than_the_image_nor_smaller_than_a_pixel(share: float) -> None:
     for height, width in ((1, 1), (1, 9), (9, 1), (5, 7), (28, 28)):
         for query in range(100):
-            assert 1 <= square_side(share, query, 100, height, width) <= min(height, width)
+            most = width if height == 1 else min(height, width)  # of one row, a stretch of the share
+            assert 1 <= square_side(share, query, 100, height, width) <= most
+    assert square_side(0.8, 0, 100, 1, 50) == 40
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -55,7 +55,7 @@ LABELS = torch.tensor([0, 1, 2, 2, 1, 0])
     ids=["int64", "int32", "float", "column", "one-hot", "array", "list"],
 )
 def test_every_form_of_the_same_images_and_labels_is_the_same(images: Any, labels: Any) -> None:
-    found = as_test_images(images, labels, classes=3, name="mine")
+    found = as_test_images(images, labels, classes=3, name="mine", grey=True)
     assert torch.equal(found.test_images, PIXELS)
     assert torch.equal(found.test_labels, LABELS)
     assert found.test_labels.dtype == torch.int64
@@ -72,9 +72,13 @@ PHOTOGRAPHS = torch.rand(6, 3, 8, 9)
         (PHOTOGRAPHS * 2 - 1, r"got -0\.\d+ to [01]\.?\d*; put the normalisation into the model$"),
         (PHOTOGRAPHS * 1000, r"; put the normalisation into the model$"),
         (PHOTOGRAPHS.permute(0, 2, 3, 1), r"move the channels to the front: images\.transpose\(0, 3, 1, 2\)$"),
-        (torch.rand(6, 4, 8, 9), r"images: expected 1 or 3 channels in \(N, C, H, W\), got \(6, 4, 8, 9\)$"),
-        (torch.rand(6, 20), r"images: expected shape \(N, C, H, W\), got \(6, 20\)$"),
-        (torch.rand(0, 1, 4, 5), r"images: expected shape \(N, C, H, W\), got \(0, 1, 4, 5\)$"),
+        (torch.rand(6), r"images: expected shape \(N, C, H, W\) or \(N, ...\), got \(6,\)$"),
+        (torch.rand(6, 0), r"images: expected shape \(N, C, H, W\) or \(N, ...\), got \(6, 0\)$"),
+        (torch.rand(0, 1, 4, 5), r"images: expected shape .*, got \(0, 1, 4, 5\)$"),
+        (
+            torch.rand(6, 20) * 3000,
+            r"images: expected values within \[0, 1\], got .*; put the normalisation into the model$",
+        ),
         (PIXELS.long(), r"images: expected uint8 or floating point in \[0, 1\], got torch\.int64$"),
         (PIXELS > 9, r"images: expected uint8 or floating point in \[0, 1\], got torch\.bool$"),
         (PHOTOGRAPHS / 0, "images: expected finite values, got NaN or infinity$"),
@@ -85,7 +89,7 @@ PHOTOGRAPHS = torch.rand(6, 3, 8, 9)
 )
 def test_images_in_a_wrong_form_are_refused_with_what_to_do(images: Any, expected: str) -> None:
     with pytest.raises(DatasetError, match=expected) as caught:
-        as_test_images(images, LABELS, classes=3, name="mine")
+        as_test_images(images, LABELS, classes=3, name="mine", grey=True)
     assert "\n" not in str(caught.value)
 
 
@@ -108,7 +112,7 @@ def test_images_in_a_wrong_form_are_refused_with_what_to_do(images: Any, expecte
 )
 def test_labels_in_a_wrong_form_are_refused_with_what_to_do(labels: Any, expected: str) -> None:
     with pytest.raises(DatasetError, match=expected) as caught:
-        as_test_images(PIXELS, labels, classes=3, name="mine")
+        as_test_images(PIXELS, labels, classes=3, name="mine", grey=True)
     assert "\n" not in str(caught.value)
 
 
@@ -139,7 +143,9 @@ def test_a_half_width_that_is_none_is_refused(half_width: float) -> None:
 
 
 def settings(images: Tensor, classes: int = 10, **more: Any) -> Any:
-    dataset = as_test_images(images, torch.zeros(len(images), dtype=torch.int64), classes=classes, name="mine")
+    dataset = as_test_images(
+        images, torch.zeros(len(images), dtype=torch.int64), classes=classes, name="mine", grey=True
+    )
     given = {"epsilons": None, "attacks": None, "half_width": 0.05, "given": {}, **more}
     return settings_for(dataset, **given)
 

@@ -59,7 +59,7 @@ def call(name: str, **settings: object) -> AttackCall:
 
 def pairs(of: AttackCall, toy: tuple[nn.Module, Tensor, Tensor], seed: int = 0) -> dict[int, list[int]]:
     """The target classes of each source."""
-    dataset = as_test_images(toy[1], toy[2], classes=CLASSES, name="toy")
+    dataset = as_test_images(toy[1], toy[2], classes=CLASSES, name="toy", grey=True)
     sources, targets = of.pairs(dataset, seed)
     found: dict[int, list[int]] = {}
     for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
@@ -96,7 +96,7 @@ def test_what_fits_many_classes_is_as_much_work_as_ten_are() -> None:
     labels = torch.zeros(500, dtype=torch.int64)
     of = {
         classes: settings_for(
-            as_test_images(images, labels, classes=classes, name="mine"),
+            as_test_images(images, labels, classes=classes, name="mine", grey=True),
             epsilons=None,
             attacks=None,
             half_width=0.05,

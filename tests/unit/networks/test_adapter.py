@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from defensive_distillation.errors import InputError
 from defensive_distillation.networks.adapter import Adapter, try_on
+from defensive_distillation.networks.input_steps import Stepped
 from support.networks import smooth, starts
 
 Named = namedtuple("Named", ["loss", "logits"])
@@ -201,3 +202,37 @@ def test_images_that_the_model_does_not_take_are_told_with_their_size() -> None:
     with pytest.raises(InputError, match=r"takes images \(N, C, H, W\) of 1×3×4 in \[0, 1\], got .*; put normal") as e:
         try_on(Adapter(nn.Conv2d(3, 4, 1)), IMAGES)
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("behind", ["function", "module", "arrays", "step"])
+def test_images_stay_as_they_are_whatever_writes_into_them(behind: str) -> None:
+    """A normalisation in place, in each of the places where somebody else's code gets images."""
+
+    def in_place(images: Any) -> Any:
+        images -= 0.5
+        return images
+
+    def of_arrays(images: Any) -> Any:
+        return in_place(np.asarray(images)).reshape(len(images), -1)[:, :3]
+
+    class Module(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return in_place(images).flatten(1)[:, :3]  # type: ignore[no-any-return]
+
+    networks: dict[str, Any] = {
+        "function": lambda x: in_place(x).flatten(1)[:, :3],
+        "module": Module(),
+        "arrays": of_arrays,
+        "step": lambda x: x.flatten(1)[:, :3],
+    }
+    before = torch.rand(4, 1, 2, 2)
+    adapter = Adapter(networks[behind])
+    network = Stepped(in_place, adapter) if behind == "step" else adapter
+    if behind == "arrays":
+        while adapter.hand_over_otherwise():
+            pass
+    for wanting in (False, True):
+        given = before.clone().requires_grad_(wanting)
+        logits = network(given)
+        assert torch.equal(given, before)
+        assert torch.equal(logits.detach(), (before - 0.5).flatten(1)[:, :3])

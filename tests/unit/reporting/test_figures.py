@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -485,3 +490,26 @@ def test_a_grids_alternative_text_counts_attacked_samples_only() -> None:
     found = evaluation(20, probabilities=1, logits=1, scaled=1, dataset=MNIST)
     assert "samples shown that reach their target class: 1 of 1." in in_words.sample_grid(found, "scaled", made)
     assert "T = 20, JSMA on probabilities of z/T" in in_words.sample_grid(found, "scaled", made)
+
+
+_DRAW = """
+import hashlib
+from support.evaluations import complete
+from defensive_distillation.reporting.figures.as_in_paper import figure_7
+from defensive_distillation.reporting.figures.drawing import png
+print(hashlib.sha256(png(figure_7(complete()))).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("settings", ["a backend", "a file", "a broken file"])
+def test_figures_are_the_same_whatever_a_users_matplotlib_is_set_to(tmp_path: Path, settings: str) -> None:
+    content = "text.usetex: True\nfont.family: serif\nfigure.dpi: 30\nlines.linewidth: 9\n"
+    (tmp_path / "matplotlibrc").write_bytes(content.encode() if settings == "a file" else b"\xff\xfe\x00nonsense")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["tests", *sys.path]), "MPLCONFIGDIR": str(tmp_path)}
+    if settings == "a backend":
+        environment["MPLBACKEND"] = "nonsense"
+    else:
+        environment["MATPLOTLIBRC"] = str(tmp_path / "matplotlibrc")
+    done = subprocess.run([sys.executable, "-c", _DRAW], capture_output=True, text=True, env=environment, check=False)
+    expected = hashlib.sha256(png(as_in_paper.figure_7(complete()))).hexdigest()
+    assert done.stdout.strip() == expected, done.stderr

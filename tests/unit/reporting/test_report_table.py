@@ -150,9 +150,10 @@ def test_attacks_that_join_add_columns_and_keep_the_others(monkeypatch: pytest.M
     assert [(key, row[key]) for key in row if key not in before] == [
         *(("jsma_gentle_probabilities_success", None), ("jsma_gentle_logits_success", 0.5)),
         ("jsma_gentle_scaled_success", None),
-        *(("deepfool_success", 1.0), ("deepfool_sources", 10)),
+        *(("deepfool_success", 1.0), ("deepfool_in_eight_bits", 0.524), ("deepfool_sources", 10)),
         *(("deepfool_best", 1.0), ("deepfool_average", 1.5), ("deepfool_worst", 2.0)),
-        *(("apgd_cross_entropy_success", None), ("apgd_margin_success", 0.95)),
+        *(("apgd_cross_entropy_success", None), ("apgd_cross_entropy_in_eight_bits", None)),
+        *(("apgd_margin_success", 0.95), ("apgd_margin_in_eight_bits", None)),
     ]
 
 

@@ -23,6 +23,7 @@ from defensive_distillation.attacks.cw.l0 import nearest_l0
 from defensive_distillation.attacks.cw.l2 import nearest_l2
 from defensive_distillation.attacks.cw.linf import nearest_linf
 from defensive_distillation.attacks.cw.search import Search
+from defensive_distillation.attacks.given import attack
 from defensive_distillation.attacks.network import attacked_in_batches, require_attackable
 from defensive_distillation.attacks.result import AttackResult, success_or_budget
 from defensive_distillation.errors import InputError
@@ -36,6 +37,7 @@ _SOLVERS = {  # with the step size of each norm's published code
 }
 
 
+@attack
 def carlini_wagner(
     model: nn.Module,
     images: Tensor,
@@ -58,8 +60,8 @@ def carlini_wagner(
     """The nearest sample in `norm` that is classified as the target, by a margin of κ.
 
     Args:
-        model: returns logits (N, K); must be in evaluation mode.
-        images: sources (N, C, H, W) within `clip`, float.
+        model: returns logits (N, K); a function, or a module in evaluation mode.
+        images: sources (N, C, H, W), or (N, ...) of any other shape, within `clip`, float.
         target_classes: (N,) int64; without `targeted`, the true classes, which are to be left.
         norm: l2 (Section VI-A), l0 (VI-B, counted in pixels) or linf (VI-C).
         targeted: whether the classes are to be reached, or left.
@@ -101,7 +103,7 @@ def carlini_wagner(
     )
 
     def nearest(batch: Tensor, classes: Tensor) -> AttackResult:
-        at_start = search.suffices(model, batch, classes)
+        at_start = search.needless(model, batch, classes)
         adversarial, success, spent = batch.clone(), at_start.clone(), torch.zeros_like(classes)
         rest = (~at_start).nonzero().squeeze(1)
         if len(rest):

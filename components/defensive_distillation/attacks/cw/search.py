@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.network import clearly_reached, logits_of, margin, slack
+from defensive_distillation.attacks.network import (
+    clearly_reached,
+    gradient_of,
+    in_single,
+    logits_of,
+    margin,
+    reached,
+    slack,
+)
 from defensive_distillation.errors import InputError
 
 _HALVINGS = 12  # of the line to a sample
@@ -51,17 +59,25 @@ class Search:
         """
         images = images.detach().requires_grad_()
         with torch.enable_grad():
-            logits = logits_of(model, images, classes)
-            value = margin(logits, classes, targeted=self.targeted)
-            (gradient,) = torch.autograd.grad(value.sum(), images)
+            logits = logits_of(model, images)
+            value = margin(in_single(logits), classes, targeted=self.targeted)
+            gradient = gradient_of(value.sum(), images)
         value = value.detach()
         done = value <= -self.confidence - slack(logits.detach())  # as `clearly_reached`
         return (value + self.confidence).clamp(min=0), done, gradient
 
     @torch.no_grad()
+    def needless(self, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
+        """Whether each source is where it should be as it is, however narrowly where κ is 0, (N,) bool."""
+        logits = logits_of(model, images)
+        if self.confidence == 0:
+            return reached(logits, classes, targeted=self.targeted)
+        return clearly_reached(logits, classes, targeted=self.targeted, confidence=self.confidence)
+
+    @torch.no_grad()
     def suffices(self, model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
         """Whether each sample is clearly where it should be, (N,) bool."""
-        logits = logits_of(model, images, classes)
+        logits = logits_of(model, images)
         return clearly_reached(logits, classes, targeted=self.targeted, confidence=self.confidence)
 
     @torch.no_grad()

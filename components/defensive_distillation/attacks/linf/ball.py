@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.network import logits_of, margin, reached
+from defensive_distillation.attacks.network import gradient_of, in_single, logits_of, margin, reached
 from defensive_distillation.errors import InputError
 from defensive_distillation.networks.softmax import log_softmax_at, require_temperature
 
@@ -42,7 +42,7 @@ def descent(
     """
     images = images.detach().requires_grad_()
     with torch.enable_grad():
-        logits = logits_of(model, images, classes)
+        logits = in_single(logits_of(model, images))
         if rivals is not None:
             value = (logits.gather(1, classes[:, None]) - logits.gather(1, rivals[:, None])).squeeze(1)
         elif loss == "margin":
@@ -50,5 +50,5 @@ def descent(
         else:
             log_f = log_softmax_at(logits, temperature).gather(1, classes[:, None]).squeeze(1)
             value = -log_f if targeted else log_f
-        (gradient,) = torch.autograd.grad(value.sum(), images)
+        gradient = gradient_of(value.sum(), images)
     return reached(logits.detach(), classes, targeted=targeted), gradient

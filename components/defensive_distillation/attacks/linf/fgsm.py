@@ -7,11 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.given import attack
 from defensive_distillation.attacks.linf.ball import Loss, descent, require_ball
 from defensive_distillation.attacks.network import attacked_in_batches, logits_of, reached, require_attackable
 from defensive_distillation.attacks.result import AttackResult, StopReason, success_or_budget
 
 
+@attack
 def fgsm(
     model: nn.Module,
     images: Tensor,
@@ -28,8 +30,8 @@ def fgsm(
     """One step of size ε in each feature, along the sign of the loss's gradient.
 
     Args:
-        model: returns logits (N, K); must be in evaluation mode.
-        images: sources (N, C, H, W) within `clip`, float.
+        model: returns logits (N, K); a function, or a module in evaluation mode.
+        images: sources (N, C, H, W), or (N, ...) of any other shape, within `clip`, float.
         labels: (N,) int64, the true classes; with `targeted`, the classes to reach.
         epsilon: radius of the L∞ ball, above 0.
         targeted: whether `labels` are to be reached, or left.
@@ -45,7 +47,7 @@ def fgsm(
     Raises:
         InputError: for a model in training mode or one that returns probabilities, or a bad argument.
     """
-    require_attackable(model, images, labels, clip, batch_size)
+    require_attackable(model, images, labels, clip, batch_size, name="labels")
     require_ball(epsilon, loss, temperature)
 
     def stepped(batch: Tensor, classes: Tensor) -> AttackResult:
@@ -53,7 +55,7 @@ def fgsm(
         moved = (batch - epsilon * gradient.sign()).clamp(*clip)
         adversarial = torch.where(at_start[:, None, None, None], batch, moved)
         with torch.no_grad():
-            success = reached(logits_of(model, adversarial, classes), classes, targeted=targeted)
+            success = reached(logits_of(model, adversarial), classes, targeted=targeted)
         reason = success_or_budget(success)
         reason[~success & (gradient == 0).flatten(1).all(1)] = StopReason.ZERO_GRADIENT
         return AttackResult.of(batch, adversarial, success, reason, torch.ones_like(classes))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.given import attack
 from defensive_distillation.attacks.linf.ball import require_ball
 from defensive_distillation.attacks.network import attacked_in_batches, logits_of, reached, require_attackable
 from defensive_distillation.attacks.randomness import random_signs, require_seeds, uniform
@@ -14,6 +15,7 @@ from defensive_distillation.attacks.result import AttackResult, success_or_budge
 from defensive_distillation.errors import InputError
 
 
+@attack
 @torch.no_grad()
 def noise(
     model: nn.Module,
@@ -31,8 +33,8 @@ def noise(
     """±ε in each feature at random, the largest change that an L∞ ball allows, clipped to the box.
 
     Args:
-        model: returns logits (N, K); must be in evaluation mode.
-        images: sources (N, C, H, W) within `clip`, float.
+        model: returns logits (N, K); a function, or a module in evaluation mode.
+        images: sources (N, C, H, W), or (N, ...) of any other shape, within `clip`, float.
         labels: (N,) int64, the true classes; with `targeted`, the classes to reach.
         epsilon: radius of the L∞ ball, above 0.
         tries: draws a sample, at least 1; the first that succeeds is taken, else the last.
@@ -48,7 +50,7 @@ def noise(
     Raises:
         InputError: for a model in training mode or one that returns probabilities, or a bad argument.
     """
-    require_attackable(model, images, labels, clip, batch_size)
+    require_attackable(model, images, labels, clip, batch_size, name="labels")
     require_ball(epsilon, "margin", 1.0)
     if tries < 1:
         raise InputError(f"tries: expected at least 1, got {tries}")
@@ -56,14 +58,14 @@ def noise(
 
     def drawn(batch: Tensor, classes: Tensor, own: Tensor) -> AttackResult:
         noisy = batch.clone()
-        success = reached(logits_of(model, batch, classes), classes, targeted=targeted)
+        success = reached(logits_of(model, batch), classes, targeted=targeted)
         for draw in range(tries):
             active = (~success).nonzero().squeeze(1)
             if not len(active):
                 break
             signs = random_signs(uniform(own[active.cpu()], batch.shape[1:], batch, stream=draw))
             noisy[active] = (batch[active] + epsilon * signs).clamp(*clip)
-            logits = logits_of(model, noisy[active], classes[active])
+            logits = logits_of(model, noisy[active])
             success[active] = reached(logits, classes[active], targeted=targeted)
         return AttackResult.of(batch, noisy, success, success_or_budget(success), torch.zeros_like(classes))
 

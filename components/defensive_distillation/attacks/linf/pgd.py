@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.given import attack
 from defensive_distillation.attacks.linf.ball import Loss, descent, require_ball
 from defensive_distillation.attacks.network import attacked_in_batches, logits_of, reached, require_attackable
 from defensive_distillation.attacks.randomness import require_seeds, uniform
@@ -15,6 +16,7 @@ from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.errors import InputError
 
 
+@attack
 def pgd(
     model: nn.Module,
     images: Tensor,
@@ -46,8 +48,8 @@ def pgd(
     to a sample in the ball may lead round outside.
 
     Args:
-        model: returns logits (N, K); must be in evaluation mode.
-        images: sources (N, C, H, W) within `clip`, float.
+        model: returns logits (N, K); a function, or a module in evaluation mode.
+        images: sources (N, C, H, W), or (N, ...) of any other shape, within `clip`, float.
         labels: (N,) int64, the true classes; with `targeted`, the classes to reach.
         epsilon: radius of the L∞ ball, above 0.
         steps: of a run, at least 1.
@@ -70,7 +72,7 @@ def pgd(
     Raises:
         InputError: for a model in training mode or one that returns probabilities, or a bad argument.
     """
-    require_attackable(model, images, labels, clip, batch_size)
+    require_attackable(model, images, labels, clip, batch_size, name="labels")
     require_ball(epsilon, loss, temperature)
     for name, value in (("steps", steps), ("restarts", restarts)):
         if value < 1:
@@ -117,7 +119,7 @@ def _likeliest(model: nn.Module, images: Tensor, classes: Tensor, most: int) -> 
     """Of each image the classes other than its own that have the largest logits, at most so many: (N, most)."""
     if not most:
         return classes.new_empty(len(classes), 0)
-    others = logits_of(model, images, classes).scatter(1, classes[:, None], -torch.inf)
+    others = logits_of(model, images).scatter(1, classes[:, None], -torch.inf)
     return others.topk(min(most, others.shape[1] - 1), dim=1).indices
 
 
@@ -177,5 +179,5 @@ def _run(
     if not len(active):
         return found, success, stuck, spent
     with torch.no_grad():
-        success[active] = reached(logits_of(model, found[active], classes[active]), classes[active], targeted=targeted)
+        success[active] = reached(logits_of(model, found[active]), classes[active], targeted=targeted)
     return found, success, stuck, spent

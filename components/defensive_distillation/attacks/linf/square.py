@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from defensive_distillation.attacks.given import attack
 from defensive_distillation.attacks.linf.ball import require_ball
 from defensive_distillation.attacks.network import attacked_in_batches, logits_of, margin, reached, require_attackable
 from defensive_distillation.attacks.randomness import random_signs, require_seeds, uniform
@@ -19,6 +20,7 @@ from defensive_distillation.errors import InputError
 _HALVED_AFTER = (10, 50, 200, 500, 1_000, 2_000, 4_000, 6_000, 8_000)
 
 
+@attack
 @torch.no_grad()
 def square(
     model: nn.Module,
@@ -41,8 +43,8 @@ def square(
     Deviation: a square that would change nothing is not drawn again until it does, it is tried with the opposite signs.
 
     Args:
-        model: returns logits (N, K); must be in evaluation mode.
-        images: sources (N, C, H, W) within `clip`, float.
+        model: returns logits (N, K); a function, or a module in evaluation mode.
+        images: sources (N, C, H, W), or (N, ...) of any other shape, within `clip`, float.
         labels: (N,) int64, the true classes; with `targeted`, the classes to reach.
         epsilon: radius of the L∞ ball, above 0.
         queries: forward passes a sample, at least 1; the source's own is not counted.
@@ -59,7 +61,7 @@ def square(
     Raises:
         InputError: for a model in training mode or one that returns probabilities, or a bad argument.
     """
-    require_attackable(model, images, labels, clip, batch_size)
+    require_attackable(model, images, labels, clip, batch_size, name="labels")
     require_ball(epsilon, "margin", 1.0)
     if queries < 1:
         raise InputError(f"queries: expected at least 1, got {queries}")
@@ -85,7 +87,7 @@ def _search(
     clip: tuple[float, float],
 ) -> AttackResult:
     channels, height, width = images.shape[1:]
-    logits = logits_of(model, images, classes)
+    logits = logits_of(model, images)
     success, smallest = reached(logits, classes, targeted=targeted), margin(logits, classes, targeted=targeted)
     best = images.clone()
     stripes = uniform(seeds, (channels, 1, width), images)
@@ -101,7 +103,7 @@ def _search(
         else:
             side = square_side(initial_share, query - 1, queries, height, width)
             draw = draws[active, query]
-            top, left = ((draw[:, n] * (length - side + 1)).long() for n, length in ((0, height), (1, width)))
+            top, left = ((draw[:, n] * (max(length - side, 0) + 1)).long() for n, length in ((0, height), (1, width)))
             inside = ((rows >= top[:, None]) & (rows < top[:, None] + side))[:, None, :, None] & (
                 (columns >= left[:, None]) & (columns < left[:, None] + side)
             )[:, None, None, :]
@@ -109,7 +111,7 @@ def _search(
             candidate = torch.where(inside, (source + change).clamp(*clip), current)
             same = (candidate == current).flatten(1).all(1)[:, None, None, None]
             candidate = torch.where(inside & same, (source - change).clamp(*clip), candidate)
-        logits = logits_of(model, candidate, classes[active])
+        logits = logits_of(model, candidate)
         value = margin(logits, classes[active], targeted=targeted)
         done = reached(logits, classes[active], targeted=targeted)
         better = done | (value < smallest[active]) | (query == 0)
@@ -121,7 +123,12 @@ def _search(
 
 
 def square_side(initial_share: float, query: int, queries: int, height: int, width: int) -> int:
-    """Side of the square at a query (from 0): of initial_share · H · W pixels, halved as `queries` go by."""
+    """Side of the square at a query (from 0): of initial_share · H · W pixels, halved as `queries` go by.
+
+    Where H is 1, as of inputs that are no images, the length of a stretch of so many.
+    """
     place = query * 10_000 // queries
-    share = initial_share / 2 ** sum(place > after for after in _HALVED_AFTER)
+    share: float = initial_share / 2 ** sum(place > after for after in _HALVED_AFTER)
+    if height == 1:
+        return max(round(share * width), 1)
     return min(max(round(math.sqrt(share * height * width)), 1), height, width)

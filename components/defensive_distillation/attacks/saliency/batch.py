@@ -23,7 +23,7 @@ def climb_in_batch(attempts: Attempts, *, size: int, on_finished: Callable[[int]
     waiting = len(active)
     while len(active):
         x, source, target = adversarial[active], images[active].flatten(1), attempts.targets[active]
-        forward = functools.partial(logits_of, attempts.model, classes=target)
+        forward = functools.partial(logits_of, attempts.model)
         step = attempts.step(forward, x, source, target, attempts.goals[active], preferred_pair)
         spent[active] += step.passes
         moving = step.reason == MOVES

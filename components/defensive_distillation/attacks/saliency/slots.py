@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from defensive_distillation.attacks.network import logits_of
+from defensive_distillation.attacks.network import asked, logits_of
 from defensive_distillation.attacks.pair_search import best_pair_of_few
 from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.attacks.saliency.step import MOVES, Attempts, Pairs, preferred_pair
@@ -46,7 +46,7 @@ class Slots:
         """
         rows, model = self.rows, self.attempts.model
         x, target = self.x[rows], self.targets[rows]
-        forward = functools.partial(logits_of, model, classes=target) if looked_at else model
+        forward = functools.partial(logits_of if looked_at else asked, model)
         search = preferred_pair if looked_at else _pair_of_few
         step = self.attempts.step(forward, x, self.source[rows], target, self.goals[rows], search)
         # a logit that is not finite ends nothing: the next step that is looked at says so

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks.network import reached
+from defensive_distillation.attacks.network import gradient_of, in_single, reached
 from defensive_distillation.attacks.pair_search import best_pair, largest_pair
 from defensive_distillation.attacks.result import StopReason
 from defensive_distillation.networks.softmax import softmax_at
@@ -96,13 +96,13 @@ def saliency(
     """
     images = images.detach().requires_grad_()
     with torch.enable_grad():
-        logits = forward(images)
+        logits = in_single(forward(images))
         outputs = logits if output == "logits" else softmax_at(logits, temperature)
         wanted = outputs.gather(1, target[:, None]).sum()
-        (alpha,) = torch.autograd.grad(wanted, images, retain_graph=output == "logits")
+        alpha = gradient_of(wanted, images, retain_graph=output == "logits")
         if output != "logits":
             return logits.detach(), alpha.flatten(1), None
-        (total,) = torch.autograd.grad(outputs.sum(), images)
+        total = gradient_of(outputs.sum(), images)
     return logits.detach(), alpha.flatten(1), (total - alpha).flatten(1)
 
 

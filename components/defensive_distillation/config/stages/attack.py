@@ -66,6 +66,13 @@ class AttackStageConfig(ComputeConfig):
             "defaults fit the data and this. None: the defaults stand."
         ),
     )
+    on_grid: bool = Field(
+        False,
+        description=(
+            "A last step of every attack brings its samples to the 256 values of an image of 8 bits, and repairs those "
+            "that are not adversarial there."
+        ),
+    )
     shards: int = Field(
         1, ge=1, description="Equal shares of the samples, each attacked by a task of its own; they change no result."
     )

@@ -1,1 +1,35 @@
-"""Every figure of the report, what stands with it, and how it becomes bytes; matplotlib is imported here alone."""
+"""The figures of a report, and matplotlib as they need it: whatever a user's settings say of backends and fonts."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+
+def _import_matplotlib() -> None:
+    """Imports matplotlib, without the user's settings where it refuses them; `drawing.style` leaves them out of use."""
+    try:
+        importlib.import_module("matplotlib")
+    except (ValueError, OSError):  # an unknown MPLBACKEND, a matplotlibrc that cannot be read
+        for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]  # half imported
+        found = importlib.util.find_spec("matplotlib")
+        assert found is not None
+        assert found.origin is not None
+        plain = {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(Path(found.origin).parent / "mpl-data" / "matplotlibrc")}
+        before = {name: os.environ.get(name) for name in plain}
+        os.environ.update(plain)
+        try:
+            importlib.import_module("matplotlib")
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+_import_matplotlib()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -72,8 +72,10 @@ class Mark:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Keeps matplotlib as these figures want it, and as it was afterwards."""
-    with rc_context(_STYLE), warnings.catch_warnings():
+    """Keeps matplotlib as these figures want it, whatever the user's settings are, and as it was afterwards."""
+    with rc_context(), warnings.catch_warnings():
+        rcdefaults()
+        rcParams.update(_STYLE)
         # a class name in a script that DejaVu lacks is drawn as boxes; the page's text has it
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield

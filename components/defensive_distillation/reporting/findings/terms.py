@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.networks import controls, defended, imported, models
-from defensive_distillation.reporting.words import DATASETS, counted
+from defensive_distillation.reporting.words import DATASETS, counted, label, series
 
 Term = tuple[str, str, str]  # what it is called, what it means, and the address of its source, '' for none
 
@@ -19,21 +19,17 @@ _MASKING = "https://arxiv.org/abs/1802.00420"
 
 
 def introduction(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Two sentences: what was attacked, and what a number means for the defender."""
-    data, networks = evaluations[0].dataset, models(evaluations)
+    """Two short lines: what was attacked, and when a number is good for the defender."""
+    data, networks, given = evaluations[0].dataset, models(evaluations), imported(evaluations)
     name = DATASETS.get(data.name, data.name)
+    who = series([label(network) for network in given]) or f"one of {counted(len(networks), 'network')}"
     what = (
-        f"{counted(len(networks), 'network')} that {'tells' if len(networks) == 1 else 'tell'} the "
-        f"{len(data.classes)} classes of {name} apart {'was' if len(networks) == 1 else 'were'} attacked: an attack "
-        "changes an image by as little as it can, until the network takes it for another class."
+        f"Attacks change images of {name} a little, until {who} takes them for another of its {len(data.classes)} "
+        "classes."
     )
-    if imported(evaluations) and not defended(evaluations):
-        return [what, "Where attacks succeed the network is easily fooled; where they fail, they may be too weak."]
-    return [
-        what,
-        "A defense is good if attacks fail on it, also those that know of it. One that only fails the attack on the "
-        "left below, and not those on the right, hides how easily it is fooled.",
-    ]
+    if given and not defended(evaluations):
+        return [what, "Where all of them fail, and their sanity conditions hold, the network is robust."]
+    return [what, "A defense holds only if attackers who know of it, on the right, fail as well."]
 
 
 def terms(evaluations: Sequence[Evaluation]) -> list[Term]:

@@ -164,13 +164,14 @@ def _distance_table(ordered: Sequence[Evaluation], attack: str) -> Table:
         success = column_per_cent(distances.success_rate)
         row = [
             Cell(success, "missed") if distances.successes < distances.pairs else success,
+            _share(distances.in_eight_bits),
             *(_distance_cell(network, baseline, attack, case) for case in CASES),
         ]
         if theirs:
             number = theirs.second_hand_distance_of(network, attack)
             row.append(DASH if number is None else f"{number:g}")
         body.append(with_label(network, *row))
-    head = ["", "Success", *(f"{case.capitalize()} case" for case in CASES)]
+    head = ["", "Success", "In 8 bits", *(f"{case.capitalize()} case" for case in CASES)]
     head += ["C&W, best, second-hand"] if theirs else []
     norm = ran[0][1].norm
     return Table(head, body, f"{title(attack)}: mean {_UNITS.get(norm, norm)}")

@@ -11,8 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.provenance import Made
 from defensive_distillation.reporting.figures.exhibits import figures_as_png
 from defensive_distillation.reporting.findings.images import ROBUST, WORST, few_images, misclassified
+from defensive_distillation.reporting.findings.made import how_made
 from defensive_distillation.reporting.findings.paragraphs import paragraphs
 from defensive_distillation.reporting.grid import Examples
 from defensive_distillation.reporting.networks import checked, controls, distilled, imported, others, undistilled
@@ -50,7 +52,7 @@ _SECTIONS = {
     "training": "Training",
     "samples": "Adversarial samples by class",
     "setting": "Setting and deviations",
-    "reproduce": "How to reproduce",
+    "reproduce": "How this was made, and how to make it again",
 }
 
 # what each section's numbers are of, by which it says how many images they rest on
@@ -74,7 +76,7 @@ def page(
     grids: Samples,
     title: str,
     *,
-    code_version: str,
+    made: Made,
     examples: Mapping[str, Examples] | None = None,
     drawn: Mapping[str, bytes] | None = None,
 ) -> str:
@@ -84,7 +86,7 @@ def page(
         evaluations: all models of the sweep and their controls, in any order.
         grids: adversarial samples by model and attacked output; models without any are left out.
         title: of the page.
-        code_version: of the code that measured.
+        made: how, when and by what.
         examples: what every attack makes of the same sources, by model.
         drawn: what `figures_as_png` gave, if it was called already.
 
@@ -94,7 +96,7 @@ def page(
     ordered = checked(evaluations)
     pngs = figures_as_png(ordered) if drawn is None else drawn
     template = templates().get_template("page.html")
-    screen, facts, sections = first_screen(ordered), _facts(ordered), _sections(ordered, pngs, code_version)
+    screen, facts, sections = first_screen(ordered), _facts(ordered), _sections(ordered, pngs, made)
 
     def written(**samples: Any) -> str:
         shown = {name: data for name in _SECTIONS if (data := (sections | samples).get(name))}
@@ -114,7 +116,7 @@ def page(
     return written(examples=sheets, samples=by_class)
 
 
-def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_version: str) -> dict[str, Any]:
+def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], made: Made) -> dict[str, Any]:
     """What every section but those of samples takes; one without anything is left out of the page."""
 
     def shown(*names: str) -> Any:
@@ -139,8 +141,8 @@ def _sections(ordered: Sequence[Evaluation], pngs: Mapping[str, bytes], code_ver
         "gradients": {"figures": shown("logit_scale", "zero_gradients"), **behind.behind_rates(ordered)},
         "confidence": sweep.of_confidence(ordered),
         "training": shown("training_accuracy", "training_loss"),
-        "setting": as_table(settings(ordered, code_version=code_version)),
-        "reproduce": {"seed": ordered[0].seed, "code_version": code_version},
+        "setting": as_table(settings(ordered, code_version=made.code)),
+        "reproduce": how_made(made, ordered[0].seed),
     }
     if len(imported(ordered)) < len(ordered):
         return sections

@@ -12,7 +12,7 @@ from defensive_distillation.reporting.findings.images import few_images
 from defensive_distillation.reporting.findings.terms import introduction, terms
 from defensive_distillation.reporting.findings.verdicts import attacked
 from defensive_distillation.reporting.measures import relative_distance, reported_radius, robust_within
-from defensive_distillation.reporting.networks import chosen, defended, models, undistilled
+from defensive_distillation.reporting.networks import chosen, defended, undistilled
 from defensive_distillation.reporting.paper import published
 from defensive_distillation.reporting.words import MASKED, counted, label, per_cent, published_per_cent, times
 
@@ -22,14 +22,8 @@ NAIVE, ADAPTIVE = "As in the paper", "As an adaptive attacker sees it"
 
 def first_screen(ordered: Sequence[Evaluation]) -> dict[str, Any]:
     """What stands below and above the title: headline, the two sides, the verdicts."""
-    dataset, number = ordered[0].dataset, len(models(ordered))
-    of_controls = len(ordered) - number
-    about = f"{dataset.name} · {counted(number, 'model')}"
-    if of_controls:
-        about += f", {counted(of_controls, 'control')}"
     badges = [(label(network), network.masking.masked, MASKED[network.masking.masked]) for network in defended(ordered)]
     return {
-        "about": about,
         "introduction": introduction(ordered),
         "headline": headline(ordered),
         "sides": _sides(ordered),

@@ -51,15 +51,22 @@ def _data(ordered: Sequence[Evaluation]) -> list[Setting]:
     numbers = published(dataset)
     images = f"{count(dataset.train_images)} training, {count(dataset.test_images)} test"
     theirs = f"{count(numbers.train_images)} training, {count(numbers.test_images)} test" if numbers else "–"
-    channels, height, width = dataset.image_shape
     names = shorten(", ".join(dataset.classes), 120)
     return [
         Setting("Dataset", dataset.name, numbers.title if numbers else "MNIST, CIFAR-10", numbers is None),
         Setting("Images", images, theirs, numbers is not None and images != theirs),
-        Setting("Image size", f"{height} × {width}, {channels} channel{'s' if channels > 1 else ''}"),
+        _size(dataset.image_shape),
         Setting("Classes", f"{len(dataset.classes)}: {names}"),
         Setting("Dataset digest", dataset.digest),
     ]
+
+
+def _size(shape: tuple[int, ...]) -> Setting:
+    """Of an image, or of what is none."""
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        return Setting("Input shape", " × ".join(map(str, shape)))
+    channels, height, width = shape
+    return Setting("Image size", f"{height} × {width}, {channels} channel{'s' if channels > 1 else ''}")
 
 
 def _training(ordered: Sequence[Evaluation]) -> list[Setting]:

@@ -71,6 +71,7 @@ def add(commands: Any) -> None:
         metavar="W",
         help=f"of a rate's interval: how many images ({HALF_WIDTH})",
     )
+    suite.add_argument("--on-grid", action="store_true", help="samples that can be saved as images of 8 bits")
     suite.add_argument("--seed", default="0", metavar="N", help="(0)")
     suite.add_argument(
         "--set", dest="assignments", action="append", default=[], metavar="STAGE.KEY=VALUE", help="as of run"
@@ -100,7 +101,7 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
         TrackingError: if that does not answer.
     """
     model = arguments.model
-    attack: dict[str, Any] = {"half_width": arguments.half_width}
+    attack: dict[str, Any] = {"half_width": arguments.half_width, "on_grid": arguments.on_grid}
     if arguments.epsilons is not None:
         attack["bounded"] = {"epsilons": rising(_numbers("epsilons", arguments.epsilons))}
     values: dict[str, Any] = {
