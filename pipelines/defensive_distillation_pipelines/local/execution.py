@@ -121,7 +121,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
             [sys.executable, "-m", "defensive_distillation_pipelines.local.process", str(path)],
             stdout=log,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # its end tells that this process is gone
             env=environment,
             start_new_session=True,
         )
@@ -130,7 +130,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
         _end_containers(run, job)
 
 
