@@ -273,8 +273,9 @@ def experiment(values: Mapping[str, Any]) -> ExperimentConfig:
         ConfigurationError: for an unknown key, or a value out of range.
     """
     for stage, config in STAGES.items():
+        given = values.get(stage, {})
         for key in SET_BY_SWEEP:
-            if key in config.model_fields and key in values.get(stage, {}):
+            if key in config.model_fields and isinstance(given, Mapping) and key in given:
                 raise ConfigurationError(f"{stage}.{key}: the sweep sets it, expected {SET_BY_SWEEP[key]!r} instead")
     try:
         return ExperimentConfig.model_validate(dict(values))

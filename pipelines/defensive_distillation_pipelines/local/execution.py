@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from defensive_distillation.errors import DefensiveDistillationError
 from defensive_distillation.tracking.status import RUN_DIR, Status, statuses
@@ -19,6 +20,7 @@ from defensive_distillation_pipelines.display.board import Board, Key
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.recording import Recording, recorded
 from defensive_distillation_pipelines.local.run_folder import RunFolder
+from defensive_distillation_pipelines.local.workspace import removal
 
 POLL = 0.3  # seconds
 
@@ -86,8 +88,17 @@ def _current(run: RunFolder, board: Board) -> Mapping[Key, Status]:
     current = latest(run)
     for status in current.values():
         if status.state == "failed":
-            raise StepFailedError(f"{_where(status)} failed: {status.message}; log: {status.log}", status.exit_code)
+            why = f"{status.message}{_remedy(run, status.message)}"
+            raise StepFailedError(f"{_where(status)} failed: {why}; log: {status.log}", status.exit_code)
     return current
+
+
+def _remedy(run: RunFolder, message: str) -> str:
+    """What to do about an artifact of an earlier step that is damaged: its place begins the message."""
+    place = Path(message.partition(": ")[0])
+    if place.absolute().is_relative_to(run.workspace.store.absolute()) and place.is_dir():
+        return f"; {removal(place)} removes it, and the same command makes it again"
+    return ""
 
 
 def _plan(run: RunFolder) -> Sequence[PlannedStep]:
@@ -107,6 +118,7 @@ def _where(status: Status) -> str:
 def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     """The process that Kubeflow runs in, with all its steps in one group that ends with this block."""
     _end_containers(run, job)  # of a start that was killed with all its processes
+    run.workspace.forget_damaged()
     path = run.path / "job.json"
     path.write_text(job.model_dump_json())
     environment = {

@@ -92,10 +92,10 @@ def show_report(workspace: Workspace, run_name: str, output: str | None) -> list
     from defensive_distillation.stages import report
 
     run = existing_run(workspace, run_name)
+    config = stage_config("report", run.config().settings("report"))
     evaluations = [stored.location for stored in run.evaluations()]
     fresh = run.path / ".report"
     shutil.rmtree(fresh, ignore_errors=True)
-    config = stage_config("report", run.config().settings("report"))
     report.run(config, evaluations=evaluations, output=str(fresh))
     _publish(fresh, run.report)
     shutil.rmtree(fresh)

@@ -9,13 +9,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Stored
-from defensive_distillation.errors import InputError
+from defensive_distillation.errors import ArtifactError, InputError
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,22 @@ class Workspace:
         return [folder.name for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime)]
 
     def stored(self) -> dict[str, Stored]:
-        """All artifacts of the store by digest."""
-        found = [artifacts.stored(str(path.parent)) for path in sorted(self.store.rglob(artifacts.MANIFEST))]
-        return {one.digest: one for one in found}
+        """All artifacts of the store by digest; what cannot be read is left out, for another run may not need it."""
+        return {one.digest: one for one in self._looked_at().values() if one is not None}
+
+    def damaged(self) -> list[Path]:
+        """What of the store cannot be read."""
+        return [place for place, found in self._looked_at().items() if found is None]
+
+    def _looked_at(self) -> dict[Path, Stored | None]:
+        places = [path.parent for path in sorted(self.store.rglob(artifacts.MANIFEST))]
+        return {place: _readable(place) for place in places if not place.name.startswith(".")}  # what a kill left
+
+    def forget_damaged(self) -> None:
+        """Removes what of Kubeflow's index cannot be read, which would end every run: those steps are run again."""
+        for entry in self.cache.rglob("*.json"):
+            if not _is_entry(entry):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     def create(self) -> None:
         """Makes the folders.
@@ -65,3 +81,24 @@ class Workspace:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"--workspace: expected a folder that can be written, got {self.root}: {error}") from error
+
+
+def removal(*places: Path) -> str:
+    """The command that removes what is damaged."""
+    return shlex.join(["rm", "-r", *map(str, places)])
+
+
+def _readable(place: Path) -> Stored | None:
+    try:
+        return artifacts.stored(str(place))
+    except ArtifactError:
+        return None
+
+
+def _is_entry(path: Path) -> bool:
+    """Whether a file holds the outputs of a step as Kubeflow's index has them: artifacts by name, each somewhere."""
+    try:
+        outputs = json.loads(path.read_bytes())
+        return all(isinstance(output["uri"], str) for output in outputs.values())
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError, KeyError):
+        return False
