@@ -75,6 +75,7 @@ class ClusterError(OutsideError):
 
 
 def first_line(error: BaseException) -> str:
-    """The error's message as one line, for the command line and for logs."""
-    text = " ".join(str(error).split())
+    """The error's message as one line, for the command line and for logs; what is no sign for people is escaped."""
+    line = " ".join(str(error).split())
+    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
     return text or type(error).__name__

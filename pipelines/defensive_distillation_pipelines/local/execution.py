@@ -102,7 +102,7 @@ def _remedy(run: RunFolder, message: str) -> str:
 
 
 def _plan(run: RunFolder) -> Sequence[PlannedStep]:
-    return [PlannedStep.model_validate(step) for step in json.loads(run.plan.read_text())]
+    return [PlannedStep.model_validate(step) for step in json.loads(run.plan.read_bytes())]
 
 
 def latest(run: RunFolder) -> dict[Key, Status]:
@@ -120,7 +120,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     _end_containers(run, job)  # of a start that was killed with all its processes
     run.workspace.forget_damaged()
     path = run.path / "job.json"
-    path.write_text(job.model_dump_json())
+    path.write_bytes(job.model_dump_json().encode())
     environment = {
         **os.environ,
         RUN_DIR: str(run.path.absolute()),

@@ -38,7 +38,7 @@ class Job(BaseModel):
 
 def main(path: str) -> None:
     """Runs the job and exits with 0 if every step did."""
-    job = Job.model_validate(json.loads(Path(path).read_text()))
+    job = Job.model_validate(json.loads(Path(path).read_bytes()))
     threading.Thread(target=_end_with_parent, args=(job,), daemon=True).start()
     # the runner warns of images without 'python' in their name, and of resources that mean nothing here
     warnings.simplefilter("ignore")
@@ -101,7 +101,7 @@ def _write_plan(pipeline: Any, path: Path) -> None:
 
     steps = plan(json_format.MessageToDict(pipeline.pipeline_spec))
     beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps([step.model_dump(mode="json") for step in steps]))
+    beside.write_bytes(json.dumps([step.model_dump(mode="json") for step in steps]).encode())
     beside.replace(path)
 
 

@@ -108,7 +108,7 @@ def show_report(workspace: Workspace, run_name: str, output: str | None) -> list
 
 
 def _checked_name(name: str) -> str:
-    plain_name = name.replace("-", "").replace("_", "").replace(".", "").isalnum() and not name.startswith(".")
+    plain_name = name.replace("-", "").replace("_", "").replace(".", "").isalnum() and name[0] not in ".-"
     if not plain_name or len(name) > MAX_NAME:
         raise InputError(f"--run: expected up to {MAX_NAME} letters, digits, '-', '_' and '.', got {name!r}")
     return name

@@ -20,6 +20,8 @@ from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Stored
 from defensive_distillation.errors import ArtifactError, InputError
 
+_NO_PATH = ("%", "?", "#", "{{", *map(chr, range(32)), *map(chr, range(0xDC80, 0xDD00)))  # at last: what is no text
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -76,6 +78,11 @@ class Workspace:
         Raises:
             InputError: if they cannot be made.
         """
+        if wrong := next((part for part in _NO_PATH if part in str(self.root.absolute())), None):
+            raise InputError(
+                f"--workspace: expected a path without {wrong!r}, which MLflow or Kubeflow would take for more than a "
+                f"part of its name, got {self.root.absolute()}"
+            )
         try:
             for folder in (self.store, self.cache, self.work, self.root / "runs"):
                 folder.mkdir(parents=True, exist_ok=True)
