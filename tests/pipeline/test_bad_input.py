@@ -148,7 +148,7 @@ ROWS = [
     run("called like a flag", "--run=-x", "--run: expected up to 100 letters, .* got '-x'"),
     run("of a placeholder", "--set 'report.title={{{{$.pipeline_job_name}}}}'", "report.title: expected a text"),
     run("of a network without its library", "--set train.architecture=resnet18", "would be torchvision:resnet18"),
-    Row("run in a URI", "run --workspace {tmp}/feature%2Fx", "--workspace: without '%', .*feature%2Fx$"),
+    Row("run in a URI", "run --workspace {tmp}/feature%2Fx", "--workspace: .* without '%', .*feature%2Fx$"),
     Row("run in a query", "run --workspace {tmp}/runs?1", r"--workspace: expected a path without '\?', .*runs\?1$"),
     compiling("in 100,000 shards", "--set attack.shards=100000", "attack.shards: expected at most 5000 steps of att"),
     run("with a file that is not there", "--config {tmp}/no.yaml", r"no\.yaml: expected a readable YAML or TOML file"),
@@ -460,6 +460,8 @@ ROWS = [
     ),
     Row("ui of nothing", "ui --workspace {tmp}/out", "--workspace: expected a folder that defdistill run made, got"),
     Row("ui on no port", "ui --port 99999 {ws}", "--port: expected a port from 1 to 65535, got '99999'"),
+    Row("ui on a port that is taken", "ui --port {port} {ws}", r"--port: expected one that is free, got \d+: "),
+    Row("half a flag", "run --workspace {tmp}/out --temp 20", "unrecognized arguments: --temp 20; see defdistill"),
     # S3 and MLflow
     Row("no S3 URI", "stage prepare_data --output s3:/bucket/x", "expected s3://bucket/prefix, got 's3:/bucket/x"),
     Row(
@@ -582,7 +584,7 @@ def words(
         places = {"chain": chain.folder, "files": files, "ws": f"--workspace {workspace}", "tmp": tmp_path}
         if "{bucket}" in text:
             places["bucket"] = request.getfixturevalue("s3_bucket")
-        return shlex.split(text.format(**places, closed=closed))
+        return shlex.split(text.format(**places, closed=closed, port=closed.rpartition(":")[2]))
 
     return words
 

@@ -26,7 +26,10 @@ _SETTING = "set_"
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line and points to --help, instead of printing the usage."""
+    """Says what is wrong in one line and points to --help, instead of printing the usage; takes flags in full alone."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> typing.NoReturn:
         """Prints one line and exits with 2."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,18 @@ def add(commands: Any) -> None:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, got {text!r}")
     return int(text)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: one that has just ended is gone
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(f"--port: expected one that is free, got {port}: {error.strerror}") from error
 
 
 def _call(arguments: argparse.Namespace) -> None:
@@ -41,6 +51,7 @@ def _call(arguments: argparse.Namespace) -> None:
     if uri.startswith(("http://", "https://")):
         print("the runs are tracked by the server that MLFLOW_TRACKING_URI names")
         return
+    _require_free(arguments.port)
     # MLflow opens on another page; experiment 1 is the first that is made in a new database
     page = f"http://127.0.0.1:{arguments.port}/#/experiments/1/runs?workflowType=machine_learning"
     print(f"MLflow on {page}\nend it with Ctrl-C", flush=True)
