@@ -83,6 +83,10 @@ class ClusterError(OutsideError):
 
 
 def first_line(error: BaseException) -> str:
-    """The error's message as one line, for the command line and for logs; without passwords, whoever raised it."""
-    text = " ".join(without_secrets(str(error)).split())
+    """The error's message as one line, for the command line and for logs.
+
+    Without passwords, whoever raised it; what is no sign for people is escaped.
+    """
+    line = " ".join(without_secrets(str(error)).split())
+    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
     return text or type(error).__name__

@@ -28,12 +28,13 @@ from defensive_distillation_pipelines.commands import cli
 # MLflow 3.17 beside SQLAlchemy 2.1; Python shows it to no user
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 
+TITLE = "A sweep by python3"  # which Kubeflow's runner takes for the name of a program, also in the workspace's path
 SMALL = (
     *("--temperatures", "20", "--set", "prepare_data.train_limit=120", "--set", "prepare_data.test_limit=30"),
     *("--set", "train.epochs=4", "--set", "train.batch_size=16", "--set", "train.minimum_progress=0"),
     *("--set", "attack.jsma.sources=1", "--set", "attack.jsma.max_features=6", "--set", "attack.bounded.samples=3"),
     *("--set", "attack.square.queries=5", "--set", "attacks=jsma,fgsm,square", "--set", "control_attacks=jsma"),
-    *("--set", "attack_groups=jsma,fgsm+square"),
+    *("--set", "attack_groups=jsma,fgsm+square", "--set", f"report.title={TITLE}"),
 )
 SETTINGS_AGAIN = ("--set", "jsma.max_features=4", "--set", "attacks=jsma,noise")
 CLI = [sys.executable, "-m", "defensive_distillation_pipelines.commands"]
@@ -72,7 +73,7 @@ def name_of(output: str) -> str:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """One small sweep: the baseline and T = 20."""
-    workspace = tmp_path_factory.mktemp("local") / "workspace"
+    workspace = tmp_path_factory.mktemp("local") / "of-python3"
     done = defdistill("run", "--workspace", str(workspace), *SMALL)
     return Finished(workspace, done.stdout, done.stderr, name_of(done.stdout))
 
@@ -100,7 +101,7 @@ def test_a_run_ends_with_a_table_the_report_and_the_way_to_mlflow(finished: Fini
     for words in ("probabilities", "logits", "z/T", "none", "20"):
         assert words in table
     report = next(line.split()[1] for line in places.splitlines() if line.startswith("report:"))
-    assert "<html" in Path(report).read_text()
+    assert f"<title>{TITLE}</title>" in Path(report).read_text()
     assert f"ui --workspace {finished.workspace}" in places
     assert (finished.workspace / "runs" / finished.run / "report" / "sweep.csv").is_file()
 

@@ -143,6 +143,12 @@ ROWS = [
     run("of a name with spaces", "--set 'name=My run'", "name: .*pattern.*, got 'My run'"),
     run("called nothing", "--run ''", "--run: expected up to 100 letters, digits, '-', '_' and '.', got ''"),
     run("called after a place", "--run ../mine", "--run: expected up to 100 letters, .* got '../mine'"),
+    run("called like a flag", "--run=-x", "--run: expected up to 100 letters, .* got '-x'"),
+    run("of a placeholder", "--set 'report.title={{{{$.pipeline_job_name}}}}'", "report.title: expected a text"),
+    run("of a network without its library", "--set train.architecture=resnet18", "would be torchvision:resnet18"),
+    Row("run in a URI", "run --workspace {tmp}/feature%2Fx", "--workspace: .* without '%', .*feature%2Fx$"),
+    Row("run in a query", "run --workspace {tmp}/runs?1", r"--workspace: expected a path without '\?', .*runs\?1$"),
+    compiling("in 100,000 shards", "--set attack.shards=100000", "attack.shards: expected at most 5000 steps of att"),
     run("with a file that is not there", "--config {tmp}/no.yaml", r"no\.yaml: expected a readable YAML or TOML file"),
     run("with a folder as file", "--config {tmp}", "expected a readable YAML or TOML file, got: .*Is a directory"),
     run("with an image as file", "--config {files}/image.png", r"image\.png: expected a readable YAML or TOML file"),
@@ -492,6 +498,8 @@ ROWS = [
         "attack --cluster --run latest --model T=20 --and-after",
         "--and-after: expected without --cluster",
     ),
+    Row("ui on a port that is taken", "ui --port {port} {ws}", r"--port: expected a free port, got \d+: "),
+    Row("half a flag", "run --workspace {tmp}/out --temp 20", "unrecognized arguments: --temp 20; see defdistill"),
     # S3 and MLflow
     Row("no S3 URI", "stage prepare_data --output s3:/bucket/x", "expected s3://bucket/prefix, got 's3:/bucket/x"),
     Row(
@@ -607,7 +615,7 @@ def words(
         places = {"chain": chain.folder, "files": files, "ws": f"--workspace {workspace}", "tmp": tmp_path}
         if "{bucket}" in text:
             places["bucket"] = request.getfixturevalue("s3_bucket")
-        return shlex.split(text.format(**places, closed=closed))
+        return shlex.split(text.format(**places, closed=closed, port=closed.rpartition(":")[2]))
 
     return words
 

@@ -219,3 +219,20 @@ def test_a_stage_is_also_a_module(tmp_path: Path) -> None:
 
 def test_the_presets_are_named_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert ", ".join(PRESETS) in shown(capsys, "run", "--help")
+
+
+def test_a_standard_output_that_is_full_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "defensive_distillation_pipelines.commands", "compile", "-o", "sweep.yaml"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("defdistill: standard output: could not write: ")
+
+
+def test_a_locale_without_a_sign_loses_no_result(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "defensive_distillation_pipelines.commands", "compile", "-o", "größe.yaml"]
+    plain = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=plain)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("compiled to gr")
+    assert (tmp_path / "größe.yaml").is_file()

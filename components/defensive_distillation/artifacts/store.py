@@ -5,6 +5,7 @@ Its manifest is written last: a folder or an S3 prefix without it is no artifact
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
@@ -213,7 +214,7 @@ def _draft(location: str) -> Iterator[Path]:
                 yield Path(name)
             return
         place = Path(location).absolute()
-        for abandoned in place.parent.glob(f".{place.name}.draft-*"):
+        for abandoned in place.parent.glob(f".{glob.escape(place.name)}.draft-*"):
             shutil.rmtree(abandoned, ignore_errors=True)
         folder = place.parent / f".{place.name}.draft-{os.getpid()}"
         folder.mkdir(parents=True)  # not mkdtemp's mode: the next stage may run as another user

@@ -5,19 +5,18 @@ from __future__ import annotations
 import difflib
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from defensive_distillation.defenses import distillation
 from defensive_distillation.defenses.registry import DEFENSES, all_parameters
+from defensive_distillation.settings import Settings
 
 NONE = "none"  # names the baseline, which is always there
 _DISTILLATION = distillation.DEFENSE.name
 
 
-class DefenseChoice(BaseModel):
+class DefenseChoice(Settings):
     """A defense of the sweep; also from a text, such as 'label_smoothing' or 'adversarial_training:epsilon=0.1'."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     defense: str = Field(description=f"One of {', '.join(DEFENSES)}.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="Parameters of the defense, by name.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from defensive_distillation.config.defense_choice import DefenseChoice, named
 from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, known_attacks
-from defensive_distillation.config.stages.base import StageConfig, Temperature, explain
+from defensive_distillation.config.stages.base import LONGEST_NAME, StageConfig, Temperature, explain
 from defensive_distillation.config.stages.evaluate import EvaluateConfig
 from defensive_distillation.config.stages.gate import GateConfig
 from defensive_distillation.config.stages.import_model import ImportModelConfig
@@ -20,6 +20,7 @@ from defensive_distillation.config.stages.training import TrainDefendedConfig, T
 from defensive_distillation.defenses import distillation
 from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.errors import ConfigurationError
+from defensive_distillation.settings import Settings
 from defensive_distillation.suite.registry import ATTACKS
 
 STAGES: dict[str, type[StageConfig]] = {
@@ -49,15 +50,21 @@ SET_BY_SWEEP = {  # of the stages' settings, with the setting of the sweep that 
 }
 
 
-class ExperimentConfig(BaseModel):
+MOST_STEPS = 5_000  # of attacks: no cluster holds as many, and compiling takes seconds
+
+
+class ExperimentConfig(Settings):
     """A whole sweep: the temperatures and the settings of each stage.
 
     The sweep sets the temperatures, and gives `seed` to each stage.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    name: str = Field("digits", pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of the experiment and its runs.")
+    name: str = Field(
+        "digits",
+        max_length=LONGEST_NAME,
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="Name of the experiment and its runs.",
+    )
     seed: int = Field(0, ge=0, description="Seed that every stage derives its own from.")
     temperatures: tuple[Temperature, ...] = Field(
         (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 100.0),
@@ -127,6 +134,14 @@ class ExperimentConfig(BaseModel):
         if repeated := sorted({label for label in labels if labels.count(label) > 1}):
             raise ValueError(f"each network may stand once, repeated: {', '.join(repeated)}")
         return defenses
+
+    @model_validator(mode="after")
+    def _steps_are_few(self) -> Self:
+        networks = 1 + len(self.other_defenses) + (len(self.temperatures) if self.distilled else 0)
+        steps = networks * self.attack.shards * (len(self.attack_groups) or 1)
+        if steps > MOST_STEPS:
+            raise ValueError(f"attack.shards: expected at most {MOST_STEPS} steps of attacks in a sweep, got {steps}")
+        return self
 
     @model_validator(mode="after")
     def _temperatures_are_of_distillation(self) -> Self:
@@ -273,8 +288,9 @@ def experiment(values: Mapping[str, Any]) -> ExperimentConfig:
         ConfigurationError: for an unknown key, or a value out of range.
     """
     for stage, config in STAGES.items():
+        given = values.get(stage, {})
         for key in SET_BY_SWEEP:
-            if key in config.model_fields and key in values.get(stage, {}):
+            if key in config.model_fields and isinstance(given, Mapping) and key in given:
                 raise ConfigurationError(f"{stage}.{key}: the sweep sets it, expected {SET_BY_SWEEP[key]!r} instead")
     try:
         return ExperimentConfig.model_validate(dict(values))

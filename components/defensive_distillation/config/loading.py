@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from defensive_distillation.config import STAGES, ExperimentConfig, experiment
 from defensive_distillation.errors import ConfigurationError
+from defensive_distillation.settings import shown
 
 TRAINING = ("train_teacher", "train_student", "train_defended")
 _PRESETS = files("defensive_distillation.config").joinpath("presets")
@@ -62,23 +62,9 @@ def preset_values(name: str) -> dict[str, Any]:
 
 def read_file(path: Path) -> dict[str, Any]:
     """A YAML or TOML file as plain values; `train` stands for all trainings."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: expected a readable YAML or TOML file, got: {error}") from error
-    try:
-        if path.suffix == ".toml":
-            content: Any = tomllib.loads(text)
-        else:
-            import yaml
+    from defensive_distillation.config.document import document  # imports yaml
 
-            content = yaml.safe_load(text)
-    except Exception as error:  # yaml.YAMLError is not known before the import
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(f"{path}: expected YAML or TOML, got: {reason}") from error
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{path}: expected keys and values, got {type(content).__name__}")
-    return _expanded(content, str(path))
+    return _expanded(document(path), str(path))
 
 
 def assigned(assignment: str) -> dict[str, Any]:
@@ -165,7 +151,7 @@ def _expanded(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     # `train` first: what is said of one of the trainings stands, wherever it stands
     for key, value in sorted(content.items(), key=lambda item: item[0] != "train"):
         if (key in STAGES or key == "train") and not isinstance(value, Mapping):
-            raise ConfigurationError(f"{where}: expected settings below {key}, got {value!r}")
+            raise ConfigurationError(f"{where}: expected settings below {key}, got {shown(value)}")
         for stage in TRAINING if key == "train" else (key,):
             expanded = merged(expanded, {stage: value})
     return expanded

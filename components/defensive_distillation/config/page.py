@@ -17,7 +17,8 @@ Made from the models in `components/defensive_distillation/config/` by `make doc
 
 A sweep takes its settings from a preset, then from a YAML or TOML file (`--config`), then from `--set`, the later over
 the earlier. Keys are `stage.key`, and `stage.section.key` where settings are in sections; `train.key` stands for
-teacher, student and other defenses. Unknown keys are refused. As flags of a single stage they are written with dashes:
+teacher, student and other defenses. Unknown keys are refused, and so are keys that stand twice, and texts with `{{`,
+which Kubeflow and Argo would replace. As flags of a single stage they are written with dashes:
 `defdistill stage attack --jsma.max-features 50`.
 
 ```yaml

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
 from defensive_distillation.model_id import BASELINE, ModelId, Role
+from defensive_distillation.settings import Settings
 
 if TYPE_CHECKING:
     import torch
@@ -18,10 +17,8 @@ if TYPE_CHECKING:
     from defensive_distillation.networks.objectives.objective import Objective
 
 
-class DefenseSettings(BaseModel):
+class DefenseSettings(Settings):
     """Base of a defense's settings: its parameters, which tell its networks apart."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Fit(Protocol):

@@ -15,6 +15,10 @@ REGISTRY = "models:/"  # of MLflow
 FORMS = "torchvision:NAME, timm:NAME, package.module:factory, models:/NAME@ALIAS, models:/NAME/VERSION or FILE.onnx"
 
 
+OWN = ("papernot_mnist", "papernot_cifar10")  # architectures that are trained here, without a name after a colon
+_BUILT = ("torchvision", "rbf", "denoised")  # and with one
+
+
 @dataclass(frozen=True)
 class RegistryName:
     """A version in MLflow's registry by its number, or by an alias, which moves; the other is ''."""
@@ -30,6 +34,19 @@ class RegistryName:
     def label(self) -> str:
         """For people, without what a label may not have: 'NAME v3'."""
         return f"{self.name}@{self.alias}" if self.alias else f"{self.name} v{self.version}"
+
+
+def check_architecture(name: str) -> None:
+    """Raises InputError unless `name` is of a form that networks which are trained here have."""
+    kind, colon, inner = name.partition(":")
+    if kind == "denoised" and colon:
+        check_architecture(inner)
+    elif name not in OWN and not (kind in _BUILT and colon):
+        meant = f"; torchvision's would be torchvision:{name}" if name.isidentifier() else ""
+        raise InputError(
+            f"architecture: expected {', '.join(OWN)}, torchvision:NAME, rbf:UNITS or denoised:ARCHITECTURE, "
+            f"got {name!r}{meant}"
+        )
 
 
 def is_onnx(name: str) -> bool:

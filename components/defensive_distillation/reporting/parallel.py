@@ -29,20 +29,27 @@ def on_all_cores(draw: Callable[[T], R], items: Sequence[T]) -> list[R]:
     if workers < 2:
         return [draw(item) for item in items]
     fork = multiprocessing.get_context("fork")  # a fresh process would first import matplotlib
+    pipe = os.pipe()
     try:
-        with ProcessPoolExecutor(workers, mp_context=fork, initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(workers, mp_context=fork, initializer=_end_with_parent, initargs=pipe) as pool:
             return list(pool.map(draw, items))
     except BrokenProcessPool as error:
         raise DefensiveDistillationError("report: a process that drew figures was killed") from error
+    finally:
+        for end in pipe:
+            os.close(end)
 
 
-def _end_with_parent() -> None:
-    """Ends this copy when the process that it draws for is killed: it would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+def _end_with_parent(read: int, write: int) -> None:
+    """Ends this copy when the process that it draws for is killed: it would wait for work for ever.
+
+    Copies inherit both ends of the pipe. Once each has closed its own end for writing the process holds the only one;
+    the pipe that multiprocessing.parent_process() waits for stays open in the copy that waits.
+    """
+    os.close(write)
 
     def wait() -> None:
-        parent.join()
+        os.read(read, 1)
         os._exit(1)
 
     Thread(target=wait, daemon=True).start()

@@ -60,12 +60,17 @@ def rows(evaluations: Sequence[Evaluation]) -> list[Row]:
 
 
 def to_csv(table: Sequence[Row]) -> str:
-    """The rows as CSV with a header; a missing value is an empty field."""
+    """The rows as CSV with a header; a missing value is an empty field, and a text that is no formula stays one."""
     text = StringIO()
     writer = csv.DictWriter(text, fieldnames=list(table[0]) if table else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(table)
+    writer.writerows({name: _as_text(value) for name, value in row.items()} for row in table)
     return text.getvalue()
+
+
+def _as_text(value: object) -> object:
+    """Spreadsheets calculate what begins with one of these signs, such as the name of a folder of images."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def to_json(table: Sequence[Row], findings: Mapping[str, object] | None = None) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import functools
 import importlib
+import io
 import os
 import sys
 import types
@@ -105,9 +107,18 @@ def main(stage: str, argv: Sequence[str] | None = None) -> typing.NoReturn:
 @contextlib.contextmanager
 def exits(prog: str) -> Iterator[None]:
     """Ends the process with one line and the right code where an error is one that a user can act on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a locale that has no word for it loses no run
     try:
         yield
         sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries again when it ends
+        print(f"{prog}: standard output: could not write: {error.strerror}", file=sys.stderr)
+        raise SystemExit(1) from error
     except DefensiveDistillationError as error:
         print(f"{prog}: {first_line(error)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from error

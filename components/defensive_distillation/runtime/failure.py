@@ -21,7 +21,7 @@ def ended(task: str, error: Exception) -> SystemExit:
     reason = f"{task}: {first_line(error)}"
     if TERMINATION_LOG.exists():
         with contextlib.suppress(OSError):
-            TERMINATION_LOG.write_text(reason)
+            TERMINATION_LOG.write_text(reason, encoding="utf-8")
     if not isinstance(error, DefensiveDistillationError):
         traceback.print_exception(error)
     print(reason, file=sys.stderr, flush=True)

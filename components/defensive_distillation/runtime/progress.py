@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from defensive_distillation.artifacts.storage import disk
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.runtime.stopwatch import Phase
 from defensive_distillation.tracking.status import RUN_DIR, Status
@@ -78,10 +79,11 @@ class Progress:
             if said.state != "running":
                 self._bar.stop()
         if self._file:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._file.with_suffix(".tmp")
-            beside.write_text(self._said.model_dump_json())
-            beside.replace(self._file)
+            with disk.refusals(self._file.parent, "writable"):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                beside = self._file.with_suffix(".tmp")
+                beside.write_text(self._said.model_dump_json(), encoding="utf-8")
+                beside.replace(self._file)
         elif RUN_ID in os.environ:
             self._print()
 
@@ -115,9 +117,10 @@ def log_to_file(task: str) -> None:
     run_dir = os.environ.get(RUN_DIR)
     if run_dir:
         path = Path(run_dir, "logs", f"{task}.log")
-        path.parent.mkdir(parents=True, exist_ok=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        with path.open("a") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
+        with disk.refusals(path.parent, "writable"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)

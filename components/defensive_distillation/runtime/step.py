@@ -105,7 +105,8 @@ def run(
         if told_of is not None:
             _record_evaluations(told_of, inputs)
     except Exception as error:
-        progress.failed(first_line(error), getattr(error, "exit_code", 1), getattr(error, "artifact", ""))
+        with contextlib.suppress(DefensiveDistillationError):  # it may be what cannot be written
+            progress.failed(first_line(error), getattr(error, "exit_code", 1), getattr(error, "artifact", ""))
         if not isinstance(error, TrackingError):
             with contextlib.suppress(DefensiveDistillationError):  # what failed first is what matters
                 told_of = told_of or _recorder(told, inputs, output)

@@ -91,12 +91,12 @@ class CarliniWagner(Section):
     steps: int = Field(1_000, ge=1, description="Steps of the optimiser for one constant.")
     search_steps: int = Field(9, ge=1, description="Constants that are tried in L2, by binary search.")
     learning_rate: float | None = Field(
-        None, gt=0, description="Step size of the optimiser; none: the authors', 0.01, and 0.005 in L∞."
+        None, gt=0, le=1e6, description="Step size of the optimiser; none: the authors', 0.01, and 0.005 in L∞."
     )
     initial_constant: float = Field(
-        1.0, gt=0, description="First constant, in units of what a linear network would need."
+        1.0, ge=1e-10, le=1e10, description="First constant, in units of what a linear network would need."
     )
-    constant_factor: float = Field(4.0, gt=1, description="Factor on the constant where it did not suffice.")
+    constant_factor: float = Field(4.0, ge=1.01, le=1e6, description="Factor on the constant where it did not suffice.")
 
     @property
     def arguments(self) -> dict[str, Any]:

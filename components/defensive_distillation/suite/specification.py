@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from defensive_distillation.settings import Settings
 
 FEWEST = 10  # sources, below which a number says on how many it rests
 
@@ -14,10 +14,8 @@ Attacker = Literal["naive", "adaptive", "gradient-free"]
 Family = Literal["budget", "ball", "distance", "transfer"]
 
 
-class Section(BaseModel):
+class Section(Settings):
     """Settings of one attack, or of several that share them; a part of the settings of the stage `attack`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

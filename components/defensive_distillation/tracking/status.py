@@ -6,11 +6,13 @@ The local runner sets DEFDISTILL_RUN_DIR for the steps it starts; each of them w
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from defensive_distillation.errors import ArtifactError
 from defensive_distillation.model_id import ModelId
 
 RUN_DIR = "DEFDISTILL_RUN_DIR"
@@ -61,13 +63,22 @@ class Status(BaseModel):
 
 
 def statuses(folder: Path) -> dict[str, Status]:
-    """The last words of every step in `folder`, by task, the latest last."""
+    """The last words of every step in `folder`, by task, the latest last.
+
+    Raises:
+        ArtifactError: if a file holds something else.
+    """
     latest: dict[str, Status] = {}
     for path in sorted(folder.glob("*.json"), key=_written):
         try:
             status = Status.model_validate_json(path.read_bytes())
         except OSError:
             continue  # a new run of the same name has removed it
+        except ValidationError as error:
+            raise ArtifactError(
+                f"{path}: expected what a step says of itself, got: {error.errors()[0]['msg']}; "
+                f"rm {shlex.quote(str(path))} removes it"
+            ) from error
         # a step that was started again after it was done only finds its result
         if status.task not in latest or latest[status.task].state != "done":
             latest[status.task] = status

@@ -12,25 +12,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from defensive_distillation import __version__
 from defensive_distillation.config import STAGES, explain, loading
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.runtime.kubeflow import finish
+from defensive_distillation.settings import Settings
 
 IMAGE_VARIABLE = "DEFDISTILL_IMAGE"
 ALL = "all"  # stands for every stage
 CONFIG_MAP = "defensive-distillation"  # where MLflow and the object store are, one key a variable
 FINISH = finish.NAME  # the step that ends a run
 Profile = Literal["gpu", "cpu"]
-_QUANTITY = r"^(\d+\.?\d*|\.\d+)([EPTGMK]i?|m|k)?$"
+_QUANTITY = r"^([0-9]+\.?[0-9]*|\.[0-9]+)([EPTGMK]i?|m|k)?$"
 
 
-class Toleration(BaseModel):
+class Toleration(Settings):
     """A taint of nodes that a step tolerates, in Kubernetes' words."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     key: str | None = None
     operator: Literal["Exists", "Equal"] | None = None
@@ -39,17 +40,17 @@ class Toleration(BaseModel):
     toleration_seconds: int | None = Field(None, alias="tolerationSeconds")
 
 
-class Resources(BaseModel):
+class Resources(Settings):
     """What a step asks of the cluster."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     gpu_type: str = Field(
         "nvidia.com/gpu",
         pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$",
         description="Resource name of the GPU, such as nvidia.com/mig-1g.10gb or nvidia.com/gpu.shared.",
     )
-    gpu_count: int = Field(0, ge=0, description="Number of GPUs; a step with 0 asks for none at all.")
+    gpu_count: int = Field(0, ge=0, le=1024, description="Number of GPUs; a step with 0 asks for none at all.")
     cpu: str = Field("1", pattern=_QUANTITY, description="Processors that are kept for the step.")
     cpu_limit: str | None = Field(None, pattern=_QUANTITY, description="Most processors; none: what the node has left.")
     memory: str = Field("4Gi", pattern=_QUANTITY, description="Memory that the step has and may not exceed.")
@@ -57,15 +58,18 @@ class Resources(BaseModel):
     node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of the nodes to run on.")
     tolerations: tuple[Toleration, ...] = Field((), description="Taints to tolerate, as Kubernetes has them.")
     retries: int = Field(
-        0, ge=0, description="How often a failed step is tried again; 0: as Kubeflow's controller does for lost pods."
+        0,
+        ge=0,
+        le=100,
+        description="How often a failed step is tried again; 0: as Kubeflow's controller does for lost pods.",
     )
     cache: bool = Field(True, description="Whether Kubeflow may take the result of an equal earlier step.")
 
 
-class Cluster(BaseModel):
+class Cluster(Settings):
     """What a run asks of the cluster, in one file or by `--resources KEY=VALUE`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
     profile: Profile = Field("gpu", description="Defaults of the stages: gpu, or cpu for a cluster without GPUs.")
     image: str = Field(
@@ -165,8 +169,12 @@ def _assigned(assignment: str) -> dict[str, Any]:
     return loading.nested(["stages", *path] if len(path) == 2 else path, value)
 
 
+def _no_number(name: str) -> float:
+    raise ValueError(f"expected a number that JSON has, got {name}")
+
+
 def _json(assignment: str, text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"--resources: expected JSON after '=', got {assignment!r}: {error}") from error

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from defensive_distillation.errors import DefensiveDistillationError
 from defensive_distillation.tracking.status import RUN_DIR, Status, statuses
@@ -20,6 +21,7 @@ from defensive_distillation_pipelines.display.estimate import Key
 from defensive_distillation_pipelines.local.process import Job
 from defensive_distillation_pipelines.local.recording import Recording, recorded
 from defensive_distillation_pipelines.local.run_folder import RunFolder
+from defensive_distillation_pipelines.local.workspace import removal
 
 POLL = 0.3  # seconds
 
@@ -91,12 +93,21 @@ def _current(run: RunFolder, board: Board) -> Mapping[Key, Status]:
     current = latest(run)
     for status in current.values():
         if status.state == "failed":
-            raise StepFailedError(f"{_where(status)} failed: {status.message}; log: {status.log}", status.exit_code)
+            why = f"{status.message}{_remedy(run, status.message)}"
+            raise StepFailedError(f"{_where(status)} failed: {why}; log: {status.log}", status.exit_code)
     return current
 
 
+def _remedy(run: RunFolder, message: str) -> str:
+    """What to do about an artifact of an earlier step that is damaged: its place begins the message."""
+    place = Path(message.partition(": ")[0])
+    if place.absolute().is_relative_to(run.workspace.store.absolute()) and place.is_dir():
+        return f"; {removal(place)} removes it, and the same command makes it again"
+    return ""
+
+
 def _plan(run: RunFolder) -> Sequence[PlannedStep]:
-    return [PlannedStep.model_validate(step) for step in json.loads(run.plan.read_text())]
+    return [PlannedStep.model_validate(step) for step in json.loads(run.plan.read_bytes())]
 
 
 def latest(run: RunFolder) -> dict[Key, Status]:
@@ -112,8 +123,9 @@ def _where(status: Status) -> str:
 def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     """The process that Kubeflow runs in, with all its steps in one group that ends with this block."""
     _end_containers(run, job)  # of a start that was killed with all its processes
+    run.workspace.forget_damaged()
     path = run.path / "job.json"
-    path.write_text(job.model_dump_json())
+    path.write_bytes(job.model_dump_json().encode())
     environment = {
         **os.environ,
         RUN_DIR: str(run.path.absolute()),
@@ -126,7 +138,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
             [sys.executable, "-m", "defensive_distillation_pipelines.local.process", str(path)],
             stdout=log,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # its end tells that this process is gone
             env=environment,
             start_new_session=True,
         )
@@ -135,7 +147,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
         _end_containers(run, job)
 
 

@@ -1,17 +1,18 @@
 """The process that one of Kubeflow Pipelines' own local runners works in: SubprocessRunner or DockerRunner.
 
 `python -m defensive_distillation_pipelines.local.process JOB` runs a job, a JSON file that says what to run, and where.
-execution.py starts it and follows its steps.
+execution.py starts it and follows its steps. It holds the other end of the standard input, which closes when it ends,
+however it went and however early.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,14 @@ class Job(BaseModel):
 
 def main(path: str) -> None:
     """Runs the job and exits with 0 if every step did."""
-    job = Job.model_validate(json.loads(Path(path).read_text()))
-    threading.Thread(target=_end_with_parent, args=(os.getppid(), job), daemon=True).start()
+    job = Job.model_validate(json.loads(Path(path).read_bytes()))
+    threading.Thread(target=_end_with_parent, args=(job,), daemon=True).start()
     # the runner warns of images without 'python' in their name, and of resources that mean nothing here
     warnings.simplefilter("ignore")
     from kfp import local
 
     root = Path(job.workspace)
+    _keep_values()
     runner, cache, image = local.SubprocessRunner(use_venv=False), root / "cache", ""
     if job.containers is not None:
         from defensive_distillation_pipelines.local.containers import Containers
@@ -63,6 +65,19 @@ def main(path: str) -> None:
     pipeline = _pipeline(job, image)
     _write_plan(pipeline, Path(job.plan))
     pipeline()
+
+
+def _keep_values() -> None:
+    """Keeps the runner from replacing 'python3' in what a step is given: in paths and settings it is no program."""
+    from kfp.local import subprocess_task_handler as handler
+
+    replace = handler.replace_python_executable
+
+    def in_program(command: list[str], executable: str) -> list[str]:
+        given = command.index("--executor_input")
+        return [*replace(command[:given], shlex.quote(executable)), *command[given:]]
+
+    handler.replace_python_executable = in_program
 
 
 def _pipeline(job: Job, image: str) -> Any:
@@ -86,14 +101,14 @@ def _write_plan(pipeline: Any, path: Path) -> None:
 
     steps = plan(json_format.MessageToDict(pipeline.pipeline_spec))
     beside = path.with_suffix(".tmp")
-    beside.write_text(json.dumps([step.model_dump(mode="json") for step in steps]))
+    beside.write_bytes(json.dumps([step.model_dump(mode="json") for step in steps]).encode())
     beside.replace(path)
 
 
-def _end_with_parent(parent: int, job: Job) -> None:
-    """Ends this process and all its steps when the command that started it is gone, however it went."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _end_with_parent(job: Job) -> None:
+    """Ends this process and all its steps when the command that started it is gone."""
+    while os.read(0, 1):
+        pass
     if job.containers is not None:
         from defensive_distillation_pipelines.local.containers import end
 

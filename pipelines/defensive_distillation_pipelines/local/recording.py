@@ -40,7 +40,7 @@ class Recording:
             TrackingError: if MLflow did not answer.
         """
         if self._process.poll():
-            lines = self._log.read_text().strip().splitlines()
+            lines = self._log.read_text(errors="replace").strip().splitlines()
             raise TrackingError(lines[-1] if lines else f"MLflow's process ended with {self._process.returncode}")
 
     def artifacts(self, locations: Iterable[str]) -> None:

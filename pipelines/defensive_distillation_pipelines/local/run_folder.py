@@ -15,10 +15,10 @@ from filelock import FileLock, Timeout
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Stored, storage
 from defensive_distillation.config import SET_BY_SWEEP, ExperimentConfig, experiment
-from defensive_distillation.errors import ArtifactError, InputError, StorageError
+from defensive_distillation.errors import ArtifactError, InputError, StorageError, first_line
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.status import statuses
-from defensive_distillation_pipelines.local.workspace import LOOK, Workspace, is_held
+from defensive_distillation_pipelines.local.workspace import LOOK, Workspace, is_held, removal
 
 LATEST = "latest"  # what the run that was started last is called
 
@@ -79,10 +79,15 @@ class RunFolder:
         """
         path = self.path / "config.json"
         try:
-            values = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: expected the settings of a run as JSON, got: {error}") from error
-        return experiment(values)
+            values = json.loads(path.read_bytes())
+            if not isinstance(values, dict):
+                raise InputError(f"{type(values).__name__}, no object")
+            return experiment(values)
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"{path}: expected the settings of a run as JSON, got: {first_line(error)}; "
+                f"{removal(self.path)} removes the run, and what it has made stays in the store"
+            ) from error
 
     def begin(self, config: ExperimentConfig) -> None:
         """Makes its folder anew for an attempt; logs of earlier attempts stay.
@@ -92,7 +97,7 @@ class RunFolder:
         """
         content = json.dumps(plain(config), indent=1) + "\n"
         settings = self.path / "config.json"
-        if settings.exists() and settings.read_text() != content:
+        if settings.exists() and plain(self.config()) != plain(config):
             raise InputError(f"--run: expected a new name, {self.name!r} is a run with other settings")
         self.clear()
         storage.write_bytes(str(settings), content.encode())  # a kill leaves no half of it
@@ -145,7 +150,7 @@ class RunFolder:
         except Timeout as error:
             raise InputError(f"run {self.name}: another process is at work on it; wait for it or end it") from error
         except OSError as error:
-            raise StorageError(f"{self.path}: could not write: {error.strerror}") from error
+            raise StorageError(f"{error.filename or self.path}: could not write: {error.strerror or error}") from error
 
     @property
     def running(self) -> bool:
@@ -211,8 +216,15 @@ class RunFolder:
     def _resolved(self, digests: list[str], store: Mapping[str, Stored]) -> list[Stored]:
         missing = [digest for digest in digests if digest not in store]
         if missing:
+            damaged = self.workspace.damaged()
             raise ArtifactError(
                 f"run {self.name}: the artifact {missing[0][:12]} is no longer in {self.workspace.store}"
+                + (
+                    f", or damaged: {removal(*damaged)} removes what is, and 'defdistill run' then"
+                    if damaged
+                    else "; the same 'defdistill run'"
+                )
+                + " makes it again"
             )
         return [store[digest] for digest in digests]
 

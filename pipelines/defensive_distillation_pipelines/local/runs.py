@@ -88,10 +88,10 @@ def show_report(workspace: Workspace, run_name: str, output: str | None, *, quie
     from defensive_distillation.stages import report
 
     run = existing_run(workspace, run_name)
+    config = stage_config("report", run.config().settings("report"))
     evaluations = [stored.location for stored in run.evaluations()]
     fresh = run.path / ".report"
     shutil.rmtree(fresh, ignore_errors=True)
-    config = stage_config("report", run.config().settings("report"))
     report.run(config, evaluations=evaluations, output=str(fresh), bar=not quiet)
     _publish(fresh, run.report)
     shutil.rmtree(fresh)
@@ -106,7 +106,7 @@ def show_report(workspace: Workspace, run_name: str, output: str | None, *, quie
 def _checked_name(name: str) -> str:
     if name == LATEST:
         raise InputError(f"--run: expected a name for a run, got {LATEST!r}, which means the one that was started last")
-    plain_name = name.replace("-", "").replace("_", "").replace(".", "").isalnum() and not name.startswith(".")
+    plain_name = name.replace("-", "").replace("_", "").replace(".", "").isalnum() and name[0] not in ".-"
     if not plain_name or len(name) > MAX_NAME:
         raise InputError(f"--run: expected up to {MAX_NAME} letters, digits, '-', '_' and '.', got {name!r}")
     return name

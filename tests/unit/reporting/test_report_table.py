@@ -305,3 +305,8 @@ def test_an_evaluation_may_lack_examples(tmp_path: Path, empty: bool) -> None:
         artifact.facts["examples"] = {"attacks": [], "labels": []}
     assert pictures.examples(artifact) is None
     assert set(pictures.pictures(artifact)) == {"samples/jsma_scaled.png"}
+
+
+def test_no_text_of_the_csv_is_a_formula() -> None:
+    row = {"dataset": "=1+cmd", "label": "@x", "difference": -0.5, "model": "T=20", "missing": None}
+    assert to_csv([row]).splitlines()[1] == "'=1+cmd,'@x,-0.5,T=20,"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from defensive_distillation.defenses import distillation
-from defensive_distillation.runtime.progress import Progress
+from defensive_distillation.errors import InputError
+from defensive_distillation.runtime.progress import Progress, log_to_file
+from defensive_distillation.tracking.status import RUN_DIR
 
 
 @pytest.fixture
@@ -54,3 +57,11 @@ def test_a_quick_step_says_only_what_it_took(
 def test_outside_of_a_pipeline_nothing_is_said(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     trained(clock, epochs=10, seconds=100)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_folder_that_progress_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").touch()
+    monkeypatch.setenv(RUN_DIR, str(tmp_path / "run"))
+    for act in (Progress("attack").started, lambda: log_to_file("attack")):
+        with pytest.raises(InputError, match=r"run/(progress|logs): expected a writable path, got "):
+            act()

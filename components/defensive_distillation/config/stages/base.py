@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
-from defensive_distillation.addresses import has_secrets, shown
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.model_id import ModelId
+from defensive_distillation.settings import Settings, shown
 
+MOST_THREADS = 1024
+LONGEST_NAME = 63  # of what Kubernetes is told
 Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False, description="Temperature T of the softmax, above 0.")]
 
 ExperimentName = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Name of the experiment that a champion is known by.")
+    str,
+    Field(
+        max_length=LONGEST_NAME,
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="Name of the experiment that a champion is known by.",
+    ),
 ]
 
 
@@ -29,7 +36,7 @@ class Input:
     help: str = ""
 
 
-class StageConfig(BaseModel):
+class StageConfig(Settings):
     """Base of a stage's settings, which also states what the stage is.
 
     Attributes:
@@ -42,8 +49,6 @@ class StageConfig(BaseModel):
         example: arguments of a command that works.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     stage: ClassVar[str]
     summary: ClassVar[str]
     reads: ClassVar[Mapping[str, Input]] = {}
@@ -53,16 +58,6 @@ class StageConfig(BaseModel):
     example: ClassVar[str]
 
     seed: int = Field(0, ge=0, description="Seed of the experiment; each stage derives its own from it.")
-
-    @field_validator("*", mode="after")
-    @classmethod
-    def _without_secrets(cls, value: Any) -> Any:
-        """Settings stand in files, logs and MLflow: a password has no place among them."""
-        if isinstance(value, str) and has_secrets(value):
-            raise ValueError(
-                f"expected a place without user, password or token, which the environment tells, got {shown(value)}"
-            )
-        return value
 
     @property
     def part(self) -> str:
@@ -83,12 +78,13 @@ class ComputeConfig(StageConfig):
 
     device: str = Field(
         "auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?|mps)$",
         description="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:N or mps.",
     )
     threads: int = Field(
         1,
         ge=1,
+        le=MOST_THREADS,
         description="CPU threads. Results are the same bytes only for the same number.",
     )
     tf32: bool = Field(
@@ -110,7 +106,8 @@ def explain(error: ValidationError, where: str) -> ConfigurationError:
     if problem["type"] == "extra_forbidden":
         return ConfigurationError(f"{place}: expected a setting of the stage, got a key that does not exist{more}")
     expected = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
+    expected = expected.removeprefix(f"{place.rpartition('.')[2]}: ")
     # a check of our own over several settings names the one that is wrong
     ours = problem["type"] == "value_error" and ", got " in expected
-    got = "" if ours else f", got {problem['input']!r}"
-    return ConfigurationError(f"{place}: {expected}{got}{more}")
+    got = "" if ours else f", got {shown(problem['input'])}"
+    return ConfigurationError(f"{place}: {expected}{got}{more}" if place else f"{expected}{more}")

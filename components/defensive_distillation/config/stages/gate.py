@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from defensive_distillation.config.stages.base import ExperimentName, Input, StageConfig
 from defensive_distillation.model_id import ModelId, Role
+from defensive_distillation.settings import Settings
 
 _COMPARED = "Whether the gate heeds it."
 
 
-class Rule(BaseModel):
+class Rule(Settings):
     """Base of a measure that may get worse by a little; each has its own default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class AccuracyRule(Rule):

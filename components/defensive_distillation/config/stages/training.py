@@ -6,12 +6,13 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from defensive_distillation.config.stages.base import ComputeConfig, Input, Temperature
+from defensive_distillation.config.stages.base import MOST_THREADS, ComputeConfig, Input, Temperature
 from defensive_distillation.defenses import distillation
 from defensive_distillation.defenses.registry import DEFENSES, all_parameters
 from defensive_distillation.model_id import ModelId
+from defensive_distillation.networks.forms import check_architecture
 
 DATASET = Input("dataset", help="dataset artifact of prepare_data")
 
@@ -29,7 +30,7 @@ class TrainConfig(ComputeConfig):
     )
     epochs: int = Field(50, ge=1, description="Passes over the training images.")
     batch_size: int = Field(128, ge=1, description="Images in a step of the optimiser.")
-    learning_rate: float = Field(0.1, gt=0, description="Step size of stochastic gradient descent.")
+    learning_rate: float = Field(0.1, gt=0, le=1e6, description="Step size of stochastic gradient descent.")
     momentum: float = Field(0.5, ge=0, lt=1, description="Momentum of stochastic gradient descent.")
     decay: float = Field(
         1.0, gt=0, le=1, description="Factor on learning rate and momentum after each `decay_epochs` epochs."
@@ -52,6 +53,12 @@ class TrainConfig(ComputeConfig):
         description="Fail a training that covers less of the way from chance to accuracy 1 than this; 0 lets all pass.",
     )
 
+    @field_validator("architecture")
+    @classmethod
+    def _has_a_form(cls, architecture: str) -> str:
+        check_architecture(architecture)
+        return architecture
+
     @property
     def fit_settings(self) -> dict[str, Any]:
         """The arguments of `networks.fit.fit` that a stage passes on as they are."""
@@ -73,6 +80,7 @@ class TrainTeacherConfig(TrainConfig):
     baseline_threads: int | None = Field(
         None,
         ge=1,
+        le=MOST_THREADS,
         description="CPU threads at T = 1: a sweep on one machine trains nothing beside the baseline. None: `threads`.",
     )
 

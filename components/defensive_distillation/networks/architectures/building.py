@@ -10,6 +10,7 @@ from defensive_distillation.networks.architectures.denoised import Autoencoder, 
 from defensive_distillation.networks.architectures.papernot import PAPERNOT, papernot
 from defensive_distillation.networks.architectures.radial_basis import radial_basis
 from defensive_distillation.networks.architectures.torchvision_networks import torchvision
+from defensive_distillation.networks.forms import check_architecture
 
 
 def build(
@@ -40,6 +41,7 @@ def build(
 
 
 def _built(architecture: str, num_classes: int, image_shape: tuple[int, int, int], dropout: float) -> nn.Module:
+    check_architecture(architecture)
     kind, _, name = architecture.partition(":")
     if architecture in PAPERNOT:
         return papernot(architecture, num_classes, image_shape, dropout)
@@ -47,10 +49,5 @@ def _built(architecture: str, num_classes: int, image_shape: tuple[int, int, int
         return torchvision(name, num_classes, image_shape)
     if kind == "rbf":
         return radial_basis(name, num_classes, image_shape)
-    if kind == "denoised":
-        classifier = _built(name, num_classes, image_shape, dropout)
-        return Denoised(Autoencoder(image_shape), classifier)
-    raise InputError(
-        f"architecture: expected {', '.join(PAPERNOT)}, torchvision:NAME, rbf:UNITS or denoised:ARCHITECTURE, "
-        f"got {architecture!r}"
-    )
+    classifier = _built(name, num_classes, image_shape, dropout)
+    return Denoised(Autoencoder(image_shape), classifier)
