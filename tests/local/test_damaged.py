@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from defensive_distillation import artifacts
-from defensive_distillation.config import experiment
+from defensive_distillation.config import experiment, plain
 from defensive_distillation_pipelines.commands import cli
-from defensive_distillation_pipelines.local.run_folder import RunFolder, plain
+from defensive_distillation_pipelines.local.run_folder import RunFolder
 from defensive_distillation_pipelines.local.workspace import Workspace
 from support.chain import Chain
 

@@ -8,7 +8,9 @@ from defensive_distillation.config.experiment import (
     SET_BY_SWEEP,
     STAGES,
     ExperimentConfig,
+    as_yaml,
     experiment,
+    plain,
     stage_config,
 )
 from defensive_distillation.config.stages.attack import AttackConfig, AttackStageConfig, part_name
@@ -46,8 +48,10 @@ __all__ = [
     "TrainDefendedConfig",
     "TrainStudentConfig",
     "TrainTeacherConfig",
+    "as_yaml",
     "experiment",
     "explain",
     "part_name",
+    "plain",
     "stage_config",
 ]

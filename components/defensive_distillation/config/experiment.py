@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from defensive_distillation.config.defense_choice import DefenseChoice, named
@@ -47,6 +48,7 @@ SET_BY_SWEEP = {  # of the stages' settings, with the setting of the sweep that 
     "parameters": "defenses",
     "seed": "seed",
     "experiment": "name",
+    "configuration": "the other settings",
 }
 
 
@@ -221,8 +223,11 @@ class ExperimentConfig(Settings):
             lean: only what differs from the stage's defaults.
         """
         config: StageConfig = getattr(self, stage)
+        fields = type(config).model_fields
         by_sweep = {"seed": self.seed, "experiment": self.name}
-        given = {name: value for name, value in by_sweep.items() if name in type(config).model_fields}
+        given: dict[str, Any] = {name: value for name, value in by_sweep.items() if name in fields}
+        if "configuration" in fields:
+            given["configuration"] = as_yaml(self, lean=True)
         return config.model_copy(update=given).model_dump(
             mode="json", exclude=set(SET_BY_SWEEP) - set(given), exclude_none=True, exclude_defaults=lean
         )
@@ -261,6 +266,23 @@ class ExperimentConfig(Settings):
         """The settings of each training under a defense beside distillation."""
         values = self.settings("train_defended", lean=lean)
         return [{**values, **choice.model_dump(mode="json")} for choice in self.other_defenses]
+
+
+def plain(config: ExperimentConfig, *, lean: bool = False) -> dict[str, object]:
+    """The settings as they may be given again: without what the sweep sets itself; lean: and without the defaults."""
+    values = config.model_dump(mode="json", exclude_defaults=lean, exclude_none=lean)
+    for section in values.values():
+        if isinstance(section, dict):
+            section.pop("seed", None)
+            for key in SET_BY_SWEEP:
+                section.pop(key, None)
+    return values
+
+
+def as_yaml(config: ExperimentConfig, *, lean: bool = False) -> str:
+    """The settings as a file for --config; lean: without the defaults."""
+    text: str = yaml.safe_dump(plain(config, lean=lean), sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _without_surrogate(names: Sequence[str]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ def _compute(task: Task[ReportConfig]) -> Result:
                 samples,
                 examples=sheets,
                 title=task.config.title or title(evaluations),
-                made=replace(made, code=f"{made.code} ({STAGE.code})"),
+                made=replace(made, code=f"{made.code} ({STAGE.code})", configuration=task.config.configuration),
                 folder=folder,
             )
 

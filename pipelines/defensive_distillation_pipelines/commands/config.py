@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,15 +40,13 @@ def add(commands: Any) -> None:
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    from defensive_distillation_pipelines.local.run_folder import plain
+    from defensive_distillation.config import as_yaml, plain
 
-    values = plain(settings_of(arguments) if arguments.run is None else _of_run(arguments))
+    config = settings_of(arguments) if arguments.run is None else _of_run(arguments)
     if arguments.json:
-        print(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(plain(config), indent=2, ensure_ascii=False, allow_nan=False))
         return
-    import yaml
-
-    yaml.safe_dump(values, sys.stdout, sort_keys=False, allow_unicode=True)
+    print(as_yaml(config), end="")
 
 
 def _of_run(arguments: argparse.Namespace) -> ExperimentConfig:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Stored, storage
-from defensive_distillation.config import SET_BY_SWEEP, ExperimentConfig, experiment
+from defensive_distillation.config import ExperimentConfig, experiment, plain
 from defensive_distillation.errors import ArtifactError, InputError, StorageError, first_line
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.status import statuses
@@ -250,17 +250,6 @@ def existing_run(workspace: Workspace, name: str) -> RunFolder:
         known = ", ".join(runs) or "none; start one with defdistill run"
         raise InputError(f"run: expected a run of {workspace.root}, which has {known}; got {name!r}")
     return RunFolder(workspace, name if name in near else near[0])
-
-
-def plain(config: ExperimentConfig) -> dict[str, object]:
-    """The settings as they may be given again: without what the sweep sets itself."""
-    values = config.model_dump(mode="json")
-    for section in values.values():
-        if isinstance(section, dict):
-            section.pop("seed", None)
-            for key in SET_BY_SWEEP:
-                section.pop(key, None)
-    return values
 
 
 def default_name(config: ExperimentConfig) -> str:

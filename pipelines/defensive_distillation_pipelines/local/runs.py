@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from defensive_distillation.addresses import shown
 from defensive_distillation.artifacts import storage
-from defensive_distillation.config import ExperimentConfig, stage_config
+from defensive_distillation.config import ExperimentConfig, plain, stage_config
 from defensive_distillation.errors import DefensiveDistillationError, InputError, first_line
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.display.told import Told
 from defensive_distillation_pipelines.local.execution import execute
 from defensive_distillation_pipelines.local.process import Job
-from defensive_distillation_pipelines.local.run_folder import LATEST, RunFolder, default_name, existing_run, plain
+from defensive_distillation_pipelines.local.run_folder import LATEST, RunFolder, default_name, existing_run
 from defensive_distillation_pipelines.local.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from defensive_distillation import artifacts
-from defensive_distillation.config import ExperimentConfig, loading
+from defensive_distillation.config import ExperimentConfig, loading, plain
 from defensive_distillation_pipelines.display.grid import Grid
 from defensive_distillation_pipelines.display.told import Told
 from defensive_distillation_pipelines.local import runs as local
-from defensive_distillation_pipelines.local.run_folder import RunFolder, plain
+from defensive_distillation_pipelines.local.run_folder import RunFolder
 from defensive_distillation_pipelines.runs import listing, state
 from defensive_distillation_pipelines.runs.usage import all_stored, megabytes
 

@@ -26,6 +26,7 @@ class ReportConfig(StageConfig):
 
     experiment: ExperimentName = "digits"
     title: str = Field("", description="Title of the page; empty: after the data.")
+    configuration: str = Field("", description="Settings of the sweep, YAML, which the page has for who repeats it.")
 
     def works_for(self, inputs: Mapping[str, ModelId | None]) -> ModelId | None:
         """None: the report is on the sweep as a whole."""

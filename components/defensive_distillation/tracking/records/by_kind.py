@@ -115,6 +115,8 @@ def _report(tree: RunTree, run: Run, artifact: Artifact) -> None:
     run.params({"models": ", ".join(artifact.facts["models"])})
     run.tags({EXPERIMENT: artifact.manifest.config["experiment"], NOTE: description(artifact)})
     run.folder(artifact.folder, "report")
+    if settings := artifact.manifest.config.get("configuration"):
+        run.files({"config.yaml": settings.encode()})
     run.ended()
 
 
