@@ -643,7 +643,7 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
     assert re.search(row.message, said), said
     assert left == []
     assert snapshot(files, chain.folder, tmp_path) == before
-    assert not [path for path in tmp_path.rglob("*") if "draft" in path.name or path.name.endswith(".work")]
+    assert not [path for path in tmp_path.rglob("*") if "draft" in path.name or path.name.endswith(".unfinished")]
     if "{bucket}/" in row.command:
         assert storage.list_names(next(word for word in command if word.startswith("s3://")).rpartition("/")[0]) == []
 

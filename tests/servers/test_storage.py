@@ -210,6 +210,23 @@ def test_a_killed_write_leaves_the_earlier_file(tmp_path: Path) -> None:
     assert storage.list_names(str(tmp_path)) == ["name"]
 
 
+def test_what_is_no_regular_file_is_written_to_and_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere/file")
+    for content in (b"first", b"second"):
+        storage.write_bytes(str(tmp_path / "link"), content)
+        assert (tmp_path / "elsewhere/file").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    storage.write_bytes(str(tmp_path / "pipe"), b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    storage.write_bytes(os.devnull, b"away")
+    assert Path(os.devnull).is_char_device()
+
+
 @pytest.mark.parametrize("earlier", [True, False])
 def test_an_upload_whose_source_vanishes_fails_without_a_manifest(
     s3_bucket: str, artifact: Path, earlier: bool
