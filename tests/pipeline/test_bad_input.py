@@ -86,6 +86,31 @@ def audit(name: str, options: str, message: str) -> Row:
 
 
 ROWS = [
+    Row(
+        "the workspace of run in an object store",
+        "run --workspace s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
+    Row(
+        "the workspace of rerun in an object store",
+        "rerun attack --run latest --workspace s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
+    Row(
+        "the workspace of report in an object store",
+        "report latest --workspace s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
+    Row(
+        "the workspace of ui in an object store",
+        "ui --workspace s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
+    Row(
+        "the output of report in an object store",
+        "report latest -o s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
     # networks of others
     imported("of nothing", "", "model: expected torchvision:NAME, .* or FILE.onnx, got ''"),
     imported("of a module that is not there", "--model no.where:net", "got 'no.where'; put its folder on PYTHON"),

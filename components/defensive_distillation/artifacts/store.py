@@ -38,7 +38,13 @@ class Artifact:
         return self.manifest.facts
 
     def file(self, name: str) -> Path:
-        """The path of one of its files."""
+        """The path of one of its files, which was checked.
+
+        Raises:
+            ArtifactError: if its manifest does not name it.
+        """
+        if name not in self.manifest.files:
+            raise ArtifactError(f"{self.location}: expected {name} among the files of its manifest, found none")
         return self.folder / name
 
 

@@ -22,6 +22,7 @@ import defensive_distillation
 import defensive_distillation_pipelines
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Artifact, storage
+from defensive_distillation.artifacts.arrays import read_arrays
 from defensive_distillation.artifacts.storage import drafts
 from defensive_distillation.config import PrepareDataConfig, TrainTeacherConfig
 from defensive_distillation.errors import ArtifactError, InputError, TrainingError
@@ -153,6 +154,15 @@ DAMAGES: dict[str, tuple[Callable[[str], object], str]] = {
         lambda at: edit_manifest(at, lambda manifest: manifest.pop("facts"), signed=True),
         r"manifest\.json is not that of an artifact: Field required",
     ),
+    **{
+        f"the file {name}": (
+            lambda at, name=name: edit_manifest(  # type: ignore[misc]
+                at, lambda manifest: manifest["files"].update({name: manifest["files"]["a.json"]}), signed=True
+            ),
+            "files: expected names of files below the artifact, got ",
+        )
+        for name in ("/etc/passwd", "../..", "../place/a.json", "a/../a.json", "./a.json", "", "a\\b", "manifest.json")
+    },
     "another kind": (
         lambda at: edit_manifest(at, lambda manifest: manifest.update(kind="model"), signed=True),
         "expected an artifact of kind dataset, got one of kind model",
@@ -459,6 +469,15 @@ def test_of_two_writers_of_one_result_both_have_it_and_of_two_results_one_is_ref
         write(place, write_files=meanwhile({"config": {"another": 1}}))
     with artifacts.opened(place, "dataset") as artifact:
         assert artifact.manifest.config == {"another": 1}
+
+
+def test_a_file_that_the_manifest_does_not_vouch_for_is_not_read(tmp_path: Path) -> None:
+    place = str(tmp_path / "place")
+    write(place)
+    edit_manifest(place, lambda manifest: manifest.update(files={}), signed=True)
+    missing = pytest.raises(ArtifactError, match=r"expected tensors\.safetensors among the files of its manifest")
+    with artifacts.opened(place, "dataset") as artifact, missing:
+        read_arrays(artifact)
 
 
 # No pickle

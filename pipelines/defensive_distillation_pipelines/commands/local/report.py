@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from defensive_distillation_pipelines.commands.parser import add_workspace, command
+from defensive_distillation_pipelines.commands.parser import add_workspace, command, local_folder
 
 
 def add(commands: Any) -> None:
@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
         "  defdistill report digits-1a2b3c\n  defdistill report digits-1a2b3c -o for-my-colleague",
     )
     parser.add_argument("run", metavar="RUN", help="the run; 'latest' is the last one")
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="write the report there, too")
+    parser.add_argument("-o", "--output", type=local_folder, metavar="FOLDER", help="write the report there, too")
     add_workspace(parser)
 
 
