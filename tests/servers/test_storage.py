@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from defensive_distillation.artifacts import storage
+from defensive_distillation.artifacts.storage import s3
 from defensive_distillation.errors import ArtifactError, InputError, StorageError
 from support import s3_server
 
@@ -440,6 +441,31 @@ def test_an_endpoint_that_drops_packets_is_named_after_five_seconds_an_attempt(
         with pytest.raises(StorageError, match=r"S3 endpoint .*: expected an answer, got ConnectTimeoutError"):
             storage.read_bytes(f"{s3_bucket}/name")
     assert time.monotonic() - begin < 6
+
+
+@pytest.mark.parametrize("place", ["variable", "profile", "services", "nowhere"])
+def test_a_server_is_spoken_to_as_what_it_is_wherever_it_is_named(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    own = "http://minio.example:9000"
+    settings = {
+        "profile": f"[profile lab]\nendpoint_url = {own}\n",
+        "services": f"[profile lab]\nservices = lab\n[services lab]\ns3 =\n  endpoint_url = {own}\n",
+    }
+    (tmp_path / "config").write_text(settings.get(place, "[profile lab]\nregion = eu-central-1\n"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    if place == "variable":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", own)
+    client = s3._client()
+    config = client.meta.config
+    other = place != "nowhere"
+    assert (client.meta.endpoint_url == own) is other
+    assert ((config.s3 or {}).get("addressing_style") == "path") is other
+    assert (config.request_checksum_calculation == "when_required") is other
 
 
 def test_an_endpoint_that_is_no_url_is_refused(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
