@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from defensive_distillation.errors import ArtifactError
 
 Role = Literal["baseline", "teacher", "defended", "imported", "control"]
 ROLES: tuple[Role, ...] = ("baseline", "teacher", "defended", "imported", "control")
@@ -36,7 +38,10 @@ class ModelId(BaseModel):
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> ModelId | None:
         """The network that an artifact with these facts is, or belongs to; None for one of the sweep as a whole."""
-        return cls.model_validate(facts["model"]) if facts.get("model") else None
+        try:
+            return cls.model_validate(facts["model"]) if facts.get("model") else None
+        except ValidationError as error:
+            raise ArtifactError(f"model: expected a network's identity, got {error.errors()[0]['msg']}") from error
 
     def __str__(self) -> str:
         """'the baseline', 'the teacher T=20', 'the control T=20'."""

@@ -75,7 +75,7 @@ def test_a_stage_killed_at_random_moments_ends_in_the_same_bytes(
         learning = {"learning_rate": 0.05, "momentum": 0.9, "decay": 0.5, "decay_epochs": 4, "minimum_progress": 0}
         config = TrainTeacherConfig(temperature=20, epochs=8, batch_size=32, threads=1, **learning)
     moments = delays(seconds_alone(stage, config, {**given, "output": str(tmp_path / "alone")}), len(name + place))
-    work = tmp_path / ("killed.work" if place == "beside the output" else "work")
+    work = tmp_path / (".killed.unfinished" if place == "beside the output" else "work")
     if place == "in a common folder":
         given["work"] = str(work)
     kills = killed_until_done(stage, config, {**given, "output": str(tmp_path / "killed")}, work, moments)

@@ -84,6 +84,31 @@ def audit(name: str, options: str, message: str) -> Row:
 
 
 ROWS = [
+    Row(
+        "the workspace of run in an object store",
+        "run --workspace s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
+    Row(
+        "the workspace of rerun in an object store",
+        "rerun attack --run latest --workspace s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
+    Row(
+        "the workspace of report in an object store",
+        "report latest --workspace s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
+    Row(
+        "the workspace of ui in an object store",
+        "ui --workspace s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
+    Row(
+        "the output of report in an object store",
+        "report latest -o s3://bucket/x",
+        r"expected a folder on this machine, got 's3://bucket/x'",
+    ),
     # networks of others
     imported("of nothing", "", "model: expected torchvision:NAME, .* or FILE.onnx, got ''"),
     imported("of a module that is not there", "--model no.where:net", "got 'no.where'; put its folder on PYTHON"),
@@ -682,7 +707,7 @@ def test_wrong_input_ends_in_one_line_and_leaves_nothing(
     assert re.search(row.message, said), said
     assert left == []
     assert snapshot(files, chain.folder, tmp_path) == before
-    assert not [path for path in tmp_path.rglob("*") if "draft" in path.name or path.name.endswith(".work")]
+    assert not [path for path in tmp_path.rglob("*") if "draft" in path.name or path.name.endswith(".unfinished")]
     if "{bucket}/" in row.command:
         assert storage.list_names(next(word for word in command if word.startswith("s3://")).rpartition("/")[0]) == []
 

@@ -106,7 +106,7 @@ def test_every_stage_reads_and_writes_s3_as_it_does_local_folders(chain: Chain, 
         artifact = module.run(config, **inputs, output=at + name)  # type: ignore[attr-defined]
         with artifacts.opened(chain.place(name), config.writes) as here:
             assert artifact.digest == here.digest, name
-        assert not artifacts.exists(f"{at}{name}.work")
+        assert not storage.list_names(f"{at}.{name}.unfinished")
 
 
 def test_a_finished_stage_is_recognised_and_not_repeated(chain: Chain) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from defensive_distillation.artifacts import storage
+from defensive_distillation.artifacts.storage import s3
 from defensive_distillation.errors import ArtifactError, InputError, StorageError
 from support import s3_server
 
@@ -208,6 +209,23 @@ def test_a_killed_write_leaves_the_earlier_file(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2, "expected what was written until then, beside the earlier file"
     assert storage.read_bytes(str(tmp_path / "name")) == b"earlier"
     assert storage.list_names(str(tmp_path)) == ["name"]
+
+
+def test_what_is_no_regular_file_is_written_to_and_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere/file")
+    for content in (b"first", b"second"):
+        storage.write_bytes(str(tmp_path / "link"), content)
+        assert (tmp_path / "elsewhere/file").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    storage.write_bytes(str(tmp_path / "pipe"), b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    storage.write_bytes(os.devnull, b"away")
+    assert Path(os.devnull).is_char_device()
 
 
 @pytest.mark.parametrize("earlier", [True, False])
@@ -423,6 +441,31 @@ def test_an_endpoint_that_drops_packets_is_named_after_five_seconds_an_attempt(
         with pytest.raises(StorageError, match=r"S3 endpoint .*: expected an answer, got ConnectTimeoutError"):
             storage.read_bytes(f"{s3_bucket}/name")
     assert time.monotonic() - begin < 6
+
+
+@pytest.mark.parametrize("place", ["variable", "profile", "services", "nowhere"])
+def test_a_server_is_spoken_to_as_what_it_is_wherever_it_is_named(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    own = "http://minio.example:9000"
+    settings = {
+        "profile": f"[profile lab]\nendpoint_url = {own}\n",
+        "services": f"[profile lab]\nservices = lab\n[services lab]\ns3 =\n  endpoint_url = {own}\n",
+    }
+    (tmp_path / "config").write_text(settings.get(place, "[profile lab]\nregion = eu-central-1\n"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    if place == "variable":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", own)
+    client = s3._client()
+    config = client.meta.config
+    other = place != "nowhere"
+    assert (client.meta.endpoint_url == own) is other
+    assert ((config.s3 or {}).get("addressing_style") == "path") is other
+    assert (config.request_checksum_calculation == "when_required") is other
 
 
 def test_an_endpoint_that_is_no_url_is_refused(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from torch import Tensor
 
 from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts.facts import AttackFacts, checked
 from defensive_distillation.artifacts.tensors import read_tensors
 from defensive_distillation.evaluation.stored_attack import StoredAttack
 
@@ -24,6 +25,6 @@ def read_attack(artifact: Artifact) -> dict[str, StoredAttack]:
         ArtifactError: if the tensors are not those of the runs that its manifest names.
     """
     keys = [field.name for field in fields(StoredAttack)]
-    names = [variant["name"] for variant in artifact.facts["variants"]]
+    names = [variant.name for variant in checked(artifact, AttackFacts).variants]
     tensors = read_tensors(artifact, [f"{name}.{key}" for name in names for key in keys])
     return {name: StoredAttack(**{key: tensors[f"{name}.{key}"] for key in keys}) for name in names}

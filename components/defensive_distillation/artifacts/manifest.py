@@ -11,9 +11,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from defensive_distillation.errors import ArtifactError
 
@@ -26,13 +26,19 @@ class FileEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bytes: int
+    bytes: int = Field(ge=0)
     sha256: str
 
     @classmethod
     def of(cls, path: Path) -> FileEntry:
         """The entry of the file at `path`."""
         return cls(bytes=path.stat().st_size, sha256=file_digest(path))
+
+
+def _below(name: str) -> str:
+    if not name.isprintable() or "\\" in name or {"", ".", ".."} & set(name.split("/")) or name == MANIFEST:
+        raise ValueError(f"files: expected names of files below the artifact, got {name[:80]!r}")
+    return name
 
 
 class Manifest(BaseModel):
@@ -49,7 +55,7 @@ class Manifest(BaseModel):
     inputs: dict[str, list[str]]  # digests of the artifacts it was made from
     environment: dict[str, str]  # what of the surroundings decides bytes, such as {"torch": "2.14.1", "device": "cpu"}
     facts: dict[str, Any]  # what the kind says about itself
-    files: dict[str, FileEntry]
+    files: dict[Annotated[str, AfterValidator(_below)], FileEntry]
 
     @property
     def fingerprint(self) -> str:

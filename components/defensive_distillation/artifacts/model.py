@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.arrays import TENSORS
+from defensive_distillation.artifacts.facts import TrainedFacts, checked
 from defensive_distillation.artifacts.tensors import unpack
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ArtifactError
@@ -77,6 +78,8 @@ def _views(artifact: Artifact, network: nn.Module) -> Views:
 
 def _network(artifact: Artifact, dataset: Dataset | None, logit_scale: float) -> nn.Module:
     facts = artifact.facts
+    if "imported" not in facts:
+        checked(artifact, TrainedFacts)
     shape: tuple[int, int, int] = tuple(facts["image_shape"])
     if dataset is not None and (facts["num_classes"] != dataset.num_classes or shape != dataset.image_shape):
         raise ArtifactError(

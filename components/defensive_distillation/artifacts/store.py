@@ -5,10 +5,8 @@ Its manifest is written last: a folder or an S3 prefix without it is no artifact
 
 from __future__ import annotations
 
-import glob
+import errno
 import hashlib
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ from typing import Any
 from defensive_distillation import __version__
 from defensive_distillation.artifacts import storage
 from defensive_distillation.artifacts.manifest import MANIFEST, SCHEMA_VERSION, FileEntry, Manifest, file_digest, parse
-from defensive_distillation.artifacts.storage import disk
+from defensive_distillation.artifacts.storage import disk, drafts
 from defensive_distillation.artifacts.storage.locations import bucket_and_key
 from defensive_distillation.errors import ArtifactError, InputError
 from defensive_distillation.model_id import ModelId
@@ -40,7 +38,13 @@ class Artifact:
         return self.manifest.facts
 
     def file(self, name: str) -> Path:
-        """The path of one of its files."""
+        """The path of one of its files, which was checked.
+
+        Raises:
+            ArtifactError: if its manifest does not name it.
+        """
+        if name not in self.manifest.files:
+            raise ArtifactError(f"{self.location}: expected {name} among the files of its manifest, found none")
         return self.folder / name
 
 
@@ -185,11 +189,27 @@ def write(
         )
         content = manifest.to_bytes()
         (folder / MANIFEST).write_bytes(content)
-        if storage.is_remote(location):
-            storage.upload(folder, location, last=MANIFEST)
-        else:
-            folder.rename(location)
+        _commit(folder, location, content)
     return Artifact(location, Path(location), manifest, hashlib.sha256(content).hexdigest())
+
+
+def _commit(folder: Path, location: str, content: bytes) -> None:
+    """Puts a draft in its place; another process may have put the same artifact there first, but no other one."""
+    try:
+        if not storage.is_remote(location):
+            folder.rename(location)
+            return
+        if not exists(location):
+            storage.upload(folder, location, last=MANIFEST)
+            return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+    if not exists(location) or storage.read_bytes(storage.join(location, MANIFEST)) != content:
+        raise InputError(
+            f"{location}: expected a place where nothing stands, found what another process wrote meanwhile; "
+            "choose another place or remove it"
+        )
 
 
 def writable(location: str) -> None:
@@ -212,13 +232,6 @@ def _draft(location: str) -> Iterator[Path]:
         if storage.is_remote(location):
             with tempfile.TemporaryDirectory(prefix="defdistill-") as name:
                 yield Path(name)
-            return
-        place = Path(location).absolute()
-        for abandoned in place.parent.glob(f".{glob.escape(place.name)}.draft-*"):
-            shutil.rmtree(abandoned, ignore_errors=True)
-        folder = place.parent / f".{place.name}.draft-{os.getpid()}"
-        folder.mkdir(parents=True)  # not mkdtemp's mode: the next stage may run as another user
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            with drafts.draft(Path(location).absolute()) as folder:
+                yield folder

@@ -56,6 +56,8 @@ def load(
     train = train.limited("train_limit", train_limit, generator)
     test = test.limited("test_limit", test_limit, generator)
     train_images, test_images = opened.images(train.indices, test.indices)
+    if opened.test is None:
+        test, test_images = _without_copies(train, train_images, test, test_images)
     dataset = Dataset(opened.name, opened.classes, train_images, train.labels, test_images, test.labels)
     if pairs := overlap(train_images, test_images):
         first_test, first_train = pairs[0]
@@ -80,6 +82,18 @@ def _existing(source: str, path: Path | None) -> Path:
             f"got {source!r}, which does not exist"
         )
     return path
+
+
+def _without_copies(train: _Side, train_images: Tensor, test: _Side, test_images: Tensor) -> tuple[_Side, Tensor]:
+    """The test side that was held out, without copies of training images: the seed put them there, not the user."""
+    kept = torch.ones(len(test_images), dtype=torch.bool)
+    for copy, original in overlap(train_images, test_images):
+        if test.labels[copy] != train.labels[original]:
+            raise DatasetError(
+                f"{test.name(copy)}: expected an image of one class, got its copy {train.name(original)} in another"
+            )
+        kept[copy] = False
+    return (test, test_images) if bool(kept.all()) else (_Side(test.samples, test.indices[kept]), test_images[kept])
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from defensive_distillation.runtime.code_version import code_digest
 from defensive_distillation.runtime.environment import environment
 from defensive_distillation.runtime.progress import Progress
 from defensive_distillation.runtime.stopwatch import phase, running, timed
-from defensive_distillation.runtime.unfinished import note
+from defensive_distillation.runtime.unfinished import beside, clear, note
 from defensive_distillation.tracking import Recorder
 
 Places = Mapping[str, str | Sequence[str] | None]  # of a stage's inputs, by their names
@@ -160,7 +160,7 @@ class Stage(Generic[C]):
                 }
             _require_different(opened)
             made_from = _Origin(self, config, opened)
-            unfinished = work or f"{output.rstrip('/')}.work"
+            unfinished = work or beside(output)
             place = Work(storage.join(unfinished, made_from.fingerprint[:32]))
             model = config.works_for({key: ModelId.of(several[0].facts) for key, several in opened.items()})
             progress = Progress(name, model, config.part, bar=bar)
@@ -175,7 +175,7 @@ class Stage(Generic[C]):
                     with clock.phase("writing"):
                         artifact = made_from.write(output, result)
                 if not work:
-                    storage.remove(unfinished)
+                    clear(unfinished)
                 if recorder is not None:
                     # one on S3 is fetched for it
                     with clock.phase("recording"), artifacts.opened(artifact.location, config.writes) as here:

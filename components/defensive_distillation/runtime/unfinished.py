@@ -8,6 +8,9 @@ the step that ends the run (kubeflow/finish.py) removes what the notes name.
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
+from pathlib import Path
 
 from defensive_distillation.artifacts import storage
 from defensive_distillation.artifacts.storage.locations import S3
@@ -16,6 +19,7 @@ from defensive_distillation.runtime.progress import RUN_ID
 AUTOMATIC = "auto"
 _FOLDER = "unfinished"
 _NOTES = "runs"
+_OURS = re.compile("[0-9a-f]{32}")  # names the work of one step: the beginning of its fingerprint
 _noted: set[str] = set()
 
 
@@ -34,6 +38,22 @@ def place(wanted: str, artifact_uri: str) -> str | None:
         print("unfinished work stays in the pod: a step whose pod is lost begins again", flush=True)
         return None
     return storage.join(root, _FOLDER)
+
+
+def beside(output: str) -> str:
+    """Where unfinished work lies if no place is named: a hidden folder beside the output, on the same storage."""
+    above, _, name = (output if storage.is_remote(output) else str(Path(output).absolute())).rstrip("/").rpartition("/")
+    return f"{above}/.{name}.unfinished"
+
+
+def clear(place: str) -> None:
+    """Removes the unfinished work of all settings below `place`, and the folder itself if nothing else lies there."""
+    for name in sorted({name.partition("/")[0] for name in storage.list_names(place)}):
+        if _OURS.fullmatch(name):
+            storage.remove(storage.join(place, name))
+    if not storage.is_remote(place):
+        with suppress(OSError):  # it was never made, or holds something else
+            Path(place).rmdir()
 
 
 def note(work: str) -> None:

@@ -12,6 +12,7 @@ from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.attack import read_attack
 from defensive_distillation.artifacts.dataset import read_dataset
 from defensive_distillation.artifacts.evaluation import SAMPLES
+from defensive_distillation.artifacts.facts import AttackFacts, checked
 from defensive_distillation.artifacts.model import read_views
 from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import EvaluateConfig
@@ -81,7 +82,7 @@ def _outcomes(task: Task[EvaluateConfig]) -> dict[str, Outcome]:
     shards: dict[str, int] = {}
     for artifact in task.inputs["attacks"]:
         _require_same_model(task, artifact)
-        shard, count = artifact.facts["shard"]
+        shard, count = checked(artifact, AttackFacts).shard
         for facts, samples in zip(artifact.facts["variants"], read_attack(artifact).values(), strict=True):
             name = facts["name"]
             if facts["attack"] not in ATTACKS:

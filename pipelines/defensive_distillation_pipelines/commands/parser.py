@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from defensive_distillation.artifacts.storage.locations import is_remote
 from defensive_distillation.config import ExperimentConfig, experiment, loading
 from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.errors import ConfigurationError
@@ -45,9 +46,18 @@ def command(
     return parser
 
 
+def local_folder(place: str) -> str:
+    """A folder of this machine, as the value of a flag: of s3://bucket/prefix a folder `s3:` would be made."""
+    if not place or "://" in place or is_remote(place):
+        raise argparse.ArgumentTypeError(f"expected a folder on this machine, got {place!r}")
+    return place
+
+
 def add_workspace(parser: argparse.ArgumentParser) -> None:
     """Adds --workspace."""
-    parser.add_argument("--workspace", default=WORKSPACE, metavar="FOLDER", help=f"of all runs here ({WORKSPACE})")
+    parser.add_argument(
+        "--workspace", default=WORKSPACE, type=local_folder, metavar="FOLDER", help=f"of all runs here ({WORKSPACE})"
+    )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

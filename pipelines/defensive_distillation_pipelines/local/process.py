@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from defensive_distillation.artifacts.storage import drafts
 from defensive_distillation.config import STAGES, experiment
 from defensive_distillation.runtime.code_version import code_digest
 from defensive_distillation.tracking.status import RUN_DIR
@@ -46,6 +47,7 @@ def main(path: str) -> None:
 
     root = Path(job.workspace)
     _keep_values()
+    drafts.remove_all_abandoned(root / "store")  # each attempt has a folder of its own, so no step finds them
     runner, cache, image = local.SubprocessRunner(use_venv=False), root / "cache", ""
     if job.containers is not None:
         from defensive_distillation_pipelines.local.containers import Containers

@@ -5,6 +5,7 @@ import io
 import stat
 import struct
 import tarfile
+import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -204,6 +205,32 @@ def test_too_many_members_are_refused(tmp_path: Path) -> None:
     assert archives.names(path, max_bytes=0, max_members=4) == ["0", "1", "2", "3"]
     with pytest.raises(DatasetError, match="member '3': expected at most 3 members"):
         archives.names(path, max_bytes=0, max_members=3)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_names_too_deep_are_refused_at_once(tmp_path: Path, suffix: str) -> None:
+    path = _archive(tmp_path, suffix, {"a/" * 30_000 + "1.png": b"1"})
+    started = time.monotonic()
+    with pytest.raises(DatasetError, match=r"member 'a/a/.*…: expected at most 32 folders, got 30001"):
+        _names(path)
+    assert time.monotonic() - started < 5
+
+
+def test_names_that_would_fill_the_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_NAME_BYTES", 4000)
+    assert len(_names(_tar(tmp_path / "a.tar", *(_tar_member(f"{number}" * 1000) for number in range(4))))) == 4
+    with pytest.raises(DatasetError, match=r"member '4444.*…: expected at most 4000 bytes of names in all"):
+        _names(_tar(tmp_path / "b.tar", *(_tar_member(f"{number}" * 1000) for number in range(5))))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("käse".encode(), "käse"), ("käse".encode("cp437"), "käse"), (b"kase", "kase")]
+)
+def test_names_in_a_zip_are_utf_8_where_they_can_be(tmp_path: Path, written: bytes, read: str) -> None:
+    path = _zip(tmp_path / "a.zip", (f"{'x' * len(written)}.png", b"1"))
+    path.write_bytes(path.read_bytes().replace(b"x" * len(written), written))
+    assert _names(path) == [f"{read}.png"]
+    assert list(archives.contents(path, {f"{read}.png"})) == [(f"{read}.png", b"1")]
 
 
 def test_a_member_that_stands_twice_is_refused(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ import defensive_distillation
 import defensive_distillation_pipelines
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Artifact, storage
+from defensive_distillation.artifacts.arrays import read_arrays
+from defensive_distillation.artifacts.storage import drafts
 from defensive_distillation.config import PrepareDataConfig, TrainTeacherConfig
 from defensive_distillation.errors import ArtifactError, InputError, TrainingError
 from defensive_distillation.stages import prepare_data, train_teacher
@@ -152,6 +154,15 @@ DAMAGES: dict[str, tuple[Callable[[str], object], str]] = {
         lambda at: edit_manifest(at, lambda manifest: manifest.pop("facts"), signed=True),
         r"manifest\.json is not that of an artifact: Field required",
     ),
+    **{
+        f"the file {name}": (
+            lambda at, name=name: edit_manifest(  # type: ignore[misc]
+                at, lambda manifest: manifest["files"].update({name: manifest["files"]["a.json"]}), signed=True
+            ),
+            "files: expected names of files below the artifact, got ",
+        )
+        for name in ("/etc/passwd", "../..", "../place/a.json", "a/../a.json", "./a.json", "", "a\\b", "manifest.json")
+    },
     "another kind": (
         lambda at: edit_manifest(at, lambda manifest: manifest.update(kind="model"), signed=True),
         "expected an artifact of kind dataset, got one of kind model",
@@ -313,7 +324,6 @@ def test_a_writer_killed_on_its_way_to_s3_leaves_no_artifact(
     s3_bucket: str, s3_client: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, bucket = f"{s3_bucket}/place", s3_bucket.removeprefix("s3://")
-    write(place)
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # a process that is killed cannot clean up its temporary files
     process = subprocess.Popen([sys.executable, "-c", WRITER, place, str(SPARSE_BYTES), "live"])
     deadline = time.monotonic() + 60
@@ -323,8 +333,7 @@ def test_a_writer_killed_on_its_way_to_s3_leaves_no_artifact(
         time.sleep(0.01)
     process.kill()
     assert process.wait() == -9
-    assert not artifacts.exists(place), "the earlier manifest must go first"
-    assert storage.list_names(place) == sorted(CONTENTS)
+    assert storage.list_names(place) == ["a.json"]
     with pytest.raises(ArtifactError, match=r"place: expected an artifact, found no manifest\.json"):
         read(place)
     write(place)
@@ -409,6 +418,66 @@ def test_unfinished_work_of_other_settings_is_not_gone_on_with(tmp_path: Path) -
     fresh = train_teacher.run(slow, dataset=dataset, output=str(tmp_path / "fresh"))
     assert found.digest == fresh.digest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "fresh", "model"]
+
+
+@pytest.mark.parametrize("name", ["thesis", "**", "*", "[a-z]*", "thesis?", ".thesis"])
+def test_nothing_of_the_users_beside_an_output_is_removed(tmp_path: Path, name: str) -> None:
+    kept = [
+        f"{name}.work/chapter.txt",
+        "thesis.work/chapter.txt",
+        ".thesis.draft-1/chapter.txt",
+        f".{name}.unfinished/chapter.txt",
+        f".{name}.draft-two/chapter.txt",
+    ]
+    for file in kept:
+        storage.write_bytes(str(tmp_path / file), b"a year's work")
+    storage.write_bytes(str(tmp_path / f".{name}.unfinished" / ("0" * 32) / "checkpoint"), b"ours")
+    if name == "thesis":
+        kept.remove(".thesis.draft-1/chapter.txt")  # a killed writer's
+    prepare_data.run(SMALL, output=str(tmp_path / name))
+    names = storage.list_names(str(tmp_path))
+    assert sorted(file for file in names if not file.startswith(f"{name}/")) == sorted(set(kept))
+    assert not (tmp_path / f".{name}.unfinished" / ("0" * 32)).exists()
+
+
+def test_the_draft_of_a_living_writer_is_left_to_it(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    with drafts.draft(place) as first, drafts.draft(place) as second:
+        drafts.remove_all_abandoned(tmp_path)
+        assert first != second
+        assert first.is_dir()
+    (tmp_path / "attempt/.place.draft-7").mkdir(parents=True)
+    drafts.remove_all_abandoned(tmp_path)
+    (tmp_path / "attempt").rmdir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_writers_of_one_result_both_have_it_and_of_two_results_one_is_refused(place: str) -> None:
+    def meanwhile(other: dict[str, Any]) -> Callable[[Path], None]:
+        def write_files(folder: Path) -> None:
+            (folder / "a.json").write_bytes(b"{}")
+            if not artifacts.exists(place):
+                write(place, {"a.json": b"{}"}, **other)
+
+        return write_files
+
+    digest = write(place, write_files=meanwhile({})).digest
+    with artifacts.opened(place, "dataset") as artifact:
+        assert artifact.digest == digest
+    storage.remove(place)
+    with pytest.raises(InputError, match="place: expected a place where nothing stands, found what another process"):
+        write(place, write_files=meanwhile({"config": {"another": 1}}))
+    with artifacts.opened(place, "dataset") as artifact:
+        assert artifact.manifest.config == {"another": 1}
+
+
+def test_a_file_that_the_manifest_does_not_vouch_for_is_not_read(tmp_path: Path) -> None:
+    place = str(tmp_path / "place")
+    write(place)
+    edit_manifest(place, lambda manifest: manifest.update(files={}), signed=True)
+    missing = pytest.raises(ArtifactError, match=r"expected tensors\.safetensors among the files of its manifest")
+    with artifacts.opened(place, "dataset") as artifact, missing:
+        read_arrays(artifact)
 
 
 # No pickle

@@ -14,6 +14,7 @@ from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.attack import attack_tensors, read_attack
 from defensive_distillation.artifacts.dataset import dataset_facts, dataset_tensors, read_dataset
+from defensive_distillation.artifacts.facts import AttackFacts, SoftLabelFacts, TrainedFacts, checked
 from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.artifacts.soft_labels import read_soft_labels
 from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
@@ -22,6 +23,7 @@ from defensive_distillation.attacks.result import AttackResult, StopReason
 from defensive_distillation.datasets.dataset import Dataset, to_unit_interval
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation.stored_attack import StoredAttack, join_attacks, store_attack
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks.architectures import build
 
 CLASSES, SHAPE = 3, (1, 6, 7)
@@ -174,7 +176,7 @@ def test_an_attack_comes_back_from_its_artifact(tmp_path: Path) -> None:
     kept = store_attack(images, sources, targets, [found], dense=False)
     names = ["jsma/logits", "cw_l0"]
     tensors = {name: tensor.clone() for name, tensor in attack_tensors(dict.fromkeys(names, kept)).items()}
-    facts = {"variants": [{"name": name} for name in names]}
+    facts = {**ATTACKED, "variants": [{**ATTACKED["variants"][0], "name": name} for name in names]}
     again = read_attack(write(tmp_path / "attack", "attack", tensors, facts))
     assert list(again) == names
     assert all(equal(one, kept) for one in again.values())
@@ -190,6 +192,49 @@ def test_an_attack_takes_no_more_than_fifty_bytes_a_pair_and_eight_a_change(thet
 
 
 # datasets
+
+
+ATTACKED: dict[str, Any] = {
+    "logit_scale": 1.0,
+    "temperature": 20,
+    "variants": [
+        {"name": "a", "attack": "jsma", "arguments": {}, "pairs": 1, "successes": 1, "stop_reasons": {"success": 1}}
+    ],
+    "shard": [0, 1],
+}
+TRAINED: dict[str, Any] = {"architecture": "mnist", "num_classes": 10, "image_shape": [1, 28, 28], "dropout": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("form", "right", "name", "wrong"),
+    [
+        *[(AttackFacts, ATTACKED, "temperature", wrong) for wrong in ("20", None, 0, -1, 1e308, True)],
+        *[(SoftLabelFacts, {"temperature": 20}, "temperature", wrong) for wrong in ("20", None, 0, -1, 1e308)],
+        *[(AttackFacts, ATTACKED, "variants", wrong) for wrong in ([], None, [{}], "a")],
+        *[(AttackFacts, ATTACKED, "shard", wrong) for wrong in ([], [0], [1, 1], [0, 10**9], [-1, 1], ["0", 1])],
+        *[(TrainedFacts, TRAINED, "dropout", wrong) for wrong in (2, "0.5", None, -0.1, 1)],
+        *[(TrainedFacts, TRAINED, "image_shape", wrong) for wrong in ([], [1, 28], [1, 0, 28])],
+    ],
+)
+def test_wrong_facts_under_a_right_digest_are_refused_by_their_name(
+    tmp_path: Path, form: Any, right: dict[str, Any], name: str, wrong: Any
+) -> None:
+    def artifact(facts: dict[str, Any]) -> Artifact:
+        location = str(tmp_path / f"{len(list(tmp_path.iterdir()))}")
+        return artifacts.write(
+            location, kind="k", stage="s", code="c", config={}, inputs={}, facts=facts, write_files=lambda folder: None
+        )
+
+    assert checked(artifact(right), form)
+    with pytest.raises(ArtifactError, match=rf"facts\..*{name}|facts\.: .*{name}"):
+        checked(artifact({**right, name: wrong}), form)
+    with pytest.raises(ArtifactError, match=rf"facts\.{name}: Field required"):
+        checked(artifact({key: value for key, value in right.items() if key != name}), form)
+
+
+def test_an_unknown_role_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="model: expected a network's identity, got Input should be 'baseline'"):
+        ModelId.of({"model": {"role": "emperor", "label": "a", "title": "a"}})
 
 
 def test_a_dataset_comes_back_as_it_was(tmp_path: Path) -> None:

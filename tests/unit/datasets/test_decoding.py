@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from defensive_distillation.config import PrepareDataConfig
 from defensive_distillation.datasets.dataset import Dataset
+from defensive_distillation.datasets.image_folder.decoding import MAX_SIDE
 from defensive_distillation.errors import DatasetError
 from support.datasets import loaded, noise, save, two_sides, zipped
 
@@ -153,6 +156,85 @@ def test_the_colours_of_print_become_those_of_a_screen(tmp_path: Path) -> None:
     save(folder / "train/cat/0.tif", Image.new("CMYK", (9, 8), (255, 0, 0, 0)))
     (folder / "train/cat/0.png").unlink()
     assert _first(loaded(folder))[:, 0, 0].tolist() == [0, 255, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path: Path, orientation: int) -> None:
+    folder = two_sides(tmp_path)
+    turned = {
+        1: lambda pixels: pixels,
+        2: np.fliplr,
+        3: lambda pixels: np.rot90(pixels, 2),
+        4: np.flipud,
+        5: np.transpose,
+        6: lambda pixels: np.rot90(pixels, -1),
+        7: lambda pixels: np.rot90(pixels, 2).T,
+        8: np.rot90,
+    }[orientation]
+    for path in folder.rglob("*.png"):
+        save(path, Image.open(path).resize((9, 9)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = noise(100, size=(9, 9))
+    save(folder / "train/cat/0.png", image, exif=exif)
+    assert np.array_equal(_first(loaded(folder))[0], turned(np.asarray(image)))
+
+
+def test_a_picture_in_its_transparency_alone_is_refused(tmp_path: Path) -> None:
+    folder = two_sides(tmp_path)
+    black = Image.new("RGBA", (9, 8))
+    black.putalpha(noise(100))
+    save(folder / "train/cat/0.png", black)
+    with pytest.raises(DatasetError, match=r"train/cat/0.png: expected a picture in its colours, got one in its"):
+        loaded(folder)
+    save(folder / "train/cat/0.png", Image.new("RGBA", (9, 8), (1, 2, 3, 4)))
+    assert _first(loaded(folder))[:, 0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_a_pgm_of_any_depth_is_scaled_to_eight_bits(tmp_path: Path, bits: int) -> None:
+    folder = two_sides(tmp_path)
+    (folder / "train/cat/0.png").unlink()
+    most = 2**bits - 1
+    values = np.array([[0, most // 2, most] * 3] * 8, dtype=">u2" if bits > 8 else "u1")
+    (folder / "train/cat/0.pgm").write_bytes(f"P5 9 8 {most}\n".encode() + values.tobytes())
+    dataset = loaded(folder)
+    assert dataset.image_shape == (1, 8, 9)
+    assert _first(dataset)[0, 0, :3].tolist() == [0, 127, 255]
+
+
+def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    folder = two_sides(tmp_path)
+    (folder / "train/cat/3.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"train/cat/3.png: expected an image \(.*\), got: an empty file"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize("suffix", ["", ".zip"])
+def test_images_too_large_for_a_classifier_are_refused_before_they_are_decoded(tmp_path: Path, suffix: str) -> None:
+    folder = two_sides(tmp_path / "pets")
+    for path in folder.rglob("*.png"):
+        save(path, Image.new("1", (9000, 9000)))
+    place = zipped(folder, tmp_path / "pets.zip") if suffix else folder
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match=r"png: expected at most 2048×2048 pixels, got 9000×9000; --image-size"):
+        loaded(place)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+def test_more_pixels_than_are_allowed_are_refused_at_the_first_image(tmp_path: Path) -> None:
+    folder = two_sides(tmp_path)
+    assert len(loaded(folder, max_unpacked_bytes=14 * 72).train_images) == 10
+    with pytest.raises(DatasetError, match="expected at most 1007 bytes of images, got 1008: choose fewer by --train"):
+        loaded(folder, max_unpacked_bytes=14 * 72 - 1)
+
+
+def test_images_are_scaled_to_no_more_than_is_accepted_unscaled() -> None:
+    assert PrepareDataConfig(image_size=MAX_SIDE).image_size == MAX_SIDE
+    with pytest.raises(ValueError, match="less than or equal to 2048"):
+        PrepareDataConfig(image_size=MAX_SIDE + 1)
 
 
 def test_values_without_a_known_range_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from PIL import Image
 
 from defensive_distillation.datasets import image_folder
-from defensive_distillation.datasets.dataset import content_digest
+from defensive_distillation.datasets.dataset import content_digest, overlap
 from defensive_distillation.errors import DatasetError
 from support.datasets import loaded, noise, one_side, save, tarred, two_sides, zipped
 from support.datasets import shared_datasets as shared_datasets
@@ -102,6 +104,64 @@ def test_hidden_files_and_texts_are_not_taken_for_images(tmp_path: Path) -> None
         (folder / name).write_bytes(b"no image")
     assert content_digest(loaded(folder)) == digest
     assert content_digest(loaded(zipped(folder, tmp_path / "pets.zip"))) == digest
+
+
+def test_a_hidden_folder_of_images_beside_the_classes_is_refused(tmp_path: Path) -> None:
+    folder = two_sides(tmp_path / "pets")
+    save(folder / "train/.cow/1.png", noise(100))
+    for place in (folder, zipped(folder, tmp_path / "pets.zip")):
+        with pytest.raises(DatasetError, match=r"train/\.cow/: expected classes that are not hidden; rename"):
+            loaded(place)
+
+
+def test_one_name_spelled_in_two_ways_is_one_class(tmp_path: Path) -> None:
+    folder = two_sides(tmp_path)
+    for side, form in (("train", "NFC"), ("test", "NFD")):
+        (folder / side / "cat").rename(folder / side / unicodedata.normalize(form, "käse"))  # type: ignore[arg-type]
+    assert loaded(folder).classes == ("dog", "käse")
+
+
+def test_a_name_that_is_not_utf_8_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = two_sides(tmp_path)
+    (folder / "train/cat").rename(os.fsdecode(os.fsencode(folder) + b"/train/caf\xe9"))
+    with pytest.raises(DatasetError, match=r"expected names in UTF-8, got 'train/caf\\udce9/'; rename it"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("pipe", "expected a plain file, got a device, pipe or socket"),
+        ("link to a device", "expected a plain file, got a device, pipe or socket"),
+        ("large", "expected at most 268435456 bytes, got 12000000000"),
+    ],
+)
+def test_what_would_wait_or_fill_the_memory_is_refused(tmp_path: Path, kind: str, message: str) -> None:
+    folder = two_sides(tmp_path)
+    path = folder / "train/cat/7.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "large":
+        path.touch()
+        os.truncate(path, 12_000_000_000)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(DatasetError, match=f"^train/cat/7.png: {message}"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_in_one_folder_are_kept_on_the_training_side(tmp_path: Path, seed: int) -> None:
+    folder = one_side(tmp_path)
+    for number in range(5):
+        shutil.copy(folder / "cat/000.png", folder / f"cat/copy-{number}.png")
+    dataset = loaded(folder, seed=seed, test_fraction=0.5)
+    assert overlap(dataset.train_images, dataset.test_images) == []
+    shutil.rmtree(folder / "dog")
+    for number in range(4):
+        save(folder / f"dog/{number}.png", noise(0))
+    with pytest.raises(DatasetError, match="expected an image of one class, got its copy"):
+        loaded(folder, seed=seed, test_fraction=0.5)
 
 
 def test_no_class_and_one_class_are_refused(tmp_path: Path) -> None:

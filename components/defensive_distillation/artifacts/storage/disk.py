@@ -21,7 +21,14 @@ _BAD_PATH |= {errno.EBUSY, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes beside the path, flushes to the disk, renames; folders above are made."""
+    """Writes beside the path, flushes to the disk, renames; folders above are made.
+
+    A link stays and what it leads to is written. What is no regular file, such as a device or a pipe, is written to.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
     try:

@@ -1,6 +1,6 @@
 """Objects on a server that speaks S3. The project's only boto3, imported when the first such location is touched.
 
-Where the server is comes from the variables of every AWS tool, and from nothing else:
+Where the server is comes from the variables and profiles of every AWS tool, and from nothing else:
 
 AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL       a server other than Amazon's (MinIO, Ceph, Swift); none means Amazon
 AWS_REGION, AWS_DEFAULT_REGION              only needed where the server insists
@@ -16,10 +16,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from defensive_distillation.artifacts.storage import disk
 from defensive_distillation.artifacts.storage.locations import bucket_and_key, join
 from defensive_distillation.errors import ArtifactError, InputError
+
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -131,20 +134,19 @@ def _connected(process: int, variables: frozenset[tuple[str, str]]) -> S3Client:
     import boto3
     from botocore.config import Config
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
     # few servers but Amazon's have a name per bucket, and not all know the checksums that Amazon added in 2025
     checksums = ("request_checksum_calculation", "response_checksum_validation")
     other: dict[str, Any] = {"s3": {"addressing_style": "path"}, **dict.fromkeys(checksums, "when_required")}
-    config = Config(
-        connect_timeout=4,
-        read_timeout=60,
-        retries={"mode": "standard"},  # three attempts
-        **(other if endpoint else {}),
-    )
+    # three attempts: a server that accepts and never answers is reported within a minute
+    config = Config(connect_timeout=4, read_timeout=18, retries={"mode": "standard"})
     session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
     try:
-        return session.client("s3", endpoint_url=endpoint, config=config)
+        client = session.client("s3", config=config)
+        if (urlsplit(client.meta.endpoint_url).hostname or "").endswith(_AMAZON):
+            return client
+        return session.client("s3", config=config.merge(Config(**other)))
     except ValueError as error:
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         raise InputError(f"AWS_ENDPOINT_URL_S3: expected http(s)://host:port, got {endpoint!r}") from error
 
 

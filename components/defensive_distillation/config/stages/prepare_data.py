@@ -35,8 +35,13 @@ class PrepareDataConfig(StageConfig):
         0.2, gt=0, lt=1, description="Share of the images held out, where the source has no train/ and test/."
     )
     image_size: int | None = Field(
-        None, ge=8, description="Scale the images of a folder to this many pixels square; all must agree without it."
+        None,
+        ge=8,
+        le=2048,
+        description="Scale the images of a folder to this many pixels square; all must agree without it.",
     )
     max_unpacked_bytes: int = Field(
-        8 * 2**30, ge=1, description="An archive that unpacks to more than this many bytes is refused."
+        8 * 2**30,
+        ge=1,
+        description="An archive that unpacks, or images that decode, to more bytes than this are refused.",
     )

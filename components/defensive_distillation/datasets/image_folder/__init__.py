@@ -18,13 +18,13 @@ def source(path: Path, *, image_size: int | None, max_unpacked_bytes: int) -> So
 
     They lie in train/<class>/ and test/<class>/, where other folders beside train and test are not read, or in
     <class>/, of which a share is to be held out. Either may be inside one outer folder. Hidden files and text files are
-    not taken for images. If all chosen images are grey they keep one channel, otherwise all get three. Transparency is
-    dropped, 16 bits are scaled to 8.
+    not taken for images. If all chosen images are grey they keep one channel, otherwise all get three. Images are
+    turned as their EXIF says, transparency is dropped, 16 bits are scaled to 8.
 
     Args:
         path: a folder, or a .zip, .tar, .tar.gz, .tgz or .tar.xz file.
         image_size: pixels square to which the images are scaled; None for images of one size.
-        max_unpacked_bytes: the most bytes of an archive when unpacked.
+        max_unpacked_bytes: the most bytes of an archive when unpacked, and of all images when decoded.
 
     Raises:
         DatasetError: for folders without classes, and when read, for the first image that cannot be used.
@@ -39,7 +39,7 @@ def source(path: Path, *, image_size: int | None, max_unpacked_bytes: int) -> So
 
     def images(train_indices: Tensor, test_indices: Tensor) -> tuple[Tensor, Tensor]:
         chosen = [train.names[i] for i in train_indices.tolist()], [test_names[i] for i in test_indices.tolist()]
-        return decoded(read, *chosen, image_size)
+        return decoded(read, *chosen, image_size, max_unpacked_bytes)
 
     return Source(_title(path), classes, train, test, images)
 

@@ -26,8 +26,11 @@ from defensive_distillation.errors import DatasetError, StorageError, first_line
 
 MAX_MEMBERS = 2_000_000  # headers compress well: without a bound, empty members alone would fill the memory
 MAX_FILE_BYTES = 2**28  # of one member, which is held in memory
+MAX_NAME_BYTES = 2**27  # of all names together: they compress as well
+MAX_DEPTH = 32  # of folders in one another
 _MAX_HEADER_BYTES = 2**20
 _MAX_PADDING_BYTES = 2**20
+_ZIP_SAYS_UTF_8 = 1 << 11
 _TAR_OPENERS: dict[str, Callable[..., Any]] = {
     ".tar": open,
     ".tar.gz": gzip.open,
@@ -53,7 +56,10 @@ class _Member:
             raise DatasetError(f"member {self.name!r}: expected a relative path, got an absolute one")
         if ".." in parts:
             raise DatasetError(f"member {self.name!r}: expected a path inside the archive, got '..'")
-        return "/".join(part for part in parts if part not in ("", "."))
+        kept = [part for part in parts if part not in ("", ".")]
+        if len(kept) > MAX_DEPTH:
+            raise DatasetError(f"member {self.name[:80]!r}…: expected at most {MAX_DEPTH} folders, got {len(kept)}")
+        return "/".join(kept)
 
 
 def names(archive: Path, *, max_bytes: int, max_members: int = MAX_MEMBERS) -> list[str]:
@@ -70,13 +76,16 @@ def names(archive: Path, *, max_bytes: int, max_members: int = MAX_MEMBERS) -> l
         StorageError: if the disk refuses.
     """
     folders: dict[str, bool] = {}  # whether each path is one
-    total = 0
+    total = name_bytes = 0
     with _one_line_errors(archive):
         for count, member in enumerate(_members(archive), start=1):
             path = member.path()
             total += member.size
             if total > max_bytes:
                 raise DatasetError(f"member {member.name!r}: unpacks to more than {max_bytes} bytes in all")
+            name_bytes += len(path.encode(errors="surrogateescape"))
+            if name_bytes > MAX_NAME_BYTES:
+                raise DatasetError(f"member {path[:80]!r}…: expected at most {MAX_NAME_BYTES} bytes of names in all")
             if count > max_members:
                 raise DatasetError(f"member {member.name!r}: expected at most {max_members} members")
             if path in folders and not (member.is_folder and folders[path]):
@@ -149,7 +158,17 @@ def _in_zip(archive: Path) -> Iterator[_Member]:
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 # zipfile decodes the other methods without a bound on memory
                 raise DatasetError(f"member {info.filename!r}: expected to be stored or deflated")
-            yield _Member(info.filename, info.is_dir(), info.file_size, partial(_read_zipped, opened, info))
+            yield _Member(_name_in_zip(info), info.is_dir(), info.file_size, partial(_read_zipped, opened, info))
+
+
+def _name_in_zip(info: zipfile.ZipInfo) -> str:
+    """The name in UTF-8, which most programs write without saying so; what is none stays the CP437 of the format."""
+    if info.flag_bits & _ZIP_SAYS_UTF_8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
 
 
 def _read_zipped(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

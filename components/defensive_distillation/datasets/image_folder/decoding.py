@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from defensive_distillation.errors import DatasetError, first_line
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # not those that start other programs, such as EPS
+MAX_SIDE = 2048  # pixels of an image as it is used
 _GREY_MODES = ("1", "L", "LA", "La")
 _GREY_16_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 _COLOUR_MODES = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
@@ -23,18 +24,31 @@ _Read = Callable[[Collection[str]], Iterable[tuple[str, bytes]]]  # names and by
 
 
 def decoded(
-    read: _Read, train_paths: Sequence[str], test_paths: Sequence[str], image_size: int | None
+    read: _Read, train_paths: Sequence[str], test_paths: Sequence[str], image_size: int | None, max_bytes: int
 ) -> tuple[Tensor, Tensor]:
     """The images of both sides, uint8 (N, C, H, W) and (M, C, H, W); C is 1 where all are grey, otherwise 3.
 
+    Args:
+        read: names and bytes of the wanted files.
+        train_paths: the wanted files of the training side.
+        test_paths: of the test side.
+        image_size: pixels square to which the images are scaled.
+        max_bytes: the most bytes of all images together.
+
     Raises:
-        DatasetError: for the first file that is no image of `_FORMATS`, or of another size than the one before it.
+        DatasetError: for the first file that is no image of `_FORMATS`, is too large, or of another size than the one
+            before it.
     """
     train, test = _Canvas(train_paths), _Canvas(test_paths)
     first: tuple[str, tuple[int, ...]] | None = None
     for name, content in read({*train_paths, *test_paths}):
         pixels = _pixels(name, content, image_size)
         first = first or (name, pixels.shape[1:])
+        if (needed := pixels.size * (len(train.places) + len(test.places))) > max_bytes:
+            raise DatasetError(
+                f"expected at most {max_bytes} bytes of images, got {needed}: choose fewer by --train-limit, smaller "
+                "ones by --image-size, or allow more by --max-unpacked-bytes"
+            )
         if pixels.shape[1:] != first[1]:
             raise DatasetError(
                 f"expected images of one size, got {_size(first[1])} in {first[0]} and {_size(pixels.shape[1:])} "
@@ -73,12 +87,18 @@ def _pixels(name: str, content: bytes, image_size: int | None) -> _Pixels:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+                if image_size is None and max(opened.size) > MAX_SIDE:
+                    size = _size(opened.size[::-1])
+                    raise DatasetError(
+                        f"expected at most {MAX_SIDE}×{MAX_SIDE} pixels, got {size}; --image-size scales images"
+                    )
                 opened.load()
-                image = _eight_bit(opened)
+                image = _eight_bit(ImageOps.exif_transpose(opened), opened.format)
     except DatasetError as error:
         raise DatasetError(f"{name}: {error}") from error
     except Exception as error:  # decoders answer damaged input with whatever they stumble over
         reason = "something else" if isinstance(error, UnidentifiedImageError) else first_line(error)
+        reason = reason if content else "an empty file"
         raise DatasetError(f"{name}: expected an image ({', '.join(_FORMATS)}), got: {reason}") from error
     if image_size is not None:
         image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)  # averages when it shrinks
@@ -86,11 +106,12 @@ def _pixels(name: str, content: bytes, image_size: int | None) -> _Pixels:
     return array[np.newaxis] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """The image in mode L if it is grey, otherwise RGB, without transparency."""
+def _eight_bit(image: Image.Image, kind: str | None) -> Image.Image:
+    """The image, of a file of that kind, in mode L if it is grey, otherwise RGB, without transparency."""
+    _refuse_a_picture_in_transparency(image)
     if image.mode in _GREY_MODES:
         return image.convert("L")
-    if image.mode in _GREY_16_BIT_MODES:
+    if image.mode in _GREY_16_BIT_MODES or (image.mode == "I" and kind == "PPM"):  # Pillow scales PPM to 16 bits
         values = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
     if image.mode not in _COLOUR_MODES:
@@ -98,3 +119,17 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")  # Pillow warns of a palette with transparency that goes to RGB directly
     return image.convert("RGB")
+
+
+def _refuse_a_picture_in_transparency(image: Image.Image) -> None:
+    """Without its transparency such an image would be an empty sheet."""
+    if image.mode not in ("LA", "La", "RGBA", "RGBa", "PA") and "transparency" not in image.info:
+        return
+    *colours, alpha = image.convert("RGBA").split()
+    if _varies(alpha) and not any(_varies(colour) for colour in colours):
+        raise DatasetError("expected a picture in its colours, got one in its transparency alone; put it on a ground")
+
+
+def _varies(channel: Image.Image) -> bool:
+    low, high = channel.getextrema()
+    return low != high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,7 @@ from defensive_distillation.datasets.source import Samples
 from defensive_distillation.errors import DatasetError
 
 _NO_IMAGES = (".txt", ".md", ".rst", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".html", ".ini", ".db")
+_OF_PROGRAMS = {".ipynb_checkpoints", ".git", ".cache", ".thumbnails", ".AppleDouble", ".dvc", ".Trash", ".trash"}
 _Tree = dict[str, list[str]]  # what each folder holds, sorted; the names of folders end in '/', the outermost is ''
 
 
@@ -22,8 +24,10 @@ def samples_by_class(names: Sequence[str]) -> tuple[tuple[str, ...], Samples, Sa
     Raises:
         DatasetError: for fewer than two classes, classes of one side only, and a class without images.
     """
+    _refuse_unreadable_names(names)
     tree = _tree(names)
     top = _top(tree)
+    _refuse_hidden_classes(names, [top, f"{top}train/", f"{top}test/"] if _has_sides(tree, top) else [top])
     if not _has_sides(tree, top):
         classes = _classes(tree, top)
         return classes, _samples(tree, top, classes), None
@@ -53,6 +57,33 @@ def _tree(names: Sequence[str]) -> _Tree:
     return {folder: sorted(inside, key=lambda name: name.removesuffix("/")) for folder, inside in children.items()}
 
 
+def _refuse_unreadable_names(names: Sequence[str]) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DatasetError(f"expected names in UTF-8, got {name!a}; rename it") from error
+
+
+def _refuse_hidden_classes(names: Sequence[str], parents: Sequence[str]) -> None:
+    """A hidden folder of images beside the classes may be one of them, which would be missed without a word."""
+    for path in names:
+        folder, _, name = path.rpartition("/")
+        above, slash, hidden = folder.rpartition("/")
+        beside = above + slash in parents and hidden.startswith(".") and hidden not in _OF_PROGRAMS
+        if beside and _may_be_image(name):
+            raise DatasetError(f"{folder}/: expected classes that are not hidden; rename the folder, or take it away")
+
+
+def _may_be_image(name: str) -> bool:
+    return bool(name) and not name.startswith(".") and not name.lower().endswith(_NO_IMAGES)
+
+
+def _spelled(folder: str) -> str:
+    """The name of a class: some systems write an accented letter as two characters."""
+    return unicodedata.normalize("NFC", folder.removesuffix("/"))
+
+
 def _folders(tree: _Tree, folder: str) -> list[str]:
     return [name for name in tree[folder] if name.endswith("/")]
 
@@ -78,7 +109,7 @@ def _has_sides(tree: _Tree, top: str) -> bool:
 
 
 def _classes(tree: _Tree, folder: str) -> tuple[str, ...]:
-    classes = tuple(name.removesuffix("/") for name in _folders(tree, folder))
+    classes = tuple(sorted({_spelled(name) for name in _folders(tree, folder)}))
     if len(classes) < 2:
         where = folder or "the source"
         raise DatasetError(f"expected at least 2 classes, got {len(classes)}, as folders of images in {where}")
@@ -86,7 +117,10 @@ def _classes(tree: _Tree, folder: str) -> tuple[str, ...]:
 
 
 def _samples(tree: _Tree, folder: str, classes: Sequence[str]) -> Samples:
-    by_class = [_images(tree, f"{folder}{name}/") for name in classes]
+    spellings: dict[str, list[str]] = {name: [] for name in classes}
+    for name in _folders(tree, folder):
+        spellings[_spelled(name)].append(folder + name)
+    by_class = [[path for place in spellings[name] for path in _images(tree, place)] for name in classes]
     labels = torch.repeat_interleave(torch.arange(len(classes)), torch.tensor([len(paths) for paths in by_class]))
     return Samples(labels, [path for paths in by_class for path in paths])
 

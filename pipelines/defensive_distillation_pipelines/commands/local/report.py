@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from defensive_distillation_pipelines.commands.parser import RUN_HELP, add_output, add_workspace, command, tell
+from defensive_distillation_pipelines.commands.parser import (
+    RUN_HELP,
+    add_output,
+    add_workspace,
+    command,
+    local_folder,
+    tell,
+)
 
 
 def add(commands: Any) -> None:
@@ -19,7 +26,7 @@ def add(commands: Any) -> None:
         "  defdistill report digits-1a2b3c\n  defdistill report digits-1a2b3c -o for-my-colleague",
     )
     parser.add_argument("run", metavar="RUN", help=RUN_HELP)
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="write the report there, too")
+    parser.add_argument("-o", "--output", type=local_folder, metavar="FOLDER", help="write the report there, too")
     add_workspace(parser)
     add_output(parser)
 
