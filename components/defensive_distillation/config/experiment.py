@@ -146,6 +146,18 @@ class ExperimentConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _shards_have_samples(self) -> Self:
+        """Of attacks within balls, whose samples the settings tell; a pair's count depends on the classes."""
+        config: Any = self.attack  # its sections are those of the attacks that there are
+        within = [name for name in self.attacks if ATTACKS[name].family == "ball"]
+        if within and config.shards > config.bounded.samples:
+            raise ValueError(
+                f"attack.shards: expected at most {config.bounded.samples}, the samples of {within[0]} "
+                f"(attack.bounded.samples), got {config.shards}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _temperatures_are_of_distillation(self) -> Self:
         if not self.distilled:
             object.__setattr__(self, "temperatures", ())

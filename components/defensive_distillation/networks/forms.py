@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,6 +20,7 @@ FORMS = "torchvision:NAME, timm:NAME, package.module:factory, models:/NAME@ALIAS
 
 OWN = ("papernot_mnist", "papernot_cifar10")  # architectures that are trained here, without a name after a colon
 _BUILT = ("torchvision", "rbf", "denoised")  # and with one
+_REGISTERED = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,21 @@ def check_architecture(name: str) -> None:
             f"architecture: expected {', '.join(OWN)}, torchvision:NAME, rbf:UNITS or denoised:ARCHITECTURE, "
             f"got {name!r}{meant}"
         )
+
+    elif kind == "torchvision" and (known := torchvision_names()) and inner not in known:
+        near = difflib.get_close_matches(inner, known, n=3) or known[:3]
+        raise InputError(f"architecture: expected a torchvision classifier such as {', '.join(near)}, got {inner!r}")
+
+
+@functools.cache
+def torchvision_names() -> tuple[str, ...]:
+    """The classifiers of torchvision, as its files register them, for it takes seconds to import; none without it."""
+    found = find_spec("torchvision")
+    if found is None or found.origin is None:
+        return ()
+    files = sorted(Path(found.origin).parent.joinpath("models").glob("*.py"))
+    registered = (_REGISTERED.findall(path.read_text(encoding="utf-8")) for path in files)
+    return tuple(sorted(name for names in registered for name in names))
 
 
 def is_onnx(name: str) -> bool:

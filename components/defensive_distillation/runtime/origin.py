@@ -1,15 +1,19 @@
-"""What decides an imported network beside its settings, put into them before a run is named and a stage begins.
+"""What decides a result beside its settings, put into them before a run is named and a stage begins.
 
-An alias of MLflow's registry moves, and files of weights or of code change: a run rests on the version and the digests.
+An alias of MLflow's registry moves, and files of weights, of code or of images change: a run rests on the version and
+the digests.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from defensive_distillation.artifacts.storage.locations import is_remote
-from defensive_distillation.config import ImportModelConfig
+from defensive_distillation.config import ImportModelConfig, PrepareDataConfig
+from defensive_distillation.datasets.sources import NAMED
+from defensive_distillation.errors import InputError
 from defensive_distillation.networks.forms import code_digest, in_registry, is_onnx
 
 
@@ -45,3 +49,33 @@ def _sha256(place: str | None) -> str | None:
         return None
     with Path(place).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_images(config: PrepareDataConfig) -> PrepareDataConfig:
+    """`config` with the digest of a folder or archive here; one elsewhere is as it is called.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    place = Path(config.source)
+    if config.source in NAMED or is_remote(config.source) or not place.exists():
+        return config
+    kind = (config.content or "times").partition(":")[0]
+    digest = hashlib.sha256()
+    try:
+        for path in _files(place):
+            told = path.stat()
+            name = path.relative_to(place).as_posix().encode("utf-8", "surrogateescape")
+            digest.update(b"%s\0%d\0" % (name, told.st_size))
+            digest.update((_sha256(str(path)) or "").encode() if kind == "bytes" else b"%d" % told.st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"prepare_data.source: expected files that can be read, got {place}: {error}") from error
+    return config.model_copy(update={"content": f"{kind}:{digest.hexdigest()}"})
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """A file itself, or the regular files of a folder in the order of their names."""
+    if place.is_file():
+        yield place
+    elif place.is_dir():
+        yield from sorted(path for path in place.rglob("*") if path.is_file())

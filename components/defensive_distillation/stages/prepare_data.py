@@ -16,6 +16,7 @@ from defensive_distillation.artifacts.tensors import write_tensors
 from defensive_distillation.config import PrepareDataConfig
 from defensive_distillation.datasets import sources
 from defensive_distillation.datasets.loading import load
+from defensive_distillation.runtime import origin
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
 
@@ -24,7 +25,7 @@ def _compute(task: Task[PrepareDataConfig]) -> Result:
     config = task.config
     generator = torch.Generator().manual_seed(seeds.derive(config.seed, config.stage))
     with _local(config.source) as path:
-        dataset = load(config.source, path, generator, **config.model_dump(exclude={"source", "seed"}))
+        dataset = load(config.source, path, generator, **config.model_dump(exclude={"source", "seed", "content"}))
     return Result(dataset_facts(dataset), lambda folder: write_tensors(folder, dataset_tensors(dataset)))
 
 
@@ -45,7 +46,7 @@ def _local(source: str) -> Iterator[Path | None]:
             yield path
 
 
-STAGE = Stage(PrepareDataConfig, _compute)
+STAGE = Stage(PrepareDataConfig, _compute, settled=origin.of_images)
 run = STAGE.run
 
 if __name__ == "__main__":

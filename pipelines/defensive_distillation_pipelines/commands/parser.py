@@ -119,14 +119,29 @@ def settings_of(arguments: argparse.Namespace) -> ExperimentConfig:
         values["seed"] = arguments.seed
     if values["name"] == arguments.preset and (source := _other_source(values, arguments.preset)):
         values["name"] = source
-    config = experiment(values)
+    config = _checked(values, arguments.config)
     if arguments.temperatures and not config.distilled:
         raise ConfigurationError("--temperatures: expected with distillation among the defenses, got them without")
     return settled(config, arguments)
 
 
+def _checked(values: dict[str, Any], file: str | None) -> ExperimentConfig:
+    """The settings; a fault of one that stands in the file names the file, too."""
+    try:
+        return experiment(values)
+    except ConfigurationError as error:
+        if file is None or file in str(error):
+            raise
+        key, found = str(error).partition(":")[0].split("."), loading.read_file(Path(file))
+        for part in key:
+            if not isinstance(found, dict) or part not in found:
+                raise
+            found = found[part]
+        raise ConfigurationError(f"{file}: {error}") from error
+
+
 def settled(config: ExperimentConfig, arguments: argparse.Namespace) -> ExperimentConfig:
-    """The settings with what decides an imported network: a version for an alias, the digest of a file.
+    """The settings with what decides a result beside them: a version for an alias, the digest of files.
 
     Args:
         config: of a sweep, or of an audit.
@@ -136,9 +151,11 @@ def settled(config: ExperimentConfig, arguments: argparse.Namespace) -> Experime
         InputError: if MLflow's registry does not have the model.
         TrackingError: if it does not answer.
     """
+    from defensive_distillation.runtime import origin
+
+    config = config.model_copy(update={"prepare_data": origin.of_images(config.prepare_data)})
     if not config.imported:
         return config
-    from defensive_distillation.runtime import origin
     from defensive_distillation.tracking.connection import tracking_uri
     from defensive_distillation_pipelines.local.workspace import Workspace
 

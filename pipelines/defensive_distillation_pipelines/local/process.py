@@ -59,7 +59,8 @@ def main(path: str) -> None:
     local.init(
         runner,
         pipeline_root=str(root / "store"),
-        workspace_root=str(root / "work"),  # else Kubeflow leaves an empty folder behind
+        # its own, which Kubeflow removes at the end: other runs have unfinished work beside it
+        workspace_root=str(root / "work" / f".kubeflow-{os.getpid()}"),
         enable_caching=True,
         cache_root=str(cache),
         raise_on_error=True,

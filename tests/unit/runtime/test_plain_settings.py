@@ -11,8 +11,10 @@ import pytest
 from defensive_distillation.config import experiment, loading, stage_config
 from defensive_distillation.errors import ConfigurationError, InputError, first_line
 from defensive_distillation.networks.architectures import PAPERNOT
-from defensive_distillation.networks.forms import OWN, check_architecture
+from defensive_distillation.networks.forms import OWN, check_architecture, torchvision_names
 from defensive_distillation.settings import LARGEST
+from defensive_distillation_pipelines.commands.cli import command_parser
+from defensive_distillation_pipelines.commands.parser import settings_of
 from defensive_distillation_pipelines.definitions.resources import cluster
 
 NUMBERS = [  # settings that are numbers, at the top, in a stage, in a section, in a list, of a defense
@@ -164,3 +166,31 @@ def test_no_message_reaches_the_terminal_with_signs_that_steer_it(sign: str) -> 
     assert line.isprintable()
     assert line.startswith("cat\\")
     assert line.endswith("[31m/0.png: expected an image")
+
+
+def test_torchvisions_names_are_known_without_it() -> None:
+    from torchvision import models
+
+    assert list(torchvision_names()) == sorted(models.list_models(module=models))
+    with pytest.raises(ConfigurationError, match="a torchvision classifier such as resnet18, .*, got 'resnet19'"):
+        stage_config("train_teacher", {"architecture": "torchvision:resnet19"})
+
+
+def test_shards_are_no_more_than_the_samples_of_an_attack_within_balls() -> None:
+    with pytest.raises(ConfigurationError, match=r"attack.shards: expected at most 3, the samples of fgsm .*, got 4"):
+        experiment({"attacks": ["jsma", "fgsm"], "attack": {"shards": 4, "bounded": {"samples": 3}}})
+
+
+def test_a_fault_of_a_file_names_the_file_and_the_key_once(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    for content, said in (
+        ("attack:\n  jsma:\n    sources: -3\n", f"{file}: attack.jsma.sources: expected greater than or equal to 1"),
+        ("nope: 1\n", f"{file}: nope: expected a setting"),
+    ):
+        file.write_text(content)
+        with pytest.raises(ConfigurationError) as caught:
+            settings_of(command_parser().parse_args(["run", "--config", str(file)]))
+        assert str(caught.value).startswith(said)
+        assert str(caught.value).count(str(file)) == 1
+    with pytest.raises(ConfigurationError, match=r"^seed: "):
+        settings_of(command_parser().parse_args(["run", "--config", str(file), "--seed", "x"]))

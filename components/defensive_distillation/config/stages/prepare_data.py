@@ -29,6 +29,14 @@ class PrepareDataConfig(StageConfig):
     data_root: str | None = Field(
         None, description="Folder that holds MNIST or CIFAR-10 in torchvision's form; nothing is downloaded then."
     )
+    content: str | None = Field(
+        None,
+        pattern=r"^(times|bytes)(:[0-9a-f]{64})?$",
+        description=(
+            "What tells whether a folder or archive here is the one that was read: times (names, sizes and times of "
+            "its files) or bytes (their content, which is read once more); its digest is put behind that."
+        ),
+    )
     train_limit: int | None = Field(None, ge=1, description="Keep a stratified subset of this many training images.")
     test_limit: int | None = Field(None, ge=1, description="Keep a stratified subset of this many test images.")
     test_fraction: float = Field(

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-
 import torch
 from torch import Tensor, nn
 
 from defensive_distillation.errors import InputError
+from defensive_distillation.networks.forms import check_architecture
 
 
 def torchvision(name: str, num_classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
     """The classifier called `name`. Raises InputError where there is none, or it does not take the images."""
     from torchvision import models
 
-    names: list[str] = models.list_models(module=models)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=3) or names[:3]
-        raise InputError(f"architecture: expected a torchvision classifier such as {', '.join(near)}, got {name!r}")
+    check_architecture(f"torchvision:{name}")
     options = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
     model: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **options)
     if image_shape[0] != 3:
