@@ -9,7 +9,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -50,6 +51,22 @@ class Made:
     libraries: Mapping[str, str] = field(default_factory=dict)
     machine: str = ""
     configuration: str = ""
+
+
+@contextmanager
+def of_run(name: str, began: str) -> Iterator[None]:
+    """Within it, what is made belongs to the run `name`, whose command was `began`; '' where nobody knows."""
+    told = {COMMAND: began, BEGUN: "", "KFP_RUN_ID": name}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def here_and_now() -> Made:

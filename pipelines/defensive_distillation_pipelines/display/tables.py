@@ -50,14 +50,28 @@ def of_networks(rows: Sequence[Row]) -> Grid:
     """A sweep's networks but its controls, rates in per cent."""
     radii = sorted({row["robust_radius"] for row in rows if isinstance(row["robust_radius"], float)})
     within = f"robust, %\nε = {series([radius(each) for each in radii])}" if radii else "robust, %"
-    return Grid(
+    return without_dashes(
         heads=(
             *("\nT", "\naccuracy, %", within, "JSMA success, %\nprobabilities", "\nlogits", "\nz/T"),
-            *("features changed\nprobabilities", "\nz/T", "C&W L2\nsuccess, %", "\n8-bit", "\nmean", "\ngradients"),
+            *("features changed\nprobabilities", "\nz/T", "C&W L2\nsuccess, %", "\n8-bit", "\nmean", " \ngradients"),
         ),
         rows=[_cells(row) for row in rows if not row["control"]],
-        left=(),
     )
+
+
+def without_dashes(heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Grid:
+    """A table without columns that hold nothing but dashes; a head above several moves to the first that is left."""
+    kept: list[int] = []
+    named: list[str] = []
+    above, shown = "", ""
+    for place, head in enumerate(heads):
+        line, _, below = head.partition("\n")
+        above = line or above
+        if not rows or any(str(row[place]) != "-" for row in rows):
+            kept.append(place)
+            named.append(f"{above if above != shown else ''}\n{below}")
+            shown = above
+    return Grid(heads=named, rows=[[row[place] for place in kept] for row in rows], left=())
 
 
 def _cells(row: Row) -> list[Cell]:

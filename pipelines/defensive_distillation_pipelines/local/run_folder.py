@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from defensive_distillation import artifacts
+from defensive_distillation import artifacts, provenance
 from defensive_distillation.artifacts import Stored, storage
 from defensive_distillation.config import ExperimentConfig, experiment, plain
 from defensive_distillation.errors import ArtifactError, InputError, StorageError, first_line
@@ -20,6 +20,7 @@ from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.status import statuses
 from defensive_distillation_pipelines.local.workspace import LOOK, Workspace, is_held, removal
 
+_COMMAND = "command.txt"
 LATEST = "latest"  # what the run that was started last is called
 
 
@@ -100,7 +101,14 @@ class RunFolder:
         if settings.exists() and plain(self.config()) != plain(config):
             raise InputError(f"--run: expected a new name, {self.name!r} is a run with other settings")
         self.clear()
+        storage.write_bytes(str(self.path / _COMMAND), provenance.command().encode())
         storage.write_bytes(str(settings), content.encode())  # a kill leaves no half of it
+
+    @property
+    def command(self) -> str:
+        """By which it was started last, '' where nobody knows."""
+        path = self.path / _COMMAND
+        return path.read_text(errors="replace") if path.is_file() else ""
 
     def clear(self) -> None:
         """Forgets what the steps of the last start said, but for what they have made."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from defensive_distillation import provenance
 from defensive_distillation.addresses import shown
 from defensive_distillation.artifacts import storage
 from defensive_distillation.config import ExperimentConfig, plain, stage_config
@@ -92,7 +93,8 @@ def show_report(workspace: Workspace, run_name: str, output: str | None, *, quie
     evaluations = [stored.location for stored in run.evaluations()]
     fresh = run.path / ".report"
     shutil.rmtree(fresh, ignore_errors=True)
-    report.run(config, evaluations=evaluations, output=str(fresh), bar=not quiet)
+    with provenance.of_run(run.name, run.command):
+        report.run(config, evaluations=evaluations, output=str(fresh), bar=not quiet)
     _publish(fresh, run.report)
     shutil.rmtree(fresh)
     if output is not None:

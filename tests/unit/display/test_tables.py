@@ -62,3 +62,10 @@ def test_long_lines_are_not_broken_and_brackets_are_no_markup(capsys: pytest.Cap
     line = "report: [red]" + "folder/" * 60
     show(line)
     assert capsys.readouterr().out == line + "\n"
+
+
+def test_columns_of_dashes_are_left_out_and_heads_above_several_stay_with_the_rest() -> None:
+    heads = ("\nT", "JSMA\nprobabilities", "\nlogits", "C&W\nsuccess", "\nmean", " \ngradients")
+    grid = tables.without_dashes(heads, [["20", "-", "1", "-", "-", "masked"], ["none", "-", "-", "-", "-", "no"]])
+    assert grid.heads == ["\nT", "JSMA\nlogits", " \ngradients"]
+    assert grid.rows == [["20", "1", "masked"], ["none", "-", "no"]]

@@ -200,7 +200,7 @@ def test_robust_accuracy_falls_from_the_line_of_clean_errors() -> None:
         clean = 100 * (1 - network.robust.misclassified / network.robust.samples)
         right = drawn(axes, "right whatever the attack")
         assert right == pytest.approx([clean, *(100 * share for share in network.robust.accuracy)])
-        assert set(drawn(axes, "without an attack; above it: misclassified anyway")) == {clean}
+        assert set(drawn(axes, "right without an attack")) == {clean}
         assert right == sorted(right, reverse=True)
 
 

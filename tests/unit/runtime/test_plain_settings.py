@@ -172,7 +172,7 @@ def test_torchvisions_names_are_known_without_it() -> None:
     from torchvision import models
 
     assert list(torchvision_names()) == sorted(models.list_models(module=models))
-    with pytest.raises(ConfigurationError, match="a torchvision classifier such as resnet18, .*, got 'resnet19'"):
+    with pytest.raises(ConfigurationError, match=r"a torchvision classifier such as resnet18, .*, got 'resnet19'"):
         stage_config("train_teacher", {"architecture": "torchvision:resnet19"})
 
 

@@ -36,7 +36,7 @@ from defensive_distillation.reporting.words import column_per_cent, label
 from defensive_distillation.suite.registry import title
 
 _RIGHT_MARK = Mark("right whatever the attack", RIGHT, "o")
-_CLEAN_MARK = Mark("without an attack; above it: misclassified anyway", MUTED, "", ":")
+_CLEAN_MARK = Mark("right without an attack", MUTED, "", ":")
 WORST_MARK = Mark("any attack", "#c9c9c9", "")
 CASE_MARKS: dict[CaseName, Mark] = {
     "best": Mark("best case", "#0072b2", "s", "--"),
@@ -98,8 +98,9 @@ def robust_accuracy(evaluations: Sequence[Evaluation]) -> Figure:
             axes.plot([0, *robust.epsilons], [clean, *shares], **look(_RIGHT_MARK))
             name_panel(axes, label(network))
             axes.set_ylim(-4, 104)
-            _log_ticks(axes, [0, *(epsilon for epsilon in robust.epsilons if epsilon < GREY)])
-            axes.set_xlim(0, max([epsilon for epsilon in robust.epsilons if epsilon < GREY] or robust.epsilons))
+            radii = [0.0, *([epsilon for epsilon in robust.epsilons if epsilon < GREY] or robust.epsilons)]
+            axes.set_xlim(-0.03 * radii[-1], 1.03 * radii[-1])
+            _log_ticks(axes, radii, most=4)
         drawn.supxlabel("L∞ radius (images are in [0, 1])", fontsize=12)
         drawn.supylabel("Right, % of all images", fontsize=12)
         legend(drawn, [handle(_RIGHT_MARK), handle(_CLEAN_MARK)])
@@ -188,10 +189,10 @@ def _radius_axis(axes: Axes, radii: Sequence[float]) -> None:
     _log_ticks(axes, radii)
 
 
-def _log_ticks(axes: Axes, values: Sequence[float]) -> None:
-    """Ticks at `values`, from the largest down, that leave each other room."""
+def _log_ticks(axes: Axes, values: Sequence[float], *, most: int = 7) -> None:
+    """Ticks at `values`, from the largest down, that leave each other the room of `most`."""
     log = axes.get_xscale() == "log"
-    least = (max(values) / min(values)) ** (1 / 7) if log else (max(values) - min(values)) / 7
+    least = (max(values) / min(values)) ** (1 / most) if log else (max(values) - min(values)) / most
     shown: list[float] = []
     for value in sorted(values, reverse=True):
         if not shown or (shown[-1] / value >= least if log else shown[-1] - value >= least):
