@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from defensive_distillation.reporting.table import rows
-from defensive_distillation_pipelines.display.tables import of_controls, of_networks, of_sweep
+from defensive_distillation_pipelines.display.tables import of_controls, of_networks, of_sweep, without_dashes
 from defensive_distillation_pipelines.display.told import show
 from support.evaluations import complete, distances, evaluation, smoothed
 
@@ -66,6 +66,6 @@ def test_long_lines_are_not_broken_and_brackets_are_no_markup(capsys: pytest.Cap
 
 def test_columns_of_dashes_are_left_out_and_heads_above_several_stay_with_the_rest() -> None:
     heads = ("\nT", "JSMA\nprobabilities", "\nlogits", "C&W\nsuccess", "\nmean", " \ngradients")
-    grid = tables.without_dashes(heads, [["20", "-", "1", "-", "-", "masked"], ["none", "-", "-", "-", "-", "no"]])
+    grid = without_dashes(heads, [["20", "-", "1", "-", "-", "masked"], ["none", "-", "-", "-", "-", "no"]])
     assert grid.heads == ["\nT", "JSMA\nlogits", " \ngradients"]
     assert grid.rows == [["20", "1", "masked"], ["none", "-", "no"]]
