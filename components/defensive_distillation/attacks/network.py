@@ -45,7 +45,9 @@ def require_attackable(
     if not -math.inf < low < high < math.inf:
         raise InputError(f"clip: expected finite (lo, hi) with lo < hi, got {clip}")
     if not bool(((images >= low) & (images <= high)).all()):
-        raise InputError(f"images: expected values within [{low}, {high}], got {images.min():g} to {images.max():g}")
+        raise InputError(
+            f"images: expected values within [{low}, {high}], got {images.min():.9g} to {images.max():.9g}"
+        )
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size: expected at least 1, got {batch_size}")
     if not len(images):

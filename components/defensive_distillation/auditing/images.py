@@ -82,7 +82,7 @@ def _pixels(images: Tensor, *, grey: bool) -> Tensor:
     low, high = float(images.min()), float(images.max())
     if low < 0 or high > 1:
         hint = "divide them by 255" if low >= 0 and 1 < high <= 255 else "put the normalisation into the model"
-        raise DatasetError(f"images: expected values within [0, 1], got {low:g} to {high:g}; {hint}")
+        raise DatasetError(f"images: expected values within [0, 1], got {low:.9g} to {high:.9g}; {hint}")
     if not of_images:
         return images.float().contiguous()
     return (images.double() * 255).round().to(torch.uint8).contiguous()

@@ -55,7 +55,8 @@ def test_the_sweeps_run_has_its_measures_by_temperature(sweep: RunTree) -> None:
 def test_its_description_is_what_was_found_and_the_table(sweep: RunTree, chain: Chain) -> None:
     said = sweep.client.get_run(sweep.parent_id).data.tags["mlflow.note.content"]
     found = json.loads(Path(chain.place("report"), "sweep.json").read_text())
-    headline, table, _ = said.split("\n\n")
+    headline, table, *how = said.split("\n\n")
+    assert "mlflow.pyfunc.load_model" in how[-1]
     assert headline == found["findings"]["headline"]
     head, rule, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n")]
     assert {len(line) for line in (head, rule, *rows)} == {len(head)}

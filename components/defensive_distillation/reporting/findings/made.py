@@ -16,7 +16,7 @@ def how_made(made: Made, seed: int) -> dict[str, Any]:
     lines: list[Line] = [
         ("Written", f"{_moment(made.written)}{_after(made)}", ""),
         ("Run", made.run, ""),
-        ("MLflow", made.tracked, made.tracked),
+        ("MLflow", made.tracked or (made.run and f"defdistill ui, run {made.run}"), made.tracked),
         ("Command", made.command, ""),
         ("Seed", str(seed), ""),
         ("Code", made.code, ""),

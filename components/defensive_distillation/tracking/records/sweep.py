@@ -34,7 +34,9 @@ _MASKED = {"yes": "**masked**", "no": "not masked", "undecided": "undecided"}
 _LENGTHS = ("cw_l2_average", "cw_l0_average", "cw_linf_average", "mean_absolute_logit")
 _STEPS = (
     "Charts have T as their step; 0 is the network without distillation, or one of somebody's own. `control/…` is the "
-    "undistilled network with its logits multiplied by T."
+    "undistilled network with its logits multiplied by T.\n\nA network is loaded by "
+    "`mlflow.pyfunc.load_model('models:/ID')`, with the ID of its logged model, where this package is installed: from "
+    "safetensors, without pickle."
 )
 
 
