@@ -99,7 +99,7 @@ def told_to_children(program: str, arguments: Sequence[str] | None = None) -> No
 def commit() -> str:
     """The git commit of this code, with '-changed' where files differ from it; '' where nobody knows."""
     if told := os.environ.get(COMMIT, ""):
-        return told
+        return told if told != "unknown" else ""
     folder = Path(__file__).resolve().parent
     # an installed copy in an environment below somebody's repository is none of its files
     if not _git(folder, "ls-files", "--error-unmatch", Path(__file__).name):

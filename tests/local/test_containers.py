@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,6 +80,8 @@ def test_a_container_that_dies_at_once_is_a_failure_and_nothing_of_it_is_left(
 ) -> None:
     archive = tmp_path / "digits.zip"
     archive.write_bytes(b"is not opened here")
+    of_another_run = tmp_path / "workspace" / "work" / ("0" * 32)
+    of_another_run.mkdir(parents=True)
     plain = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = {**plain, "AWS_REGION": "here"}
     done = subprocess.run(
@@ -106,10 +109,10 @@ def test_a_container_that_dies_at_once_is_a_failure_and_nothing_of_it_is_left(
     assert host["NetworkMode"] == "host"
     mounts = {mount["Target"]: mount.get("ReadOnly", False) for mount in host["Mounts"]}
     assert mounts == {str(workspace / "work"): False, str(workspace / "runs" / "one"): False, str(archive): True}
-    assert sorted(host["Binds"]) == [
-        f"{workspace / 'store'}:{workspace / 'store'}:rw",
-        f"{workspace / 'work'}:/kfp-workspace:rw",
-    ]
+    store, own = sorted(host["Binds"])
+    assert store == f"{workspace / 'store'}:{workspace / 'store'}:rw"
+    assert re.fullmatch(rf"{re.escape(str(workspace / 'work'))}/\.kubeflow-\d+:/kfp-workspace:rw", own)
+    assert [path.name for path in (workspace / "work").iterdir()] == [of_another_run.name]  # Kubeflow's own is gone
     told = dict(pair.split("=", 1) for pair in asked["Env"])
     assert told["AWS_REGION"] == "here"
     assert told["DEFDISTILL_RUN_DIR"] == str(workspace / "runs" / "one")
