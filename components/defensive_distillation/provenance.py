@@ -21,6 +21,7 @@ from defensive_distillation.addresses import shown
 
 COMMAND = "DEFDISTILL_COMMAND"  # the command line, told to the processes that it starts
 BEGUN = "DEFDISTILL_BEGUN"  # when that was, ISO 8601
+RUN = "DEFDISTILL_RUN"  # name of the run that something is made for, outside of its steps
 COMMIT = "DEFDISTILL_COMMIT"  # of git, told to an image that has no repository
 _LIBRARIES = ("torch", "numpy", "matplotlib")
 _GPUS = Path("/proc/driver/nvidia/gpus")
@@ -56,7 +57,7 @@ class Made:
 @contextmanager
 def of_run(name: str, began: str) -> Iterator[None]:
     """Within it, what is made belongs to the run `name`, whose command was `began`; '' where nobody knows."""
-    told = {COMMAND: began, BEGUN: "", "KFP_RUN_ID": name}
+    told = {COMMAND: began, BEGUN: "", RUN: name}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
     try:
@@ -75,7 +76,7 @@ def here_and_now() -> Made:
     return Made(
         written=datetime.now(UTC),
         begun=datetime.fromisoformat(begun) if begun else None,
-        run=os.environ.get("KFP_RUN_ID", ""),
+        run=os.environ.get(RUN) or os.environ.get("KFP_RUN_ID", ""),
         tracked=_tracked(),
         command=command(),
         code=", ".join(filter(None, (__version__, f"commit {commit()}" if commit() else ""))),

@@ -27,6 +27,7 @@ TEXTS = {
     "data_root",
     "architecture",
     "title",
+    "configuration",
     "defense",
     "parameters",
     "experiment",

@@ -23,7 +23,17 @@ from defensive_distillation_pipelines.local.workspace import LOOK, Workspace
 from defensive_distillation_pipelines.runs.listing import started
 from defensive_distillation_pipelines.runs.usage import all_stored, megabytes, size_on_disk, used
 
-_OF_RUN = ("config.json", "job.json", "plan.json", "plan.tmp", "made.txt", "failure.txt", ".lock", "logs/*.log")
+_OF_RUN = (
+    "config.json",
+    "job.json",
+    "plan.json",
+    "plan.tmp",
+    "made.txt",
+    "failure.txt",
+    "command.txt",
+    ".lock",
+    "logs/*.log",
+)
 _OF_PROGRESS = ("progress/*.json", "progress/*.tmp")
 _LEFT = ".*.draft-*/**/*"  # what a step that was killed had not written to its end
 _EXECUTOR = "executor_output.json"  # Kubeflow writes it beside each artifact
