@@ -26,6 +26,7 @@ from defensive_distillation.artifacts.arrays import read_arrays
 from defensive_distillation.artifacts.storage import drafts
 from defensive_distillation.config import PrepareDataConfig, TrainTeacherConfig
 from defensive_distillation.errors import ArtifactError, InputError, TrainingError
+from defensive_distillation.runtime.origin import of_images
 from defensive_distillation.stages import prepare_data, train_teacher
 
 if TYPE_CHECKING:
@@ -360,12 +361,15 @@ def test_the_same_work_again_is_recognised_and_not_redone(place: str, tmp_path: 
         path = source / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((8, 8), 60 * number, dtype=np.uint8)).save(path)
-    config = PrepareDataConfig(source=str(source))
+    config = of_images(PrepareDataConfig(source=str(source)))
     first = prepare_data.run(config, output=place)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("place/*")}
     shutil.rmtree(source)  # without it nothing could be done again
     assert prepare_data.run(config, output=place).digest == first.digest
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("place/*")} == before
+    source.mkdir()
+    with pytest.raises(InputError, match="found a result of prepare_data with other settings"):
+        prepare_data.run(config, output=place)  # other images lie there now
 
 
 def test_a_damaged_result_is_not_taken_for_the_finished_one(place: str) -> None:
