@@ -31,7 +31,7 @@ def _torchattacks() -> None:
 def test_robust_accuracy_is_at_most_half_a_point_above_autoattacks(digits: Digits, of: str) -> None:
     network = getattr(digits, of)
     given = digits.images[:IMAGES], digits.labels[:IMAGES]
-    dataset = rounded_images(*given, classes=10, name="digits")  # what an audit attacks
+    dataset = rounded_images(*given, classes=10, name="digits", grey=False)  # what an audit attacks
     images, labels = as_input(dataset.test_images), dataset.test_labels
     found = digits.audited(
         network,
