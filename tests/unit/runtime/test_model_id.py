@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
 
 from defensive_distillation.defenses import distillation
 from defensive_distillation.defenses.specification import Defense, DefenseSettings
+from defensive_distillation.errors import ArtifactError
 from defensive_distillation.model_id import BASELINE, ModelId
 
 
@@ -62,7 +62,7 @@ def test_an_identity_comes_back_from_the_facts_of_an_artifact() -> None:
     model = distillation.student(20)
     assert ModelId.of({"model": model.model_dump(mode="json")}) == model
     assert ModelId.of({}) is None
-    with pytest.raises(ValidationError, match="role"):
+    with pytest.raises(ArtifactError, match="expected a network's identity, got Input should be 'baseline'"):
         ModelId.of({"model": {**model.model_dump(), "role": "student"}})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import ValidationError
 from torch import nn
 
@@ -15,6 +16,7 @@ from defensive_distillation.config import (
     STAGES,
     ExperimentConfig,
     TrainConfig,
+    as_yaml,
     experiment,
     stage_config,
 )
@@ -319,6 +321,9 @@ def test_settings_come_through_a_pipeline_unchanged(preset: str, stage: str) -> 
     passed = whole_numbers_as_floats(json.loads(json.dumps(config.settings(stage))))
     again = stage_config(stage, passed)
     by_sweep = {"seed": 7, **({"experiment": config.name} if stage in ("report", "gate") else {})}
+    if stage == "report":
+        by_sweep["configuration"] = as_yaml(config, lean=True)
+        assert experiment(yaml.safe_load(passed["configuration"])) == config
     assert again == getattr(config, stage).model_copy(update=by_sweep)
     for name, field in type(again).model_fields.items():
         if field.annotation is int:
@@ -338,12 +343,13 @@ def test_a_pipeline_parameter_holds_the_seed_and_neither_temperature_nor_none() 
     for stage in STAGES:
         passed = config.settings(stage)
         assert passed["seed"] == 7
-        assert not set(SET_BY_SWEEP) & (set(passed) - {"seed", "experiment"})
+        assert not set(SET_BY_SWEEP) & (set(passed) - {"seed", "experiment", "configuration"})
         assert None not in passed.values()
         missing = set(STAGES[stage].model_fields) - set(passed) - set(SET_BY_SWEEP)
         unset = {"data_root", "test_limit", "image_size", "half_width", "weights", "sha256", "name"} | {
             "code_sha256",
             "input_step",
+            "content",
         }
         assert missing <= unset | {"batch_size", "part_size", "baseline_threads"}
     assert config.settings("prepare_data")["train_limit"] == 50
