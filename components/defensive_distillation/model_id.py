@@ -43,6 +43,17 @@ class ModelId(BaseModel):
         except ValidationError as error:
             raise ArtifactError(f"model: expected a network's identity, got {error.errors()[0]['msg']}") from error
 
+    @classmethod
+    def required(cls, facts: Mapping[str, Any]) -> ModelId:
+        """As `of`, of an artifact that belongs to a network.
+
+        Raises:
+            ArtifactError: if it names none.
+        """
+        if (found := cls.of(facts)) is None:
+            raise ArtifactError("model: expected a network's identity, got none")
+        return found
+
     def __str__(self) -> str:
         """'the baseline', 'the teacher T=20', 'the control T=20'."""
         return f"the {self.label}" if self.role in ("baseline", "control") else f"the {self.role} {self.label}"

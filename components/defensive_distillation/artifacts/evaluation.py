@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.arrays import read_arrays
+from defensive_distillation.artifacts.facts import evaluation_of
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation.results import Evaluation
 
@@ -86,7 +87,7 @@ def read_measured(artifact: Artifact) -> Measured:
     }
     has_errors = "errors.linf" in arrays
     return Measured(
-        evaluation=Evaluation.model_validate(artifact.facts["evaluation"]),
+        evaluation=evaluation_of(artifact.location, artifact.facts),
         digest=artifact.digest,
         images=facts["images"],
         correct=arrays["correct"],

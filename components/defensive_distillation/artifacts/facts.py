@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.errors import ArtifactError
+from defensive_distillation.evaluation.results import Evaluation
 
 Temperature = Annotated[float, Field(gt=0, le=1e12)]
 Count = Annotated[int, Field(ge=0)]
@@ -60,7 +62,22 @@ class AttackFacts(_Facts):
         return self
 
 
-F = TypeVar("F", bound=_Facts)
+class GateFacts(_Facts):
+    """How a gate ended, and why."""
+
+    outcome: str = Field(min_length=1)
+    sentence: str
+
+
+class _EvaluationFacts(BaseModel):
+    """What was measured of one network; lists stand for tuples in JSON."""
+
+    model_config = ConfigDict(frozen=True)
+
+    evaluation: Evaluation
+
+
+F = TypeVar("F", bound=BaseModel)
 
 
 def checked(artifact: Artifact, form: type[F]) -> F:
@@ -69,9 +86,23 @@ def checked(artifact: Artifact, form: type[F]) -> F:
     Raises:
         ArtifactError: if one is missing, or out of its range.
     """
+    return facts_of(artifact.location, artifact.facts, form)
+
+
+def evaluation_of(location: str, facts: Mapping[str, Any]) -> Evaluation:
+    """What an evaluation's manifest says of a network.
+
+    Raises:
+        ArtifactError: if it is missing, or has not the form of one.
+    """
+    return facts_of(location, facts, _EvaluationFacts).evaluation
+
+
+def facts_of(location: str, facts: Mapping[str, Any], form: type[F]) -> F:
+    """As `checked`, of facts that were read at `location`."""
     try:
-        return form.model_validate(artifact.facts)
+        return form.model_validate(facts)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ArtifactError(f"{artifact.location}: facts.{place}: {first['msg']}") from error
+        raise ArtifactError(f"{location}: facts.{place}: {first['msg']}") from error

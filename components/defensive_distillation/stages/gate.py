@@ -9,6 +9,7 @@ from pathlib import Path
 
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.evaluation import read_measured
+from defensive_distillation.artifacts.facts import GateFacts, checked
 from defensive_distillation.comparison.change import Measure
 from defensive_distillation.comparison.rules import Rules, judge
 from defensive_distillation.comparison.sweeps import changes
@@ -60,7 +61,7 @@ def _found(config: GateConfig, given: Places) -> Iterator[Places]:
 
 def _require(artifact: Artifact) -> None:
     """Raises what failed."""
-    if artifact.facts["outcome"] == FAILED:
+    if checked(artifact, GateFacts).outcome == FAILED:
         raise GateError(artifact.facts["sentence"], artifact.location)
 
 

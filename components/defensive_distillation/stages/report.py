@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from defensive_distillation.artifacts.facts import evaluation_of
 from defensive_distillation.config import ReportConfig
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation.results import Evaluation, in_order
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.provenance import here_and_now
 from defensive_distillation.reporting import write_report
 from defensive_distillation.reporting.pictures import examples, grids
@@ -19,7 +21,7 @@ from defensive_distillation.runtime.stopwatch import phase
 
 def _compute(task: Task[ReportConfig]) -> Result:
     evaluations, made = _evaluations(task), here_and_now()
-    artifacts = {artifact.facts["model"]["label"]: artifact for artifact in task.inputs["evaluations"]}
+    artifacts = {ModelId.required(artifact.facts).label: artifact for artifact in task.inputs["evaluations"]}
     samples = {name: grids(artifact) for name, artifact in artifacts.items()}
     sheets = {name: sheet for name, artifact in artifacts.items() if (sheet := examples(artifact)) is not None}
 
@@ -38,7 +40,7 @@ def _compute(task: Task[ReportConfig]) -> Result:
 
 
 def _evaluations(task: Task[ReportConfig]) -> list[Evaluation]:
-    evaluations = [Evaluation.model_validate(artifact.facts["evaluation"]) for artifact in task.inputs["evaluations"]]
+    evaluations = [evaluation_of(artifact.location, artifact.facts) for artifact in task.inputs["evaluations"]]
     names = [evaluation.name for evaluation in evaluations]
     if len(set(names)) != len(names):
         raise ArtifactError(f"evaluations: expected one for each model, got {', '.join(sorted(names))}")

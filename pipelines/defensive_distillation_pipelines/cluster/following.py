@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from defensive_distillation.artifacts.facts import evaluation_of
 from defensive_distillation.errors import DefensiveDistillationError, first_line
 from defensive_distillation_pipelines.cluster import connection, watching
 from defensive_distillation_pipelines.cluster.connection import Access
@@ -33,7 +34,6 @@ def link(access: Access, runs: Runs, run: Run) -> str:
 
 def results(run: Run) -> Told:
     """The table of a run that has succeeded, from MLflow; else where to look."""
-    from defensive_distillation.evaluation.results import Evaluation
     from defensive_distillation.tracking.connection import tracking_uri
     from defensive_distillation.tracking.sweeps import recorded_sweep
     from defensive_distillation_pipelines.display import tables
@@ -43,7 +43,7 @@ def results(run: Run) -> Told:
         return _no_table(run, "set MLFLOW_TRACKING_URI to see it here")
     try:
         with recorded_sweep(uri, run.id).evaluations() as found:
-            evaluations = [Evaluation.model_validate(one.facts["evaluation"]) for one in found]
+            evaluations = [evaluation_of(one.location, one.facts) for one in found]
     except DefensiveDistillationError as error:
         return _no_table(run, f"not read: {first_line(error)}")
     place = newest(run, "report")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from defensive_distillation import provenance
 from defensive_distillation.addresses import shown
 from defensive_distillation.artifacts import storage
+from defensive_distillation.artifacts.facts import evaluation_of
 from defensive_distillation.config import ExperimentConfig, plain, stage_config
 from defensive_distillation.errors import DefensiveDistillationError, InputError, first_line
-from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation_pipelines.display import tables
 from defensive_distillation_pipelines.display.told import Told
 from defensive_distillation_pipelines.local.execution import execute
@@ -129,7 +129,7 @@ def told(run: RunFolder, program: str = "defdistill") -> Told:
     Raises:
         InputError: if it has no report yet.
     """
-    evaluations = [Evaluation.model_validate(stored.manifest.facts["evaluation"]) for stored in run.evaluations()]
+    evaluations = [evaluation_of(stored.location, stored.manifest.facts) for stored in run.evaluations()]
     report, workspace = run.report / "report.html", run.workspace
     option = "" if str(workspace.root) == "workspace" else f" --workspace {workspace.root}"
     document = {

@@ -9,9 +9,9 @@ from typing import Any
 
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Stored
+from defensive_distillation.artifacts.facts import evaluation_of
 from defensive_distillation.config import loading, stage_config
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.model_id import BASELINE
 from defensive_distillation.runtime.kubeflow.again import as_before
 from defensive_distillation_pipelines.display import tables
@@ -149,7 +149,7 @@ def _told(run: RunFolder, title: str, made: Sequence[Stored]) -> Told:
     found = of_artifact(last)
     result, numbers = found.result, dict(found.document)
     if last.manifest.kind == "report":
-        evaluations = [Evaluation.model_validate(one.manifest.facts["evaluation"]) for one in _behind(run, last)]
+        evaluations = [evaluation_of(one.location, one.manifest.facts) for one in _behind(run, last)]
         result, numbers = tables.of_sweep(evaluations), {**numbers, **tables.as_document(evaluations)}
     document = {"run": run.name, "rerun": title, **numbers, "made": [one.location for one in made]}
     return Told(result, document, where)

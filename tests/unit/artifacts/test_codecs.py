@@ -14,7 +14,7 @@ from defensive_distillation import artifacts
 from defensive_distillation.artifacts import Artifact
 from defensive_distillation.artifacts.attack import attack_tensors, read_attack
 from defensive_distillation.artifacts.dataset import dataset_facts, dataset_tensors, read_dataset
-from defensive_distillation.artifacts.facts import AttackFacts, SoftLabelFacts, TrainedFacts, checked
+from defensive_distillation.artifacts.facts import AttackFacts, SoftLabelFacts, TrainedFacts, checked, evaluation_of
 from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.artifacts.soft_labels import read_soft_labels
 from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
@@ -25,6 +25,7 @@ from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation.stored_attack import StoredAttack, join_attacks, store_attack
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.networks.architectures import build
+from support.evaluations import measured
 
 CLASSES, SHAPE = 3, (1, 6, 7)
 # source, target, success, changed features and pixels, two distances, stop reason, gradient evaluations, offset
@@ -331,3 +332,27 @@ def test_weights_that_do_not_fit_are_refused(weights: dict[str, Tensor], tmp_pat
         tensors["0.weight"] = tensors["0.weight"][..., :2]
     with pytest.raises(ArtifactError, match=f"the weights do not fit {facts['architecture']}: "):
         read_model(write(tmp_path / "model", "model", tensors, facts))
+
+
+@pytest.mark.parametrize(
+    ("facts", "place"),
+    [
+        ({}, "evaluation"),
+        ({"evaluation": {}}, "evaluation.model"),
+        ({"evaluation": None}, "evaluation"),
+        ({"evaluation": []}, "evaluation"),
+        ({"evaluation": {**measured()[0].model_dump(mode="json"), "accuracy": "high"}}, "evaluation.accuracy"),
+        ({"evaluation": {**measured()[0].model_dump(mode="json"), "more": 1}}, "evaluation.more"),
+    ],
+)
+def test_wrong_facts_of_an_evaluation_are_one_line_that_names_the_place(facts: dict[str, Any], place: str) -> None:
+    with pytest.raises(ArtifactError, match=rf"^s3://bucket/x: facts\.{place}: "):
+        evaluation_of("s3://bucket/x", facts)
+
+
+def test_facts_without_a_network_are_refused_where_there_has_to_be_one() -> None:
+    for facts in ({}, {"model": None}, {"model": {}}):
+        with pytest.raises(ArtifactError, match="model: expected a network's identity, got none"):
+            ModelId.required(facts)
+    with pytest.raises(ArtifactError, match="expected a network's identity, got "):
+        ModelId.required({"model": {"role": "student"}})

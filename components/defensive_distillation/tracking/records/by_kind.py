@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts.facts import evaluation_of
 from defensive_distillation.config import AttackStageConfig
-from defensive_distillation.evaluation.results import DatasetFacts, Evaluation
+from defensive_distillation.evaluation.results import DatasetFacts
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.records.inputs import log_dataset, log_model
 from defensive_distillation.tracking.records.metrics import curve, metrics
@@ -64,7 +65,7 @@ def _described(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model(tree: RunTree, run: Run, artifact: Artifact) -> None:
-    model, config = ModelId.model_validate(artifact.facts["model"]), artifact.manifest.config
+    model, config = ModelId.required(artifact.facts), artifact.manifest.config
     settings = {key: value for key, value in config.items() if key not in _OF_NETWORK}
     _shared(tree, run).params(flat(artifact.manifest.stage, settings))
     run.curves(curve(artifact.facts["training"], prefix(model)))
@@ -95,8 +96,8 @@ def _attack(tree: RunTree, run: Run, artifact: Artifact) -> None:
 def _evaluation(tree: RunTree, run: Run, artifact: Artifact) -> None:
     from defensive_distillation.reporting.pictures import pictures  # matplotlib
 
+    evaluation = evaluation_of(artifact.location, artifact.facts)
     facts = artifact.facts["evaluation"]
-    evaluation = Evaluation.model_validate(facts)
     found = metrics(evaluation)
     shared = {"architecture": evaluation.architecture, "seed": evaluation.seed}
     _shared(tree, run).params({**shared, **flat("evaluate", artifact.manifest.config)})
