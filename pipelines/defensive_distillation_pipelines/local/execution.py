@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -124,6 +127,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
     """The process that Kubeflow runs in, with all its steps in one group that ends with this block."""
     _end_containers(run, job)  # of a start that was killed with all its processes
     run.workspace.forget_damaged()
+    temporary = _temporary(run)
     path = run.path / "job.json"
     path.write_bytes(job.model_dump_json().encode())
     environment = {
@@ -132,6 +136,7 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
         "KFP_RUN_ID": run.name,
         "MLFLOW_TRACKING_URI": run.workspace.tracking_uri,  # where a gate looks for the champion
         "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(temporary),  # Kubeflow leaves a folder a step, and a step that is killed what it was writing
     }
     with run.kubeflow_log.open("ab") as log:
         process = subprocess.Popen(
@@ -149,6 +154,18 @@ def _kubeflow(run: RunFolder, job: Job) -> Iterator[subprocess.Popen[bytes]]:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         _end_containers(run, job)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(run: RunFolder) -> Path:
+    """A folder for what its steps write for a moment; what a start left that was killed goes.
+
+    Not in the workspace, whose path may be too long for the sockets of processes.
+    """
+    name = hashlib.sha256(str(run.path.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    for left in Path(tempfile.gettempdir()).glob(f"defdistill-{name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"defdistill-{name}-"))
 
 
 def _end_containers(run: RunFolder, job: Job) -> None:

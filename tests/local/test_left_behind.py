@@ -1,4 +1,4 @@
-"""No password, token or user of an address stands in anything that a failed or a finished run leaves or says."""
+"""What a failed or a finished run leaves: no password, token or user of an address, and nothing in /tmp."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def run(workspace: Path, environment: dict[str, str], *arguments: str) -> subpro
     )
 
 
-def test_no_secret_stands_in_anything_that_a_failed_or_a_finished_run_leaves(tmp_path: Path) -> None:
+def test_no_secret_stands_in_what_runs_leave_and_nothing_else_stays(
+    tmp_path: Path,
+) -> None:
     workspace = tmp_path / "workspace"
     with mlflow_server.running(tmp_path / "mlflow") as server:
         environment = {
@@ -42,11 +44,14 @@ def test_no_secret_stands_in_anything_that_a_failed_or_a_finished_run_leaves(tmp
             "AWS_ENDPOINT_URL": "http://me:sesame@127.0.0.1:9",
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "open-sesame",
+            "TMPDIR": str(tmp_path / "temporary"),
         }
+        (tmp_path / "temporary").mkdir()
         failed = run(workspace, environment, "--set", "prepare_data.source=s3://bucket/photos.zip")
         finished = run(workspace, environment)
     assert (failed.returncode, finished.returncode) == (1, 0), failed.stderr + finished.stderr
     assert "127.0.0.1:9" in failed.stderr
+    assert list((tmp_path / "temporary").iterdir()) == []
     left = {path: path.read_bytes() for path in workspace.rglob("*") if path.is_file()}
     assert len(left) > 20
     left |= {Path("said"): "".join((failed.stdout, failed.stderr, finished.stdout, finished.stderr)).encode()}
