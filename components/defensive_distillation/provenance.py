@@ -9,14 +9,14 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from defensive_distillation import __version__
+from defensive_distillation import __version__, variables
 from defensive_distillation.addresses import shown
 
 COMMAND = "DEFDISTILL_COMMAND"  # the command line, told to the processes that it starts
@@ -54,20 +54,9 @@ class Made:
     configuration: str = ""
 
 
-@contextmanager
-def of_run(name: str, began: str) -> Iterator[None]:
+def of_run(name: str, began: str) -> AbstractContextManager[None]:
     """Within it, what is made belongs to the run `name`, whose command was `began`; '' where nobody knows."""
-    told = {COMMAND: began, BEGUN: "", RUN: name}
-    before = {name: os.environ.get(name) for name in told}
-    os.environ.update(told)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return variables.set_to({COMMAND: began, BEGUN: "", RUN: name})
 
 
 def here_and_now() -> Made:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import sys
 from pathlib import Path
+
+from defensive_distillation import variables
 
 
 def _import_matplotlib() -> None:
@@ -20,16 +21,8 @@ def _import_matplotlib() -> None:
         assert found is not None
         assert found.origin is not None
         plain = {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(Path(found.origin).parent / "mpl-data" / "matplotlibrc")}
-        before = {name: os.environ.get(name) for name in plain}
-        os.environ.update(plain)
-        try:
+        with variables.set_to(plain):
             importlib.import_module("matplotlib")
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
 
 _import_matplotlib()
