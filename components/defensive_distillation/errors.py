@@ -17,6 +17,8 @@ Messages read 'what: expected X, got Y'. The command line prints them without a 
 
 from __future__ import annotations
 
+import unicodedata
+
 from defensive_distillation.addresses import without_secrets
 
 
@@ -87,6 +89,10 @@ def first_line(error: BaseException) -> str:
 
     Without passwords, whoever raised it; what is no sign for people is escaped.
     """
-    line = " ".join(without_secrets(str(error)).split())
-    text = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
-    return text or type(error).__name__
+    return printable(" ".join(without_secrets(str(error)).split())) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """`text` for a terminal: what would move its cursor, colour it or turn its direction is escaped, but for lines."""
+    plain = (sign.isprintable() or sign == "\n" or unicodedata.category(sign) == "Zs" for sign in text)
+    return "".join(sign if is_plain else ascii(sign)[1:-1] for sign, is_plain in zip(text, plain, strict=True))

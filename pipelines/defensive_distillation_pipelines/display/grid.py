@@ -12,6 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from defensive_distillation.errors import printable
+
 Cell = str | Text
 
 
@@ -83,5 +85,6 @@ class Grid:
             footer = self.footer[column] if self.footer else ""
             table.add_column(self.heads[column], footer, justify="left" if column in self.left else "right")
         for row in self.rows:
-            table.add_row(*(row[column] for column in columns))
+            cells = (row[column] for column in columns)
+            table.add_row(*(printable(cell) if isinstance(cell, str) else cell for cell in cells))
         return table

@@ -11,6 +11,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from defensive_distillation.errors import printable
+
 _PIPE_WIDTH = 10_000  # columns where there is no terminal: no line is broken
 
 
@@ -48,5 +50,5 @@ def show(*parts: RenderableType) -> None:
 
 
 def _print(console: Console, parts: Sequence[RenderableType]) -> None:
-    for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str))
+    for part in parts:  # names of files and classes may hold anything
+        console.print(printable(part) if isinstance(part, str) else part, soft_wrap=isinstance(part, str))

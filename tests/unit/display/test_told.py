@@ -9,7 +9,7 @@ from rich.text import Text
 
 from defensive_distillation_pipelines.display.board import Board
 from defensive_distillation_pipelines.display.grid import Grid
-from defensive_distillation_pipelines.display.told import Told
+from defensive_distillation_pipelines.display.told import Told, show
 
 GRID = Grid(
     heads=("name", "rate\nof one", "\nof two", "last"),
@@ -89,3 +89,11 @@ def test_colours_are_left_out_where_they_are_not_wanted(monkeypatch: pytest.Monk
         text = io.StringIO()
         Console(file=text, width=40, force_terminal=True, color_system="standard").print(GRID)
         assert ("\x1b[31m" in text.getvalue()) == wanted
+
+
+def test_a_name_moves_no_cursor_and_turns_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "cat\x1b[2J\u202edog\r\x07"
+    show(f"class {evil}", Grid(heads=("\nname", "\nnumber"), rows=[[evil, "1"]]))
+    said = capsys.readouterr().out
+    assert said.count(r"cat\x1b[2J\u202edog\r\x07") == 2
+    assert all(sign.isprintable() or sign == "\n" for sign in said)
