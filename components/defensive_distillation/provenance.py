@@ -1,19 +1,18 @@
-"""Who runs which code with which command: what stands beside a result so that somebody can get it again."""
+"""Who runs which code with which command: what stands beside a result so that somebody can get it again.
+
+Every command imports this, so it imports what takes its time where that is used.
+"""
 
 from __future__ import annotations
 
 import functools
-import getpass
 import os
-import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from defensive_distillation import __version__, variables
@@ -61,6 +60,8 @@ def of_run(name: str, began: str) -> AbstractContextManager[None]:
 
 def here_and_now() -> Made:
     """How this process makes what it writes now."""
+    import platform
+
     begun = os.environ.get(BEGUN, "")
     return Made(
         written=datetime.now(UTC),
@@ -101,6 +102,8 @@ def commit() -> str:
 @functools.cache
 def machine() -> str:
     """Processor, cores and GPUs of this machine, such as 'AMD EPYC 7763, 2 cores, NVIDIA H100 80GB HBM3'."""
+    import platform
+
     processors = _values(Path("/proc/cpuinfo"), "model name") or [platform.processor() or platform.machine()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = [name for card in sorted(_GPUS.glob("*/information")) for name in _values(card, "Model")]
@@ -109,6 +112,8 @@ def machine() -> str:
 
 def user() -> str:
     """Who runs this, '' where the system has no name for them, as in a container."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (OSError, KeyError):
@@ -116,6 +121,8 @@ def user() -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
+    import subprocess
+
     try:
         done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
@@ -133,6 +140,8 @@ def _values(path: Path, key: str) -> list[str]:
 
 
 def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {}
     for name in _LIBRARIES:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from defensive_distillation.config.defense_choice import DefenseChoice, named
@@ -293,6 +292,8 @@ def plain(config: ExperimentConfig, *, lean: bool = False) -> dict[str, object]:
 
 def as_yaml(config: ExperimentConfig, *, lean: bool = False) -> str:
     """The settings as a file for --config; lean: without the defaults."""
+    import yaml
+
     text: str = yaml.safe_dump(plain(config, lean=lean), sort_keys=False, allow_unicode=True)
     return text
 
