@@ -52,6 +52,9 @@ def test_no_secret_stands_in_what_runs_leave_and_nothing_else_stays(
     assert (failed.returncode, finished.returncode) == (1, 0), failed.stderr + finished.stderr
     assert "127.0.0.1:9" in failed.stderr
     assert list((tmp_path / "temporary").iterdir()) == []
+    assert [
+        path for path in (workspace / "work").rglob("*") if path.is_file()
+    ] == []  # finished work leaves none behind
     left = {path: path.read_bytes() for path in workspace.rglob("*") if path.is_file()}
     assert len(left) > 20
     left |= {Path("said"): "".join((failed.stdout, failed.stderr, finished.stdout, finished.stderr)).encode()}

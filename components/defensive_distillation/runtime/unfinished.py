@@ -57,9 +57,9 @@ def clear(place: str) -> None:
 
 
 def note(work: str) -> None:
-    """Notes that this run has unfinished work in the folder `work`, where that outlives its pod."""
+    """Notes that this run has unfinished work in the folder `work`."""
     run = os.environ.get(RUN_ID)
-    if run and work not in _noted and storage.is_remote(work):
+    if run and work not in _noted:
         above, _, name = work.rstrip("/").rpartition("/")
         storage.write_bytes(storage.join(above, _NOTES, run, name), b"")
         _noted.add(work)

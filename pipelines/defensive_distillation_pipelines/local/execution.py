@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from defensive_distillation.errors import DefensiveDistillationError
+from defensive_distillation.runtime import unfinished
 from defensive_distillation.tracking.status import RUN_DIR, Status, statuses
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
 from defensive_distillation_pipelines.display.board import Board
@@ -61,6 +62,7 @@ def execute(
         board = Board(quiet=quiet, planned=not rerun)  # the plan of one step knows no network
         try:
             finished = _followed(run, job, board, recording)
+            unfinished.remove(str(run.workspace.work.absolute()), run.name)
             recording.artifacts(made(finished))
             return finished
         except StepFailedError:
