@@ -230,6 +230,15 @@ def test_a_standard_output_that_is_full_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("defdistill: standard output: could not write: ")
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "defensive_distillation_pipelines.commands", "config"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_locale_without_a_sign_loses_no_result(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "defensive_distillation_pipelines.commands", "compile", "-o", "größe.yaml"]
     plain = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}

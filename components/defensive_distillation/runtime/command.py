@@ -113,10 +113,13 @@ def exits(prog: str) -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except OSError as error:
-        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
-            raise
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries again when it ends
+        raise SystemExit(0) from None  # who read it has seen enough, as `head` has
+    except OSError as error:
+        if error.filename is not None or error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         print(f"{prog}: standard output: could not write: {error.strerror}", file=sys.stderr)
         raise SystemExit(1) from error
     except DefensiveDistillationError as error:
@@ -125,9 +128,6 @@ def exits(prog: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"{prog}: stopped; the same command goes on from here", file=sys.stderr)
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # who read it has seen enough, as `head` has
-        raise SystemExit(0) from None
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "out of memory" not in str(error):
             raise
