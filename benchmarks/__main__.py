@@ -23,17 +23,22 @@ TITLES = {"papernot_mnist": "MNIST", "papernot_cifar10": "CIFAR-10"}
 # pairs for a round: some seconds for each, on a core that does 50 GFLOP/s
 PAIRS = {
     "papernot_mnist": {
-        **{"ours": 64, "ours_probabilities": 64, "cleverhans": 16},
+        **{"ours": 64, "ours_probabilities": 64, "ours_plain": 64},
+        **{"recipe": 64, "recipe_probabilities": 64, "cleverhans": 16},
         **{"torchattacks": 2, "torchattacks_frozen": 2, "art": 32},
     },
     "papernot_cifar10": {
-        **{"ours": 16, "ours_probabilities": 16, "cleverhans": 4},
+        **{"ours": 16, "ours_probabilities": 16, "ours_plain": 16},
+        **{"recipe": 16, "recipe_probabilities": 16, "cleverhans": 4},
         **{"torchattacks": 1, "torchattacks_frozen": 1, "art": 8},
     },
 }
 SOURCES = (100, 1_000, 10_000)  # images of the attack stage, each towards nine classes
 BATCH = {"papernot_mnist": 64, "papernot_cifar10": 16}
 PEERS = {
+    "ours_plain": "ours, on PyTorch's own layers",
+    "recipe": "sixty lines of PyTorch",
+    "recipe_probabilities": "sixty lines of PyTorch, on probabilities",
     "cleverhans": "CleverHans 3.1, TensorFlow's graph",
     "torchattacks": "torchattacks",
     "torchattacks_frozen": "torchattacks, weights frozen by hand",
@@ -76,7 +81,7 @@ def _jsma(limits: machine.Limits, rounds: int) -> str:
         outcomes = race([_jsma_entry(architecture, name) for name in PAIRS[architecture]], rounds)
         extra = [("changed", "features changed", ".1f"), ("work", "pairs", ".0f")]
         parts += ["", f"### {title} architecture", "", race_table(outcomes, "pairs", extra), ""]
-        ours, probabilities = outcomes[:2]
+        ours, probabilities, *_ = outcomes
         flops = 3 * machine.operations(architecture) * (STEPS + 1)
         share = ours.rate * flops / limits.convolution[architecture]
         parts.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 from collections.abc import Callable
@@ -23,7 +24,10 @@ def prepare(
     """The program `name` on `count` pairs, warmed up on a few of them."""
     attack = {
         "ours": lambda: _ours(architecture, batch, "logits"),
+        "ours_plain": lambda: _ours(architecture, batch, "logits", plain=True),
         "ours_probabilities": lambda: _ours(architecture, batch, "probabilities"),
+        "recipe": lambda: _recipe(architecture, batch, None),
+        "recipe_probabilities": lambda: _recipe(architecture, batch, FLAT),
         "art": lambda: _art(architecture, batch, device),
         "torchattacks": lambda: _torchattacks(plain_network(architecture).to(device), SHAPES[architecture]),
         "torchattacks_frozen": lambda: _torchattacks(
@@ -42,11 +46,13 @@ def prepare(
     return run
 
 
-def _ours(architecture: str, batch: int, output: Any) -> Callable[[Tensor, Tensor], Tensor]:
+def _ours(architecture: str, batch: int, output: Any, *, plain: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+    """On our own network, or on a `plain` one, as a user brings it."""
     from defensive_distillation.attacks import jsma
     from defensive_distillation.networks import compute
 
-    model = compute.on(compute.device("cpu", 1), network(architecture))
+    device = compute.device("cpu", 1)
+    model = plain_network(architecture) if plain else compute.on(device, network(architecture))
 
     def attack(images: Tensor, targets: Tensor) -> Tensor:
         found = jsma(
@@ -61,6 +67,13 @@ def _ours(architecture: str, batch: int, output: Any) -> Callable[[Tensor, Tenso
         return found.adversarial
 
     return attack
+
+
+def _recipe(architecture: str, batch: int, temperature: float | None) -> Callable[[Tensor, Tensor], Tensor]:
+    from benchmarks.programs.recipe import recipe
+
+    settings: dict[str, Any] = {"max_features": MAX_FEATURES, "batch": batch, "temperature": temperature}
+    return functools.partial(recipe, plain_network(architecture), **settings)
 
 
 def _art(architecture: str, batch: int, device: str) -> Callable[[Tensor, Tensor], Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.errors import InputError
 from defensive_distillation.networks.adapter import Uncopied
+from defensive_distillation.networks.kernels.cache_blocked import cache_blocked
 
 _NETWORKS = ("model", "surrogate")
 _Attack = TypeVar("_Attack", bound=Callable[..., AttackResult])
@@ -60,6 +61,8 @@ def _attacked(function: Callable[..., AttackResult], arguments: dict[str, Any]) 
         network = arguments.get(name)
         if network is not None and not (images.dim() == 4 and images.dtype == dtype and isinstance(network, nn.Module)):
             arguments[name] = _AsGiven(network, images)
+        elif network is not None:
+            arguments[name] = cache_blocked(network, for_images_alone=True)
     sources = images if images.dim() == 4 else _as_images(images)
     found = function(**{**arguments, "images": sources.to(dtype)})
     adversarial = found.adversarial
@@ -87,7 +90,9 @@ class _AsGiven(nn.Module):
 
     def __init__(self, network: Callable[[Any], Any], images: Tensor) -> None:
         super().__init__()
-        self.network = network if isinstance(network, nn.Module) else Uncopied(network)
+        self.network = (
+            cache_blocked(network, for_images_alone=True) if isinstance(network, nn.Module) else Uncopied(network)
+        )
         self.training = isinstance(network, nn.Module) and network.training
         self._shape, self._dtype = images.shape[1:], images.dtype
 

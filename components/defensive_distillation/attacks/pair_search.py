@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 MOST_PAIRS = 2**22  # that are held at once, over all samples
-_GOOD = 16  # features by each of two measures, whose best pair gives B
+_STRETCHES = 32  # of the features, whose heaviest are tried with each other
 _MANY = 512  # features that are tried for a better B where many are left
 _FEW = 64  # features of which all pairs are compared without a look at their layers
 
@@ -35,18 +35,17 @@ def best_pair(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = 
         p, q: (N,) int64 indices, p < q; meaningless where `valid` is False.
         valid: (N,) bool, whether any allowed pair satisfies both conditions.
     """
-    gain, drop = (alpha, -beta) if increase else (-alpha, beta)
-    features, present = _columns(_promising(gain, drop, allowed))
+    gain, drop = _rated(alpha, beta, allowed, increase=increase)
+    features, present = _columns(_promising(gain, drop))
+    gain, drop = gain.gather(1, features), drop.gather(1, features)
     for thin_out in (_heavy, _undominated):
         many = (present.sum(dim=1) > _FEW).nonzero().squeeze(1)  # sample by sample: a batch does not decide on ties
         if len(many):
-            left = features[many]
-            present[many] = thin_out(gain[many].gather(1, left), drop[many].gather(1, left), present[many])
-            columns, present = _columns(present)
-            features = features.gather(1, columns)
-    p, q, value = _best_of_all(gain.gather(1, features), drop.gather(1, features), present)
-    p, q = features.gather(1, p[:, None]).squeeze(1), features.gather(1, q[:, None]).squeeze(1)
-    return p, q, value >= 0
+            present[many] = thin_out(gain[many], drop[many], present[many])
+    columns, present = _columns(present)
+    p, q, value = _best_of_all(gain.gather(1, columns), drop.gather(1, columns), present)
+    pair = features.gather(1, columns.gather(1, torch.stack((p, q), dim=1)))
+    return pair[:, 0], pair[:, 1], value >= 0
 
 
 def best_pair_of_few(
@@ -58,8 +57,8 @@ def best_pair_of_few(
         p, q, valid: as of `best_pair`.
         known: (N,) bool; False where more than `few` features come into question, and nothing is said of the pair.
     """
-    gain, drop = (alpha, -beta) if increase else (-alpha, beta)
-    promising = _promising(gain, drop, allowed)
+    gain, drop = _rated(alpha, beta, allowed, increase=increase)
+    promising = _promising(gain, drop)
     places = torch.arange(promising.shape[1], device=promising.device, dtype=gain.dtype)
     # the first of them, in their order; as few as there are features at most
     earliest = _only(promising, -places).topk(min(few, len(places)), dim=1)
@@ -77,18 +76,38 @@ def largest_pair(alpha: Tensor, allowed: Tensor, *, increase: bool = True) -> tu
     return p, q, top.sum(dim=1) > 0
 
 
-def _promising(gain: Tensor, drop: Tensor, allowed: Tensor) -> Tensor:
-    """Features that may belong to the best pair, (N, D) bool, by the first bound and one λ."""
-    most_gain, most_drop = _most(gain, allowed), _most(drop, allowed)
-    gains, drops = gain + most_gain, drop + most_drop  # the most that a pair with this feature can have
-    keep = allowed & (gains > 0) & (drops > 0)
-    most = _only(keep, gains * drops, -1.0)
-    slope = _slope(most_drop, most_gain)
-    weight = _weight(gain, drop, keep, slope)
-    good = min(_GOOD, gain.shape[1])
-    features = torch.cat((weight.topk(good, dim=1).indices, most.topk(good, dim=1).indices), dim=1)
-    value, better_slope = _best_of_some(gain, drop, keep, features)
-    return _without_light(gain, drop, keep & (most >= value), value, slope, better_slope)
+def _rated(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool) -> tuple[Tensor, Tensor]:
+    """Gain and drop of each feature, (N, D); of one that is not allowed minus infinity, with which no pair is valid."""
+    gain, drop = (alpha, -beta) if increase else (-alpha, beta)
+    return _only(allowed, gain), _only(allowed, drop)
+
+
+def _promising(gain: Tensor, drop: Tensor) -> Tensor:
+    """Features that may belong to the best pair, (N, D) bool, by the bounds of two λ."""
+    slope = _slope(*(part.amax(dim=1, keepdim=True) for part in (drop, gain)))
+    weight = _weight(gain, drop, slope)
+    p, value = _best_of_heaviest(gain, drop, weight)
+    _, better, better_slope = _partner(gain, drop, p)
+    value = torch.maximum(value, better)
+    better_weight = _weight(gain, drop, better_slope)
+    return _weighty(weight, gain, drop, value, slope) & _weighty(better_weight, gain, drop, value, better_slope)
+
+
+def _best_of_heaviest(gain: Tensor, drop: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """One of the best pair among the heaviest feature of each stretch, and the value of that pair, or 0, (N, 1)."""
+    length = max(1, weight.shape[1] // _STRETCHES)
+    stretches = weight[:, : weight.shape[1] // length * length].unflatten(1, (-1, length))
+    heaviest = stretches.argmax(dim=2) + length * torch.arange(stretches.shape[1], device=weight.device)
+    gains, drops = gain.gather(1, heaviest), drop.gather(1, heaviest)
+    p, _, value = _best_of_all(gains, drops, gains > -torch.inf)
+    return heaviest.gather(1, p[:, None]), value.clamp(min=0)[:, None]
+
+
+def _partner(gain: Tensor, drop: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The best partner of feature `p`, the value of that pair, or 0 where p has none, and its λ, all (N, 1)."""
+    gains, drops = (gain + gain.gather(1, p)).clamp_(min=0), (drop + drop.gather(1, p)).clamp_(min=0)
+    best, q = (gains * drops).scatter_(1, p, 0.0).max(dim=1, keepdim=True)
+    return q, best, _slope(drops.gather(1, q), gains.gather(1, q))
 
 
 def _heavy(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
@@ -97,9 +116,12 @@ def _heavy(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
     present = present & (_most(gain + drop, present) > 0)
     spread = [_only(present, part, 0.0).square().sum(dim=1, keepdim=True).sqrt() for part in (drop, gain)]
     slope = _slope(*spread)
-    weight = _weight(gain, drop, present, slope)
+    weight = _only(present, _weight(gain, drop, slope))
     value, better_slope = _best_of_some(gain, drop, present, weight.topk(min(_MANY, gain.shape[1]), dim=1).indices)
-    return _without_light(gain, drop, present, value, slope, better_slope)
+    for each in (slope, better_slope):
+        gain, drop = _only(present, gain), _only(present, drop)
+        present = present & _weighty(_weight(gain, drop, each), gain, drop, value, each)
+    return present
 
 
 def _only(mask: Tensor, values: Tensor, otherwise: float = -torch.inf) -> Tensor:
@@ -111,8 +133,8 @@ def _most(values: Tensor, present: Tensor) -> Tensor:
     return _only(present, values).amax(dim=1, keepdim=True)
 
 
-def _weight(gain: Tensor, drop: Tensor, present: Tensor, slope: Tensor) -> Tensor:
-    return _only(present, slope * gain + drop / slope)
+def _weight(gain: Tensor, drop: Tensor, slope: Tensor) -> Tensor:
+    return (slope * gain).add_(drop / slope)
 
 
 def _slope(drop: Tensor, gain: Tensor) -> Tensor:
@@ -133,16 +155,16 @@ def _best_of_some(gain: Tensor, drop: Tensor, present: Tensor, features: Tensor)
     return value.clamp(min=0)[:, None], _slope(*sums)
 
 
-def _without_light(gain: Tensor, drop: Tensor, present: Tensor, value: Tensor, *slopes: Tensor) -> Tensor:
-    """Leaves out what even with the heaviest partner makes no pair worth `value`, by more than rounding could hide."""
+def _weighty(weight: Tensor, gain: Tensor, drop: Tensor, value: Tensor, slope: Tensor) -> Tensor:
+    """What with the heaviest partner might make a pair worth `value`, but for what rounding could hide, (N, D) bool.
+
+    Gains and drops of what makes no pair at all are minus infinity.
+    """
     least = 2 * value.sqrt()
-    for slope in slopes:
-        weight = _weight(gain, drop, present, slope)
-        # λ gain and drop / λ may cancel; gains above -most gain and drops above -most drop are all that is left
-        sizes = slope * _most(gain, present).abs() + _most(drop, present).abs() / slope
-        light = weight + _most(weight, present) < least - 32 * torch.finfo(weight.dtype).eps * (least + sizes)
-        present = present & ~light
-    return present
+    # λ gain and drop / λ may cancel; gains above -most gain and drops above -most drop are all that is left
+    sizes = slope * gain.amax(dim=1, keepdim=True).abs() + drop.amax(dim=1, keepdim=True).abs() / slope
+    margin = 32 * torch.finfo(weight.dtype).eps * (least + sizes)
+    return weight >= least - margin - weight.amax(dim=1, keepdim=True)
 
 
 def _undominated(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:

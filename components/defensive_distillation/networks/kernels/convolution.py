@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_FEW_CHANNELS = 4  # beyond, the library's own backward pass uses the whole width of the machine's vectors
+FEW_CHANNELS = 4  # beyond, the library's own backward pass uses the whole width of the machine's vectors
 
 
 class InputConvolution(nn.Conv2d):
@@ -20,7 +20,7 @@ class InputConvolution(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) to (N, O, H - k + 1, W - k + 1)."""
-        if images.is_cuda or self.in_channels > _FEW_CHANNELS or not images.requires_grad:
+        if images.is_cuda or self.in_channels > FEW_CHANNELS or not images.requires_grad:
             return super().forward(images)
         output: Tensor = _Convolution.apply(images, self.weight, self.bias)
         return output
@@ -37,18 +37,25 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         images, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
-        by_images = _transposed(upstream, weight) if wanted[0] else None
-        by_weight = by_bias = None
+        of_images = by_images(upstream, weight) if wanted[0] else None
+        of_weight = of_bias = None
         if wanted[1] or wanted[2]:
-            _, by_weight, by_bias = torch.ops.aten.convolution_backward(
+            _, of_weight, of_bias = torch.ops.aten.convolution_backward(
                 upstream, images, weight, ctx.bias_shape, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, *wanted[1:]]
             )
-        return by_images, by_weight, by_bias
+        return of_images, of_weight, of_bias
 
 
-def _transposed(upstream: Tensor, weight: Tensor) -> Tensor:
-    """The transposed convolution of (N, O, H', W') with (O, C, k, l), as (N, C, H' + k - 1, W' + l - 1)."""
-    outputs, _, rows, columns = weight.shape
+def by_images(upstream: Tensor, weight: Tensor) -> Tensor:
+    """The gradient with respect to few channels (N, C, H' + k - 1, W' + l - 1), of (N, O, H', W') and (O, C, k, l)."""
+    outputs, channels, rows, columns = weight.shape
     count, _, height, width = upstream.shape
-    parts = weight.reshape(outputs, -1).t() @ upstream.reshape(count, outputs, -1)  # (N, C k l, H' W')
-    return nn.functional.fold(parts, (height + rows - 1, width + columns - 1), (rows, columns))
+    across = upstream.transpose(0, 1).flatten(1)  # (O, N H' W'), as it lies where channels are last
+    parts = (weight.permute(2, 3, 1, 0).reshape(-1, outputs) @ across).view(
+        rows, columns, channels, count, height, width
+    )
+    total = upstream.new_zeros(channels, count, height + rows - 1, width + columns - 1)
+    for row in range(rows):
+        for column in range(columns):
+            total[:, :, row : row + height, column : column + width] += parts[row, column]
+    return total.transpose(0, 1)
