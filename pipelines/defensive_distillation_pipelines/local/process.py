@@ -45,6 +45,8 @@ def main(path: str) -> None:
     warnings.simplefilter("ignore")
     from kfp import local
 
+    from defensive_distillation_pipelines.local import finished_steps
+
     root = Path(job.workspace)
     _keep_values()
     drafts.remove_all_abandoned(root / "store")  # each attempt has a folder of its own, so no step finds them
@@ -65,6 +67,7 @@ def main(path: str) -> None:
         cache_root=str(cache),
         raise_on_error=True,
     )
+    finished_steps.use()
     pipeline = _pipeline(job, image)
     _write_plan(pipeline, Path(job.plan))
     pipeline()
