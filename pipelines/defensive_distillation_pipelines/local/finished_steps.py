@@ -15,23 +15,34 @@ from kfp.local import cache, config
 _WORK = "work"  # where a step keeps unfinished work, which decides nothing of its result
 
 
-def use() -> None:
-    """Has Kubeflow's runner keep its index so; after `kfp.local.init`, which begins with a fresh one."""
+def use(kept: Path) -> None:
+    """Has Kubeflow's runner keep its index so; after `kfp.local.init`, which begins with a fresh one.
+
+    Args:
+        kept: the file that tells what was found in it: the place of an artifact in the store a line.
+    """
     told = config.LocalExecutionConfig.instance
-    cache._cache_singleton = _Index(told.cache_root, Path(told.pipeline_root))
+    cache._cache_singleton = _Index(told.cache_root, Path(told.pipeline_root), kept)
     cache._cache_singleton_root = told.cache_root
 
 
 class _Index(cache.LocalCache):  # type: ignore[misc]
-    def __init__(self, cache_root: str, store: Path) -> None:
+    def __init__(self, cache_root: str, store: Path, kept: Path) -> None:
         super().__init__(cache_root)
-        self._store = store
+        self._store, self._kept = store, kept
 
     def compute_key(self, *, arguments: dict[str, Any], **others: Any) -> str:
         told = {name: self._inside(self._serialize_value_for_key(value)) for name, value in arguments.items()}
         step = {name: value for name, value in told.pop("step", {}).items() if name != _WORK}
         key: str = super().compute_key(arguments={**told, "step": step}, **others)
         return key
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = super().get(key)
+        if found is not None:
+            with self._kept.open("a") as file:
+                file.writelines(f"{self._relative(artifact.uri)}\n" for artifact in found.values())
+        return found
 
     def _serialize_outputs(self, outputs: dict[str, Any]) -> dict[str, Any]:
         return {name: self._inside(value) for name, value in super()._serialize_outputs(outputs).items()}

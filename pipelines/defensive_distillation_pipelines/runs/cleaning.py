@@ -29,6 +29,7 @@ _OF_RUN = (
     "plan.json",
     "plan.tmp",
     "made.txt",
+    "kept.txt",
     "failure.txt",
     "command.txt",
     ".lock",
