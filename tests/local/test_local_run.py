@@ -36,6 +36,11 @@ SMALL = (
     *("--set", "attack.square.queries=5", "--set", "attacks=jsma,fgsm,square", "--set", "control_attacks=jsma"),
     *("--set", "attack_groups=jsma,fgsm+square", "--set", f"report.title={TITLE}"),
 )
+NEEDED = (
+    "prepare_data",
+    "train_teacher T=20",
+    "generate_soft_labels T=20",
+)  # by the student, all from before
 SETTINGS_AGAIN = ("--set", "jsma.max_features=4", "--set", "attacks=jsma,noise")
 CLI = [sys.executable, "-m", "defensive_distillation_pipelines.commands"]
 
@@ -82,6 +87,12 @@ def stored(workspace: Path) -> dict[str, str]:
     """Digest of every file in the store."""
     files = (path for path in (workspace / "store").rglob("*") if path.is_file())
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def shown(workspace: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, str, dict[str, str]]:
+    """State and name of the run that was started last, and the state of each of its steps."""
+    told = json.loads(here(capsys, "show", "latest", "--json", "--workspace", str(workspace)))
+    return told["state"], told["run"], {step["step"]: step["state"] for step in told["steps"]}
 
 
 def stages_of(paths: Sequence[str]) -> list[str]:
@@ -167,7 +178,7 @@ def test_mlflow_holds_one_parent_and_a_child_a_model(finished: Finished) -> None
 
 
 def test_a_killed_run_is_finished_by_the_same_command_and_a_changed_setting_repeats_what_depends_on_it(
-    finished: Finished,
+    finished: Finished, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = stored(finished.workspace)
     changes = ("--set", "train_student.epochs=9", "--set", "attack.square.queries=6")
@@ -185,6 +196,9 @@ def test_a_killed_run_is_finished_by_the_same_command_and_a_changed_setting_repe
     process.wait()
     _gone, alive = psutil.wait_procs(steps, timeout=10)
     assert not alive, "the steps of a run that is gone must not go on"
+    state, run, states = shown(finished.workspace, capsys)
+    assert (state, states["train_student T=20"], states["report"]) == ("stopped", "stopped", "left")
+    assert states.items() >= dict.fromkeys(NEEDED, "kept").items()
     killed = stored(finished.workspace)
     assert "train_student" not in stages_of([path for path in killed if path not in before])
     done = defdistill(*arguments)
@@ -193,6 +207,10 @@ def test_a_killed_run_is_finished_by_the_same_command_and_a_changed_setting_repe
     assert {path: after[path] for path in before} == before
     new = stages_of([path for path in after if path not in killed])
     assert f"14 done ({14 - len(new)} kept" in done.stderr
+    report = finished.workspace / "runs" / run / "report"
+    report.rename(report.with_name("beside"))  # as if it had been stopped at the end
+    assert list(shown(finished.workspace, capsys)[2].values()).count("kept") == 14 - len(new)
+    report.with_name("beside").rename(report)
     # nothing of the control depends on either, nor does JSMA on the baseline
     repeated = ["attack", "attack", "attack", "evaluate", "evaluate", "report", "train_student"]
     assert stages_of([path for path in after if path not in before]) == repeated

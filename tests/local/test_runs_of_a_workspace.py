@@ -93,7 +93,7 @@ def artifact(workspace: Workspace, name: str, **inputs: list[str]) -> artifacts.
     place.mkdir(parents=True)
     (place / "executor_output.json").write_text("{}")
     (workspace.cache / f"{name}.json").write_text(
-        json.dumps({"model": {"__kfp_artifact__": True, "uri": str(place / "model"), "name": "model"}})
+        json.dumps({"model": {"__kfp_artifact__": True, "uri": f"pipeline-2026/{name}/model", "name": "model"}})
     )
     return artifacts.write(
         str(place / "model"),

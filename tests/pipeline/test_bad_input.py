@@ -487,7 +487,6 @@ ROWS = [
         "run called latest", "run --workspace {tmp}/out --run latest", "--run: expected a name for a run, got 'latest'"
     ),
     Row("submit called latest", "submit --name latest", "--name: expected a name for a run, got 'latest'"),
-    Row("run with half a flag", "run --worksp {tmp}/out", "unrecognized arguments: --worksp"),
     Row("stage with half a flag", f"stage prepare_data --out {{tmp}}/x {OUT}", "unrecognized arguments: --out"),
     Row(
         "list of nothing", "list --workspace {tmp}/out", "--workspace: expected a folder that defdistill run made, got"
@@ -524,7 +523,11 @@ ROWS = [
         "--and-after: expected without --cluster",
     ),
     Row("ui on a port that is taken", "ui --port {port} {ws}", r"--port: expected a free port, got \d+: "),
-    Row("half a flag", "run --workspace {tmp}/out --temp 20", "unrecognized arguments: --temp 20; see defdistill"),
+    Row(
+        "run with half a flag",
+        "run --workspace {tmp}/out --temp 20",
+        "unrecognized arguments: --temp 20; see defdistill",
+    ),
     # S3 and MLflow
     Row("no S3 URI", "stage prepare_data --output s3:/bucket/x", "expected s3://bucket/prefix, got 's3:/bucket/x"),
     Row(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,18 +16,16 @@ import pytest
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts.dataset import read_dataset
 from defensive_distillation.artifacts.model import read_model
-from defensive_distillation.config import loading
 from defensive_distillation.errors import TrackingError
 from defensive_distillation.networks.architectures import as_input
 from defensive_distillation.tracking.client import connect
 from defensive_distillation.tracking.registry.champion import EVALUATIONS, RUN, Registry
 from defensive_distillation.tracking.run_tree import RunTree
 from defensive_distillation_pipelines.commands import cli
-from defensive_distillation_pipelines.local.run_folder import RunFolder
-from defensive_distillation_pipelines.local.workspace import Workspace
 from support import mlflow_server
+from support.chain import lay_out
 from support.comparisons.measured import rewritten
-from support.recording import ARTIFACTS, record
+from support.recording import ARTIFACTS, EVALUATED, finished_run, record
 
 if TYPE_CHECKING:
     from support.chain import Chain
@@ -40,7 +37,6 @@ pytestmark = [
 ]
 
 RUN_ID = "0d3c6a54-7be4-4d0e-8a3f-5f1f6a3f0c11"  # as Kubeflow names a run
-EVALUATED = ("evaluation-baseline", "evaluation", "evaluation-control")
 SWEEP = "defensive-distillation-digits"
 MODELS = [f"{SWEEP}-baseline", f"{SWEEP}-T=20"]
 # what was printed, in a process that has nothing of this project; an audit hook sees every name that pickle looks up
@@ -189,13 +185,7 @@ def test_an_interrupted_promotion_leaves_the_old_champion(
 def test_runs_here_and_on_a_cluster_are_compared_alike(
     tracked: str, chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workspace = Workspace(tmp_path / "workspace")
-    workspace.create()
-    for name in EVALUATED:
-        shutil.copytree(chain.place(name), workspace.store / name)
-    run = RunFolder(workspace, "digits-1a2b3c")
-    run.begin(loading.load("digits", None, ["temperatures=20"]))
-    shutil.copytree(chain.place("report"), run.report)
+    lay_out(chain, tmp_path / "workspace", "digits-1a2b3c")
 
     code, told, _ = call(capsys, "compare", "digits-1a", RUN_ID, "--json")
     assert code == 0
@@ -220,16 +210,8 @@ def test_runs_here_and_on_a_cluster_are_compared_alike(
 def test_a_run_of_this_machine_is_promoted_from_its_workspace(
     chain: Chain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workspace = Workspace(tmp_path / "workspace")
-    workspace.create()
-    for name in (*EVALUATED, "teacher-1", "student"):
-        shutil.copytree(chain.place(name), workspace.store / name)
-    run = RunFolder(workspace, "digits-1a2b3c")
-    run.begin(loading.load("digits", None, ["temperatures=20"]))
-    shutil.copytree(chain.place("report"), run.report)
-    tree = RunTree(workspace.tracking_uri, run.name, alone=True)
-    for name in EVALUATED:
-        record(chain, name, tree)
+    run, _ = finished_run(chain, tmp_path / "workspace", "digits-1a2b3c")
+    workspace = run.workspace
     code, told, said = call(capsys, "promote", "latest", "--workspace", str(workspace.root))
     assert (code, said) == (0, "")
     assert f"digits-1a2b3c is now the champion of digits: {SWEEP}, version 1\n" in told
@@ -237,6 +219,11 @@ def test_a_run_of_this_machine_is_promoted_from_its_workspace(
         f"{SWEEP}: digits-1a2b3c, version 1\n"
         == call(capsys, "promote", "--list", "--workspace", str(workspace.root))[1]
     )
+    listed = call(capsys, "promote", "--list", "--json", "--workspace", str(workspace.root))[1]
+    assert json.loads(listed) == {"champions": [{"name": SWEEP, "version": "1", "run": run.name}]}
+    again = json.loads(call(capsys, "promote", "latest", "--json", "--workspace", str(workspace.root))[1])
+    assert (again["name"], again["version"], again["run"], again["new"]) == (SWEEP, "1", run.name, False)
+    assert [model["model"] for model in again["models"]] == ["baseline", "T=20"]
 
 
 def test_a_champion_that_was_tampered_with_is_refused(

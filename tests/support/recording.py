@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 from defensive_distillation import artifacts
 from defensive_distillation.tracking import records
 from defensive_distillation.tracking.run_tree import RunTree
-from support.chain import TRAINING, Chain
+from support.chain import TRAINING, Chain, lay_out
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+    from defensive_distillation_pipelines.local.run_folder import RunFolder
+
 EPOCHS = TRAINING["epochs"]
+EVALUATED = ("evaluation-baseline", "evaluation", "evaluation-control")
 ARTIFACTS = (
     "dataset",
     "teacher-1",
@@ -30,6 +35,15 @@ def record(chain: Chain, name: str, tree: RunTree) -> None:
     place = chain.place(name)
     with artifacts.opened(place, artifacts.read_manifest(place).kind) as artifact:
         records.record(tree, artifact)
+
+
+def finished_run(chain: Chain, root: Path, name: str) -> tuple[RunFolder, RunTree]:
+    """A run as `defdistill run` leaves it in the workspace `root`, recorded in the MLflow of that."""
+    (run,) = lay_out(chain, root, name)
+    tree = RunTree(run.workspace.tracking_uri, run.name, alone=True)
+    for evaluation in EVALUATED:
+        record(chain, evaluation, tree)
+    return run, tree
 
 
 def runs_of(tree: RunTree) -> list[Run]:

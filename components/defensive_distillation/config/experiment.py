@@ -21,6 +21,7 @@ from defensive_distillation.defenses import distillation
 from defensive_distillation.defenses.registry import DEFENSES
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.settings import Settings
+from defensive_distillation.suite import shares
 from defensive_distillation.suite.registry import ATTACKS
 
 STAGES: dict[str, type[StageConfig]] = {
@@ -146,14 +147,8 @@ class ExperimentConfig(Settings):
 
     @model_validator(mode="after")
     def _shards_have_samples(self) -> Self:
-        """Of attacks within balls, whose samples the settings tell; a pair's count depends on the classes."""
-        config: Any = self.attack  # its sections are those of the attacks that there are
-        within = [name for name in self.attacks if ATTACKS[name].family == "ball"]
-        if within and config.shards > config.bounded.samples:
-            raise ValueError(
-                f"attack.shards: expected at most {config.bounded.samples}, the samples of {within[0]} "
-                f"(attack.bounded.samples), got {config.shards}"
-            )
+        """As far as the settings tell; the rest is known once the data is looked at (require_shares)."""
+        shares.require_shares(self.attack, self.attacks, images=self.prepare_data.test_limit)
         return self
 
     @model_validator(mode="after")
@@ -203,6 +198,17 @@ class ExperimentConfig(Settings):
     def control_temperatures(self) -> tuple[float, ...]:
         """Temperatures of the controls: those of the sweep; 1, which changes nothing, only where there is no other."""
         return tuple(t for t in self.temperatures if t != 1) or self.temperatures
+
+    def require_shares(self, *, classes: int, images: int) -> None:
+        """Looks whether every shard has samples of every attack, on so many classes and test images.
+
+        Raises:
+            ConfigurationError: naming the attack that has too few.
+        """
+        try:
+            shares.require_shares(self.attack, self.attacks, classes=classes, images=images)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
 
     def split(self, runs: int) -> list[ExperimentConfig]:
         """The same sweep as several, each with a share of the temperatures; other defenses are in the first.

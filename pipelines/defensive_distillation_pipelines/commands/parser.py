@@ -148,12 +148,15 @@ def settled(config: ExperimentConfig, arguments: argparse.Namespace) -> Experime
         arguments: --workspace, where the command has one, says where MLflow is if the environment does not.
 
     Raises:
+        ConfigurationError: if the data has too few samples for the shards.
         InputError: if MLflow's registry does not have the model.
         TrackingError: if it does not answer.
     """
     from defensive_distillation.runtime import origin
 
     config = config.model_copy(update={"prepare_data": origin.of_images(config.prepare_data)})
+    if config.attack.shards > 1:
+        _require_shares(config)
     if not config.imported:
         return config
     from defensive_distillation.tracking.connection import tracking_uri
@@ -162,6 +165,21 @@ def settled(config: ExperimentConfig, arguments: argparse.Namespace) -> Experime
     workspace = getattr(arguments, "workspace", None)
     registry = tracking_uri() if workspace is None else Workspace(Path(workspace)).tracking_uri
     return config.model_copy(update={"import_model": origin.settled(config.import_model, registry)})
+
+
+def _require_shares(config: ExperimentConfig) -> None:
+    """Looks at data that lies here whether every shard has samples."""
+    from defensive_distillation.datasets.extent import extent
+
+    data = config.prepare_data
+    found = extent(
+        data.source,
+        test_limit=data.test_limit,
+        test_fraction=data.test_fraction,
+        max_unpacked_bytes=data.max_unpacked_bytes,
+    )
+    if found is not None:
+        config.require_shares(classes=found.classes, images=found.images)
 
 
 def _other_source(values: dict[str, Any], preset: str) -> str:

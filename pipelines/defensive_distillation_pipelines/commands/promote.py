@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from defensive_distillation.errors import ConfigurationError
-from defensive_distillation_pipelines.commands.parser import add_workspace, command
+from defensive_distillation_pipelines.commands.parser import add_output, add_workspace, command, tell
 
 
 def add(commands: Any) -> None:
@@ -24,6 +24,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--experiment", metavar="NAME", help="whose champion it becomes (the name in its settings)")
     parser.add_argument("--list", action="store_true", help="show the champions that there are, and change nothing")
     add_workspace(parser)
+    add_output(parser)
 
 
 def _call(arguments: argparse.Namespace) -> None:
@@ -33,5 +34,5 @@ def _call(arguments: argparse.Namespace) -> None:
     workspace = Workspace(Path(arguments.workspace))
     if arguments.list == (arguments.run is not None):
         raise ConfigurationError("promote: expected a run, or --list")
-    lines = champions(workspace) if arguments.list else promote_run(workspace, arguments.run, arguments.experiment)
-    print("\n".join(lines))
+    told = champions(workspace) if arguments.list else promote_run(workspace, arguments.run, arguments.experiment)
+    tell(arguments, told)

@@ -32,6 +32,7 @@ class Job(BaseModel):
 
     workspace: str
     plan: str  # the file that the steps of the pipeline are written to
+    kept: str  # the file that tells which steps were done before: the places of their artifacts in the store
     experiment: dict[str, Any] | None = None  # the sweep to run, or
     rerun: dict[str, Any] | None = None  # the arguments of rerun.rerun
     containers: dict[str, Any] | None = None  # a containers.Containers: each step in one; None: each in a process
@@ -44,6 +45,8 @@ def main(path: str) -> None:
     # the runner warns of images without 'python' in their name, and of resources that mean nothing here
     warnings.simplefilter("ignore")
     from kfp import local
+
+    from defensive_distillation_pipelines.local import finished_steps
 
     root = Path(job.workspace)
     _keep_values()
@@ -65,6 +68,7 @@ def main(path: str) -> None:
         cache_root=str(cache),
         raise_on_error=True,
     )
+    finished_steps.use(Path(job.kept))
     pipeline = _pipeline(job, image)
     _write_plan(pipeline, Path(job.plan))
     pipeline()

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from defensive_distillation import artifacts, provenance
-from defensive_distillation.artifacts import Stored, storage
+from defensive_distillation.artifacts import Manifest, Stored, storage
 from defensive_distillation.config import ExperimentConfig, experiment, plain
 from defensive_distillation.errors import ArtifactError, InputError, StorageError, first_line
 from defensive_distillation.model_id import ModelId
@@ -56,6 +56,17 @@ class RunFolder:
     def plan(self) -> Path:
         """The steps of the pipeline that runs, as JSON."""
         return self.path / "plan.json"
+
+    @property
+    def kept_places(self) -> Path:
+        """What its last start found done: the place of an artifact in the store a line."""
+        return self.path / "kept.txt"
+
+    def kept(self) -> list[Manifest]:
+        """What its last start found done, as far as it is still there."""
+        places = self.kept_places.read_text().splitlines() if self.kept_places.exists() else []
+        found = [str(self.workspace.store / place) for place in places]
+        return [artifacts.read_manifest(place) for place in found if artifacts.exists(place)]
 
     @property
     def made_digests(self) -> Path:
@@ -115,7 +126,8 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         with self.made_digests.open("a") as made:
             made.writelines(f"{digest}\n" for digest in self._told())
-        self.failure.unlink(missing_ok=True)
+        for file in (self.failure, self.kept_places):
+            file.unlink(missing_ok=True)
         shutil.rmtree(self.progress, ignore_errors=True)
         for folder in (self.progress, self.path / "logs"):
             folder.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,7 @@ def run_sweep(
         job = Job(
             workspace=str(workspace.root.absolute()),
             plan=str(run.plan),
+            kept=str(run.kept_places),
             experiment=plain(config),
             containers=containers and containers.model_dump(),
         )

@@ -29,6 +29,7 @@ _OF_RUN = (
     "plan.json",
     "plan.tmp",
     "made.txt",
+    "kept.txt",
     "failure.txt",
     "command.txt",
     ".lock",
@@ -202,18 +203,19 @@ def _work(workspace: Workspace) -> Waste:
 
 def _cache(workspace: Workspace, gone: Collection[str]) -> Waste:
     """Entries of Kubeflow's index that lead to what is gone, or will be."""
-    entries = [path for path in workspace.cache.rglob("*.json") if _leads_nowhere(path, gone)]
+    entries = [path for path in workspace.cache.rglob("*.json") if _leads_nowhere(path, workspace, gone)]
     return Waste("entries of Kubeflow's index", len(entries), _plain(entries))
 
 
-def _leads_nowhere(entry: Path, gone: Collection[str]) -> bool:
+def _leads_nowhere(entry: Path, workspace: Workspace, gone: Collection[str]) -> bool:
     try:
         outputs = json.loads(entry.read_text()).values()
         places = [str(one["uri"]) for one in outputs if isinstance(one, dict) and "__kfp_artifact__" in one]
     except (OSError, ValueError, AttributeError, KeyError):
         return False
-    here = {str(Path(place).absolute()) for place in gone}
-    return any("://" not in place and (place in here or not Path(place).exists()) for place in places)
+    lost = {Path(place).absolute() for place in gone}
+    here = [workspace.store.absolute() / place for place in places if "://" not in place]
+    return any(place in lost or not place.exists() for place in here)
 
 
 def _plain(paths: Iterable[Path]) -> tuple[Path, ...]:

@@ -8,12 +8,13 @@ from defensive_distillation.addresses import shown
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation.tracking.registry.champion import Registry
 from defensive_distillation.tracking.registry.promotion import Promoted, promote
+from defensive_distillation_pipelines.display.told import Told
 from defensive_distillation_pipelines.local.workspace import Workspace
 from defensive_distillation_pipelines.runs.sources import named_run
 
 
-def promote_run(workspace: Workspace, name: str, experiment: str | None) -> list[str]:
-    """Promotes a run; lines that say what stands where, and how a model is loaded.
+def promote_run(workspace: Workspace, name: str, experiment: str | None) -> Told:
+    """Promotes a run; what stands where, and how a model is loaded.
 
     Raises:
         ConfigurationError: if nobody says whose champion it becomes.
@@ -33,24 +34,37 @@ def promote_run(workspace: Workspace, name: str, experiment: str | None) -> list
     return _told(made, run.name, champion_of, shown(sweep.uri))
 
 
-def champions(workspace: Workspace) -> list[str]:
-    """A line for each experiment that has a champion.
+def champions(workspace: Workspace) -> Told:
+    """The champion of each experiment that has one.
 
     Raises:
         TrackingError: if MLflow does not answer.
     """
     known = Registry.of(workspace.tracking_uri).champions()
-    return [f"{name}: {run}, version {version}" for name, version, run in known] or ["there is no champion yet"]
+    lines = [f"{name}: {run}, version {version}" for name, version, run in known] or ["there is no champion yet"]
+    return Told(lines, {"champions": [{"name": name, "version": version, "run": run} for name, version, run in known]})
 
 
-def _told(made: Sequence[Promoted], run: str, experiment: str, uri: str) -> list[str]:
+def _told(made: Sequence[Promoted], run: str, experiment: str, uri: str) -> Told:
     sweep, *models = made
     width = max(len(one.name) for one in models)
     new = any(one.new for one in made)
-    return [
+    result = [
         f"{run} is {'now' if new else 'already'} the champion of {experiment}: {sweep.name}, version {sweep.version}",
         *(f"  {one.name:{width}}  version {one.version}" for one in models),
+    ]
+    notes = [
         "its models load without this package, from MLflow alone:",
         f"  export MLFLOW_TRACKING_URI={uri}",
         f"  python -c \"import mlflow; print(mlflow.pytorch.load_model('models:/{models[-1].name}@champion'))\"",
     ]
+    document = {
+        "experiment": experiment,
+        "name": sweep.name,
+        "version": sweep.version,
+        "run": run,
+        "new": new,
+        "mlflow": uri,
+        "models": [{"name": one.name, "version": one.version, "model": one.label} for one in models],
+    }
+    return Told(result, document, notes)

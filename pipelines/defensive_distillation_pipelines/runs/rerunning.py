@@ -135,7 +135,8 @@ def _made(run: RunFolder, again: Again, title: str, *, quiet: bool) -> Stored:
     place.clear()
     settings = config.model_dump(mode="json", exclude_none=True)
     rerun = {"stage": again.stage, "inputs": again.inputs, "settings": settings, "name": title}
-    job = Job(workspace=str(run.workspace.root.absolute()), plan=str(place.plan), rerun=rerun)
+    root = str(run.workspace.root.absolute())
+    job = Job(workspace=root, plan=str(place.plan), kept=str(place.kept_places), rerun=rerun)
     status = next(iter(execute(place, job, quiet=quiet).values()))
     return artifacts.stored(status.artifact)
 

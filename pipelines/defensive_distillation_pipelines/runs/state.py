@@ -9,7 +9,10 @@ from typing import Literal
 from pydantic import ValidationError
 
 from defensive_distillation import artifacts
+from defensive_distillation.artifacts import Manifest
+from defensive_distillation.config import stage_config
 from defensive_distillation.errors import InputError
+from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.status import Status, statuses
 from defensive_distillation_pipelines.definitions.plan import PlannedStep
 from defensive_distillation_pipelines.local.run_folder import RunFolder
@@ -58,17 +61,23 @@ def steps(run: RunFolder) -> list[Step]:
 
     Raises:
         InputError: if its plan cannot be read.
+        ArtifactError: if what it found done is damaged.
     """
     now, said = state(run), {_key(status): status for status in statuses(run.progress).values()}
-    planned = {step.key: step for step in _plan(run)}
-    return [_step(key, planned.get(key), said.get(key), now) for key in (planned or said)]
+    planned, kept = {step.key: step for step in _plan(run)}, set(map(_key_of, run.kept()))
+    return [
+        _step(said[key], now) if key in said else _silent(planned[key], kept=key in kept or now == "finished")
+        for key in (planned or said)
+    ]
 
 
-def _step(key: tuple[str, str, str], planned: PlannedStep | None, status: Status | None, now: State) -> Step:
-    if status is None:
-        assert planned is not None
-        title = Status(stage=key[0], model=planned.model, part=key[2], state="running").title
-        return Step(title, "kept" if now == "finished" else "left", None, None)
+def _silent(planned: PlannedStep, *, kept: bool) -> Step:
+    """A step that said nothing: what it makes was there, or it has not begun."""
+    title = Status(stage=planned.stage, model=planned.model, part=planned.part, state="running").title
+    return Step(title, "kept" if kept else "left", None, None)
+
+
+def _step(status: Status, now: State) -> Step:
     seconds = sum(status.seconds.values()) if status.seconds else None
     ended = "stopped" if status.state == "running" and now != "running" else status.state
     return Step(status.title, ended, seconds, status)
@@ -80,6 +89,12 @@ def _failed(run: RunFolder) -> Status | None:
 
 def _key(status: Status) -> tuple[str, str, str]:
     return status.stage, status.label, status.part
+
+
+def _key_of(made: Manifest) -> tuple[str, str, str]:
+    """The key in the plan of the step that has made this."""
+    model = ModelId.of(made.facts)
+    return made.stage, model.label if model else "", stage_config(made.stage, made.config).part
 
 
 def _plan(run: RunFolder) -> list[PlannedStep]:

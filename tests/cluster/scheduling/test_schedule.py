@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -113,3 +115,25 @@ def test_schedules_are_listed_paused_resumed_and_deleted(kubeflow: Scheduling, s
     code, told = schedule("--pause", "nightly")
     assert code == 2
     assert "expected the name of a schedule" in told
+
+
+def test_for_programs_each_call_is_one_document(
+    kubeflow: Scheduling, schedule: Schedule, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def document(*arguments: str) -> Any:
+        code, told = schedule(*arguments, "--json")
+        assert code == 0
+        return json.loads(told)
+
+    assert document("--list") == {"schedules": []}
+    assert document(*NIGHTLY)["schedule"] == "nightly"
+    row = {"name": "nightly", "on": True, "cron": "0 3 * * *", "last": None}
+    assert document("--list") == {"schedules": [row]}
+    assert document("--pause", "nightly") == {"schedule": "nightly", "done": "paused; a run that is going goes on"}
+    assert document("--list") == {"schedules": [{**row, "on": False}]}
+    assert document("--resume", "nightly") == {"schedule": "nightly", "done": "resumed"}
+    kubeflow.tick("nightly")
+    last = document("--list")["schedules"][0]["last"]
+    assert last["state"] == "running"
+    assert last["id"]
+    assert document("--delete", "nightly", "--now") == {"schedule": "nightly", "done": "deleted"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import nn
 from defensive_distillation import artifacts
 from defensive_distillation.artifacts.dataset import read_dataset
 from defensive_distillation.artifacts.model import read_model
-from defensive_distillation.config import AttackConfig, EvaluateConfig, ImportModelConfig, PrepareDataConfig, loading
+from defensive_distillation.config import AttackConfig, EvaluateConfig, ImportModelConfig, PrepareDataConfig
 from defensive_distillation.errors import InputError, TrackingError
 from defensive_distillation.networks.architectures import as_input
 from defensive_distillation.runtime import origin
@@ -26,10 +25,10 @@ from defensive_distillation.tracking.client import connect
 from defensive_distillation.tracking.run_tree import RunTree
 from defensive_distillation_pipelines.commands import cli
 from defensive_distillation_pipelines.commands.local.audit import settings_of
-from defensive_distillation_pipelines.local.run_folder import RunFolder, default_name
+from defensive_distillation_pipelines.local.run_folder import default_name
 from defensive_distillation_pipelines.local.workspace import Workspace
 from support.datasets import two_sides
-from support.recording import record
+from support.recording import finished_run
 
 if TYPE_CHECKING:
     from support.chain import Chain
@@ -40,22 +39,13 @@ pytestmark = [
 ]
 
 STUDENT = "defensive-distillation-digits-T=20"
-EVALUATED = ("evaluation-baseline", "evaluation", "evaluation-control")
 
 
 @pytest.fixture(scope="module")
 def workspace(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with a finished run that was promoted, and models of others beside it in its MLflow."""
-    made = Workspace(tmp_path_factory.mktemp("work") / "workspace")
-    made.create()
-    for name in (*EVALUATED, "teacher-1", "student"):
-        shutil.copytree(chain.place(name), made.store / name)
-    run = RunFolder(made, "digits-1a2b3c")
-    run.begin(loading.load("digits", None, ["temperatures=20"]))
-    shutil.copytree(chain.place("report"), run.report)
-    tree = RunTree(made.tracking_uri, run.name, alone=True)
-    for name in EVALUATED:
-        record(chain, name, tree)
+    run, tree = finished_run(chain, tmp_path_factory.mktemp("work") / "workspace", "digits-1a2b3c")
+    made = run.workspace
     cli.main(["promote", "latest", "--workspace", str(made.root)])
     folder = made.root / "others"
     for name, form in (("exported", "pt2"), ("pickled", "pickle")):

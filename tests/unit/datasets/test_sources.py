@@ -21,6 +21,7 @@ from sklearn.datasets import load_digits
 
 from defensive_distillation.config import PrepareDataConfig
 from defensive_distillation.datasets.dataset import content_digest
+from defensive_distillation.datasets.extent import Extent, extent
 from defensive_distillation.datasets.loading import load
 from defensive_distillation.datasets.sources import digits
 from defensive_distillation.errors import ConfigurationError, DatasetError, OutsideError
@@ -273,3 +274,9 @@ def test_the_original_form_of_cifar10_is_read(tmp_path: Path, monkeypatch: pytes
         file.write(b"more")
     with pytest.raises(DatasetError, match=rf"cifar10: the files in {tmp_path} are damaged \(.*corrupted"):
         loaded("cifar10", data_root=str(tmp_path))
+
+
+def test_how_much_there_is_of_mnist_is_known_before_its_files_are_here(shared_datasets: Path) -> None:
+    known = extent("mnist", test_limit=None, test_fraction=0.2, max_unpacked_bytes=1)
+    dataset = loaded("mnist", data_root=str(shared_datasets))
+    assert known == Extent(dataset.num_classes, len(dataset.test_images))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
-from pathlib import Path
 
+import psutil
 import pytest
 
 from defensive_distillation.errors import DefensiveDistillationError
@@ -62,19 +64,36 @@ def test_a_great_answer_does_not_block() -> None:
     assert [len(drawn) for drawn in on_all_cores(bytes, sizes)] == sizes
 
 
-def note_and_sleep(number: int, *, folder: Path) -> None:
-    (folder / f"{os.getpid()}").touch()
-    time.sleep(60)
+DRAWING = {  # what is drawn, and what its processes do when they are asked for
+    "all at work": "time.sleep, [60, 60, 60]",
+    "some waiting for work": "time.sleep, [60, 0, 0]",
+    "handing over": "bytes, [3_000_000] * 200",
+}
 
 
-def test_no_process_outlives_the_one_that_it_draws_for(tmp_path: Path) -> None:
-    draw = partial(note_and_sleep, folder=tmp_path)
-    parent = multiprocessing.get_context("fork").Process(target=on_all_cores, args=(draw, [1, 2, 3]))
-    parent.start()
-    assert within(20, lambda: len(list(tmp_path.iterdir())) == 3)
-    parent.kill()
-    parent.join()
-    assert within(20, lambda: not any(alive(int(path.name)) for path in tmp_path.iterdir()))
+@pytest.mark.parametrize("seconds", [0, 0.01, 0.1, 0.5])
+@pytest.mark.parametrize("drawing", DRAWING)
+def test_no_process_outlives_the_one_that_it_draws_for(drawing: str, seconds: float) -> None:
+    code = "import time; from defensive_distillation.reporting import parallel; parallel._cores = lambda: 3; "
+    command = [sys.executable, "-c", f"{code}parallel.on_all_cores({DRAWING[drawing]})"]
+    with subprocess.Popen(command, start_new_session=True) as parent:
+        assert within(30, lambda: bool(copies(parent.pid)))
+        time.sleep(seconds)
+        parent.kill()
+    gone = within(5, lambda: not copies(parent.pid))
+    for orphan in copies(parent.pid):
+        orphan.kill()
+    assert gone
+
+
+def copies(session: int) -> list[psutil.Process]:
+    """The processes of a session that run, but for its first."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if process.pid != session == os.getsid(process.pid) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def within(seconds: float, holds: object) -> bool:
@@ -85,12 +104,3 @@ def within(seconds: float, holds: object) -> bool:
             return True
         time.sleep(0.02)
     return False
-
-
-def alive(process: int) -> bool:
-    """Whether it runs; one that ended and that nobody waits for stays as a zombie."""
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"

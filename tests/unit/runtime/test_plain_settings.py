@@ -176,11 +176,6 @@ def test_torchvisions_names_are_known_without_it() -> None:
         stage_config("train_teacher", {"architecture": "torchvision:resnet19"})
 
 
-def test_shards_are_no_more_than_the_samples_of_an_attack_within_balls() -> None:
-    with pytest.raises(ConfigurationError, match=r"attack.shards: expected at most 3, the samples of fgsm .*, got 4"):
-        experiment({"attacks": ["jsma", "fgsm"], "attack": {"shards": 4, "bounded": {"samples": 3}}})
-
-
 def test_a_fault_of_a_file_names_the_file_and_the_key_once(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     for content, said in (

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from defensive_distillation.errors import ConfigurationError
 from defensive_distillation_pipelines.commands.cluster.flags import access_of, add_connection, runs_of
-from defensive_distillation_pipelines.commands.parser import add_cluster, add_settings, cluster_of, command, package_of
+from defensive_distillation_pipelines.commands.parser import (
+    add_cluster,
+    add_output,
+    add_settings,
+    cluster_of,
+    command,
+    package_of,
+    say,
+    tell,
+)
+from defensive_distillation_pipelines.display.told import Told
 
 if TYPE_CHECKING:
     from defensive_distillation_pipelines.cluster.runs import Runs
@@ -57,6 +68,7 @@ def add(commands: Any) -> None:
     add_connection(parser)
     add_cluster(parser)
     add_settings(parser)
+    add_output(parser)
 
 
 def _call(arguments: argparse.Namespace) -> None:
@@ -65,17 +77,19 @@ def _call(arguments: argparse.Namespace) -> None:
     line = cron.six_fields(arguments.cron) if arguments.cron is not None else ""  # before anything is compiled or sent
     package = package_of(arguments, gate=not arguments.no_gate) if line else None
     runs = runs_of(access_of(arguments))
+    if arguments.list:
+        tell(arguments, _listed(runs))
+        return
     if package is not None:
-        print(_declared(runs, arguments, package, line))
-    elif arguments.list:
-        _listed(runs)
-    elif arguments.pause:
-        print(declaration.pause(runs, arguments.pause))
-    elif arguments.resume:
-        print(declaration.resume(runs, arguments.resume))
+        name, done = arguments.name, _declared(runs, arguments, package, line)
+    elif name := arguments.pause:
+        done = declaration.pause(runs, name)
+    elif name := arguments.resume:
+        done = declaration.resume(runs, name)
     else:
-        patience = None if arguments.now else arguments.patience
-        print(declaration.delete(runs, arguments.delete, patience=patience, say=_say))
+        name, patience = arguments.delete, None if arguments.now else arguments.patience
+        done = declaration.delete(runs, name, patience=patience, say=partial(say, arguments))
+    tell(arguments, Told([done], {"schedule": name, "done": done.removeprefix(f"{name}: ")}))
 
 
 def _declared(runs: Runs, arguments: argparse.Namespace, package: Package, cron_line: str) -> str:
@@ -96,7 +110,7 @@ def _declared(runs: Runs, arguments: argparse.Namespace, package: Package, cron_
         pipeline_root=arguments.pipeline_root,
         service_account=cluster_of(arguments).service_account,
     )
-    done = declaration.declare(runs, wish, patience=arguments.patience, say=_say)
+    done = declaration.declare(runs, wish, patience=arguments.patience, say=partial(say, arguments))
     return f"{done}; {f'version {version} from its next run on' if version else 'the pipeline has not changed'}"
 
 
@@ -116,18 +130,18 @@ def _parameters(assignments: list[str], package: Package) -> dict[str, Any]:
     return values
 
 
-def _listed(runs: Runs) -> None:
+def _listed(runs: Runs) -> Told:
+    """The schedules, each with the run that it started last."""
     from defensive_distillation_pipelines.cluster.scheduling import cron, declaration, recurring
 
     several = declaration.ours(runs)
-    if not several:
-        print("no schedules were declared here")
     width = max((len(one.name) for one in several), default=0)
+    lines, rows = [], []
     for one in several:
         last = next(iter(recurring.started(runs, one)), None)
-        told = f"last run {last.name}: {(last.outcome or last.state).lower()}" if last else "no run yet"
-        print(f"{one.name:<{width}}  {'on' if one.enabled else 'paused':<6}  {cron.shown(one.cron):<16}  {told}")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+        state = (last.outcome or last.state).lower() if last else None
+        told = f"last run {last.name}: {state}" if last else "no run yet"
+        lines.append(f"{one.name:<{width}}  {'on' if one.enabled else 'paused':<6}  {cron.shown(one.cron):<16}  {told}")
+        run = {"run": last.name, "id": last.id, "state": state} if last else None
+        rows.append({"name": one.name, "on": one.enabled, "cron": cron.shown(one.cron), "last": run})
+    return Told(lines or ["no schedules were declared here"], {"schedules": rows})
