@@ -69,7 +69,7 @@ class Stored:
     @property
     def label(self) -> str:
         """Of the network that it is, or belongs to; '' for one of the sweep as a whole."""
-        model = ModelId.of(self.manifest.facts)
+        model = ModelId.of(self.manifest.facts, self.location)
         return model.label if model else ""
 
 
