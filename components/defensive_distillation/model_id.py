@@ -36,22 +36,28 @@ class ModelId(BaseModel):
     title: str
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> ModelId | None:
-        """The network that an artifact with these facts is, or belongs to; None for one of the sweep as a whole."""
+    def of(cls, facts: Mapping[str, Any], location: str) -> ModelId | None:
+        """The network that the artifact at `location` is, or belongs to; None for one of the sweep as a whole.
+
+        Raises:
+            ArtifactError: if its facts name none that can be.
+        """
         try:
             return cls.model_validate(facts["model"]) if facts.get("model") else None
         except ValidationError as error:
-            raise ArtifactError(f"model: expected a network's identity, got {error.errors()[0]['msg']}") from error
+            first = error.errors()[0]
+            place = ".".join(map(str, ("facts", "model", *first["loc"])))
+            raise ArtifactError(f"{location}: {place}: expected a network's identity, got {first['msg']}") from error
 
     @classmethod
-    def required(cls, facts: Mapping[str, Any]) -> ModelId:
+    def required(cls, facts: Mapping[str, Any], location: str) -> ModelId:
         """As `of`, of an artifact that belongs to a network.
 
         Raises:
             ArtifactError: if it names none.
         """
-        if (found := cls.of(facts)) is None:
-            raise ArtifactError("model: expected a network's identity, got none")
+        if (found := cls.of(facts, location)) is None:
+            raise ArtifactError(f"{location}: facts.model: expected a network's identity, got none")
         return found
 
     def __str__(self) -> str:

@@ -7,32 +7,112 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts import Artifact, Manifest
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation.results import Evaluation
 
 Temperature = Annotated[float, Field(gt=0, le=1e12)]
-Count = Annotated[int, Field(ge=0)]
-Size = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Size = Annotated[int, Field(ge=1, lt=2**31)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # as finite in 32 bits
+Name = Annotated[str, Field(min_length=1)]
+Shape = Annotated[list[Size], Field(min_length=3, max_length=3)]
 
 
 class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
+class DatasetFacts(_Facts):
+    """Of what a dataset is, and how much."""
+
+    name: Name
+    classes: list[Name] = Field(min_length=2)
+    image_shape: Shape
+    train_images: Size
+    test_images: Size
+    content: Name  # digest of images and labels
+
+
+class EpochFacts(_Facts):
+    """One pass over the training images."""
+
+    epoch: Size
+    loss: Number
+    train_accuracy: Share
+    test_accuracy: Share
+
+
+class ModelFacts(_Facts):
+    """What any network takes and returns, and how well."""
+
+    architecture: Name
+    num_classes: int = Field(ge=2, lt=2**31)
+    image_shape: Shape
+    training: list[EpochFacts]
+    teacher_training: list[EpochFacts]
+    training_passes: Count | None = None
+    train_accuracy: Share | None
+    test_accuracy: Share
+    warnings: list[str] = []
+
+
 class TrainedFacts(_Facts):
     """How a network of ours is built again."""
 
-    architecture: str = Field(min_length=1)
-    num_classes: int = Field(ge=2)
-    image_shape: list[Size] = Field(min_length=3, max_length=3)
+    architecture: Name
+    num_classes: int = Field(ge=2, lt=2**31)
+    image_shape: Shape
     dropout: float = Field(ge=0, lt=1)
+
+
+class TrainedModelFacts(ModelFacts, TrainedFacts):
+    """A network that was trained here."""
+
+    output_layer: str
+
+
+class Recipe(_Facts):
+    """What stands before and behind a network that was imported (networks.imported.Imported)."""
+
+    image_size: Size | None
+    channels: Size | None
+    mean: list[Number]
+    std: list[Annotated[float, Field(gt=0, le=1e30)]]
+    class_logits: list[Count]
+
+
+class ImportedFacts(ModelFacts):
+    """A network that was trained elsewhere."""
+
+    imported: Recipe
+    input_step: Name | None = None
+    draws: Size = 1
+    code_sha256: Name | None = None
+    built: TrainedFacts | None = None  # of one of ours that a registry gave
 
 
 class SoftLabelFacts(_Facts):
     """At which T soft labels were made."""
 
     temperature: Temperature
+
+
+class SoftLabelsFacts(SoftLabelFacts):
+    """What soft labels say of themselves and of the network that they are of."""
+
+    images: Size
+    num_classes: int = Field(ge=2, lt=2**31)
+    mean_largest: Share
+    mean_entropy_bits: float = Field(ge=0, le=64)
+    teacher_training: list[EpochFacts]
+
+
+class ReportFacts(_Facts):
+    """Which networks a report is on."""
+
+    models: list[Name] = Field(min_length=1)
 
 
 class VariantFacts(_Facts):
@@ -77,7 +157,27 @@ class _EvaluationFacts(BaseModel):
     evaluation: Evaluation
 
 
+_FORMS: dict[str, type[BaseModel]] = {
+    "dataset": DatasetFacts,
+    "model": TrainedModelFacts,
+    "soft_labels": SoftLabelsFacts,
+    "attack": AttackFacts,
+    "evaluation": _EvaluationFacts,
+    "report": ReportFacts,
+    "gate": GateFacts,
+}
+
 F = TypeVar("F", bound=BaseModel)
+
+
+def require(location: str, manifest: Manifest) -> None:
+    """That what a manifest says has the form of its kind, before anything is computed, recorded or shown.
+
+    Raises:
+        ArtifactError: if a fact is missing, or out of its range.
+    """
+    imported = manifest.kind == "model" and "imported" in manifest.facts
+    facts_of(location, manifest.facts, ImportedFacts if imported else _FORMS[manifest.kind])
 
 
 def checked(artifact: Artifact, form: type[F]) -> F:

@@ -146,7 +146,7 @@ def _of_others(facts: Mapping[str, Any], tensors: Mapping[str, Tensor], where: s
 
 
 def _scale(model: nn.Module, artifact: Artifact, factor: float) -> None:
-    if (known := ModelId.of(artifact.facts)) != BASELINE:
+    if (known := ModelId.of(artifact.facts, artifact.location)) != BASELINE:
         raise ArtifactError(f"{artifact.location}: expected an undistilled model trained at T = 1, got {known}")
     with torch.no_grad():
         for parameter in model.get_submodule(artifact.facts["output_layer"]).parameters():

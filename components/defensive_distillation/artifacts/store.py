@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from defensive_distillation.artifacts import storage
 from defensive_distillation.artifacts.manifest import MANIFEST, SCHEMA_VERSION, FileEntry, Manifest, file_digest, parse
 from defensive_distillation.artifacts.storage import disk, drafts
 from defensive_distillation.artifacts.storage.locations import bucket_and_key
-from defensive_distillation.errors import ArtifactError, InputError
+from defensive_distillation.errors import ArtifactError, InputError, StorageError
 from defensive_distillation.model_id import ModelId
+
+_CLAIM = ".claim"  # on S3, beside what is being written: whose it is
+_SETTLED = 0.5  # seconds after which a claim is the last one; few servers look and write in one step
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Stored:
     @property
     def label(self) -> str:
         """Of the network that it is, or belongs to; '' for one of the sweep as a whole."""
-        model = ModelId.of(self.manifest.facts)
+        model = ModelId.of(self.manifest.facts, self.location)
         return model.label if model else ""
 
 
@@ -189,27 +193,54 @@ def write(
         )
         content = manifest.to_bytes()
         (folder / MANIFEST).write_bytes(content)
-        _commit(folder, location, content)
+        _commit(folder, location, manifest)
     return Artifact(location, Path(location), manifest, hashlib.sha256(content).hexdigest())
 
 
-def _commit(folder: Path, location: str, content: bytes) -> None:
+def _commit(folder: Path, location: str, manifest: Manifest) -> None:
     """Puts a draft in its place; another process may have put the same artifact there first, but no other one."""
     try:
         if not storage.is_remote(location):
             folder.rename(location)
             return
-        if not exists(location):
-            storage.upload(folder, location, last=MANIFEST)
-            return
+        with _claimed(location, manifest):
+            if not exists(location) and storage.upload(folder, location, last=MANIFEST):
+                return
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-    if not exists(location) or storage.read_bytes(storage.join(location, MANIFEST)) != content:
-        raise InputError(
-            f"{location}: expected a place where nothing stands, found what another process wrote meanwhile; "
-            "choose another place or remove it"
-        )
+    if not exists(location) or storage.read_bytes(storage.join(location, MANIFEST)) != manifest.to_bytes():
+        raise _taken(location, "wrote")
+
+
+@contextmanager
+def _claimed(location: str, manifest: Manifest) -> Iterator[None]:
+    """A place on S3 to which nobody else writes but who does the same work.
+
+    What a killed process has claimed is taken over by its successor, which does the same. Where the storage fails the
+    claim stays: it would not be removed either.
+    """
+    place, claim = storage.join(location, _CLAIM), manifest.fingerprint.encode()
+    if storage.created(place, claim):
+        time.sleep(_SETTLED)
+    with suppress(ArtifactError):  # removed meanwhile by one who is ready
+        if storage.read_bytes(place) != claim:
+            raise _taken(location, "is writing, or began to,")
+    try:
+        yield
+    except StorageError:
+        raise
+    except BaseException:
+        storage.remove(place)
+        raise
+    storage.remove(place)
+
+
+def _taken(location: str, done: str) -> InputError:
+    return InputError(
+        f"{location}: expected a place where nothing stands, found what another process {done} meanwhile; "
+        "choose another place or remove it"
+    )
 
 
 def writable(location: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import Artifact, storage
+from defensive_distillation.artifacts import Artifact, facts, storage
 from defensive_distillation.config import StageConfig
 from defensive_distillation.errors import (
     ArtifactError,
@@ -158,11 +158,13 @@ class Stage(Generic[C]):
                     key: [stack.enter_context(artifacts.opened(place, config.reads[key].kind)) for place in places]
                     for key, places in located(config, given).items()
                 }
-            _require_different(opened)
+            _require_usable(opened)
             made_from = _Origin(self, config, opened)
             unfinished = work or beside(output)
             place = Work(storage.join(unfinished, made_from.fingerprint[:32]))
-            model = config.works_for({key: ModelId.of(several[0].facts) for key, several in opened.items()})
+            model = config.works_for(
+                {key: ModelId.of(several[0].facts, several[0].location) for key, several in opened.items()}
+            )
             progress = Progress(name, model, config.part, bar=bar)
             task = Task(config, opened, place, progress, model, recorder)
             progress.started()
@@ -233,10 +235,11 @@ def located(config: StageConfig, inputs: Mapping[str, str | Sequence[str] | None
     return places
 
 
-def _require_different(inputs: Mapping[str, Sequence[Artifact]]) -> None:
+def _require_usable(inputs: Mapping[str, Sequence[Artifact]]) -> None:
     for name, several in inputs.items():
         digests = [artifact.digest for artifact in several]
         for number, artifact in enumerate(several):
+            facts.require(artifact.location, artifact.manifest)
             if artifact.digest in digests[:number]:
                 raise ArtifactError(f"{name}: expected each artifact once, got {artifact.location} twice")
 

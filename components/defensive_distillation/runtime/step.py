@@ -172,5 +172,5 @@ def _model(config: StageConfig, places: Mapping[str, str | list[str]]) -> ModelI
         given = places.get(name)
         if given:
             first = given if isinstance(given, str) else given[0]
-            known[name] = ModelId.of(artifacts.read_manifest(first).facts)
+            known[name] = ModelId.of(artifacts.read_manifest(first).facts, first)
     return config.works_for(known)

@@ -44,7 +44,7 @@ def _compute(task: Task[AttackStageConfig]) -> Result:
     surrogate = _surrogate(task, dataset)
     scaled = functools.partial(read_views, logit_scale=config.logit_scale)
     views = task.read(scaled, task.input("model"), dataset, device)
-    model_id = task.model or ModelId.required(task.input("model").facts)
+    model_id = task.model or ModelId.required(task.input("model").facts, task.input("model").location)
     temperature = model_id.known_temperature or _logit_temperature(config, views.judged, dataset, device)
     calls = list(attack_calls(config, temperature, compute.on(device, surrogate) if surrogate else None))
     pairs = {call.name: _pairs(config, call, dataset) for call in calls}

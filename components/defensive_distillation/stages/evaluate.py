@@ -127,7 +127,7 @@ def _samples(outcomes: Mapping[str, Outcome], correct: Tensor, errors: NearestEr
 
 def _attacked(task: Task[EvaluateConfig]) -> ModelId:
     """The model of all attacks: the one that was given, or a control that is made of it."""
-    attacked = [ModelId.required(artifact.facts) for artifact in task.inputs["attacks"]]
+    attacked = [ModelId.required(artifact.facts, artifact.location) for artifact in task.inputs["attacks"]]
     others = [model for model in attacked if model != attacked[0]]
     if others:
         raise ArtifactError(f"attacks: expected all on one model, got {attacked[0]} and {others[0]}")

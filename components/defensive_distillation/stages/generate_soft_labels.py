@@ -20,7 +20,7 @@ from defensive_distillation.runtime.stage import Result, Stage, Task
 
 def _compute(task: Task[GenerateSoftLabelsConfig]) -> Result:
     config, teacher = task.config, task.input("teacher")
-    model_id = ModelId.of(teacher.facts)
+    model_id = ModelId.of(teacher.facts, teacher.location)
     if model_id != distillation.teacher(config.temperature):
         raise ArtifactError(
             f"{teacher.location}: expected a teacher trained at T = {config.temperature:g}, got {model_id}"

@@ -21,7 +21,9 @@ from defensive_distillation.runtime.stopwatch import phase
 
 def _compute(task: Task[ReportConfig]) -> Result:
     evaluations, made = _evaluations(task), here_and_now()
-    artifacts = {ModelId.required(artifact.facts).label: artifact for artifact in task.inputs["evaluations"]}
+    artifacts = {
+        ModelId.required(artifact.facts, artifact.location).label: artifact for artifact in task.inputs["evaluations"]
+    }
     samples = {name: grids(artifact) for name, artifact in artifacts.items()}
     sheets = {name: sheet for name, artifact in artifacts.items() if (sheet := examples(artifact)) is not None}
 

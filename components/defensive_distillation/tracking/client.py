@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from defensive_distillation.addresses import shown, without_secrets
+from defensive_distillation.alarm import ended_within
 from defensive_distillation.errors import DefensiveDistillationError, InputError, TrackingError
 from defensive_distillation.tracking import database
 
@@ -67,25 +65,15 @@ class _Punctual:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._client, name)
         limit = TRANSFER_LIMIT if name in _TRANSFERS else TIME_LIMIT
-        return _ended_within(limit, found) if callable(found) else found
+        return _limited(limit, found) if callable(found) else found
 
 
-def _ended_within(seconds: float, call: Callable[..., Any]) -> Callable[..., Any]:
-    """`call`, in which TimeoutError is raised after `seconds`; in the main thread, where Python handles signals."""
-
-    def late(signal_number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"no whole answer within {seconds:g} s")
+def _limited(seconds: float, call: Callable[..., Any]) -> Callable[..., Any]:
+    """`call`, in which TimeoutError is raised after `seconds`."""
 
     def limited(*arguments: Any, **named: Any) -> Any:
-        if threading.current_thread() is not threading.main_thread():
+        with ended_within(seconds):
             return call(*arguments, **named)
-        before = signal.signal(signal.SIGALRM, late)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        try:
-            return call(*arguments, **named)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
 
     return limited
 

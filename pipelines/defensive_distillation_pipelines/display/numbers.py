@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from defensive_distillation.artifacts import Stored
+from defensive_distillation.artifacts.facts import require
 from defensive_distillation.evaluation.results import Evaluation
 from defensive_distillation.reporting.words import count, per_cent
 from defensive_distillation_pipelines.display import tables
@@ -19,6 +20,7 @@ Facts = Mapping[str, Any]
 
 def of_artifact(stored: Stored, *notes: str) -> Told:
     """What a stage found, by what it made; `notes` say where to look next."""
+    require(stored.location, stored.manifest)
     facts, kind = stored.manifest.facts, stored.manifest.kind
     shown, numbers = _OF_KIND[kind](facts)
     document = {

@@ -251,7 +251,7 @@ class RunFolder:
 
 def model_of(stored: Stored) -> ModelId:
     """The network that an artifact is, or belongs to."""
-    return ModelId.required(stored.manifest.facts)
+    return ModelId.required(stored.manifest.facts, stored.location)
 
 
 def existing_run(workspace: Workspace, name: str) -> RunFolder:

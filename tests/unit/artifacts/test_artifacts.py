@@ -4,11 +4,14 @@ import ast
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -334,11 +337,14 @@ def test_a_writer_killed_on_its_way_to_s3_leaves_no_artifact(
         time.sleep(0.01)
     process.kill()
     assert process.wait() == -9
-    assert storage.list_names(place) == ["a.json"]
+    assert storage.list_names(place) == [".claim", "a.json"]
     with pytest.raises(ArtifactError, match=r"place: expected an artifact, found no manifest\.json"):
         read(place)
-    write(place)
+    with pytest.raises(InputError, match=r"found what another process is writing, or began to, meanwhile; .*remove"):
+        write(place)
+    assert write(place, code="c", config={}, facts={}).digest
     read(place)
+    assert storage.list_names(place) == [*sorted(CONTENTS)[:1], artifacts.MANIFEST, *sorted(CONTENTS)[1:]]
 
 
 def test_an_artifact_is_as_readable_as_the_umask_says(tmp_path: Path) -> None:
@@ -473,6 +479,33 @@ def test_of_two_writers_of_one_result_both_have_it_and_of_two_results_one_is_ref
         write(place, write_files=meanwhile({"config": {"another": 1}}))
     with artifacts.opened(place, "dataset") as artifact:
         assert artifact.manifest.config == {"another": 1}
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["the same", "another"])
+def test_of_two_who_upload_at_once_none_spoils_what_the_other_has(s3_bucket: str, same: bool) -> None:
+    both = threading.Barrier(2)
+
+    def one(seed: int) -> Artifact | Exception:
+        def write_files(folder: Path) -> None:
+            for name in "abcdefgh":
+                (folder / name).write_bytes(bytes([seed]) * 2**18)
+            both.wait(timeout=60)
+
+        try:
+            return write(f"{s3_bucket}/place", config={"seed": seed}, write_files=write_files)
+        except InputError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(one, (1, 1 if same else 2)))
+    made = [result for result in results if isinstance(result, Artifact)]
+    refused = [str(result) for result in results if isinstance(result, InputError)]
+    assert (len(made), len(refused)) == ((2, 0) if same else (1, 1)), results
+    expected = r".*/place: expected a place where nothing stands, found what another process (wrote|is writing).*"
+    assert all(re.fullmatch(expected, line) for line in refused), refused
+    with artifacts.opened(f"{s3_bucket}/place", "dataset") as found:
+        assert {found.digest} == {one.digest for one in made}
+    assert ".claim" not in storage.list_names(f"{s3_bucket}/place")
 
 
 def test_a_file_that_the_manifest_does_not_vouch_for_is_not_read(tmp_path: Path) -> None:

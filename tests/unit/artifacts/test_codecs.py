@@ -11,15 +11,23 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from defensive_distillation import artifacts
-from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts import Artifact, Manifest
 from defensive_distillation.artifacts.attack import attack_tensors, read_attack
 from defensive_distillation.artifacts.dataset import dataset_facts, dataset_tensors, read_dataset
-from defensive_distillation.artifacts.facts import AttackFacts, SoftLabelFacts, TrainedFacts, checked, evaluation_of
+from defensive_distillation.artifacts.facts import (
+    AttackFacts,
+    SoftLabelFacts,
+    TrainedFacts,
+    checked,
+    evaluation_of,
+    require,
+)
 from defensive_distillation.artifacts.model import read_model
 from defensive_distillation.artifacts.soft_labels import read_soft_labels
 from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
 from defensive_distillation.attacks import jsma
 from defensive_distillation.attacks.result import AttackResult, StopReason
+from defensive_distillation.config import STAGES
 from defensive_distillation.datasets.dataset import Dataset, to_unit_interval
 from defensive_distillation.errors import ArtifactError
 from defensive_distillation.evaluation.stored_attack import StoredAttack, join_attacks, store_attack
@@ -233,9 +241,105 @@ def test_wrong_facts_under_a_right_digest_are_refused_by_their_name(
         checked(artifact({key: value for key, value in right.items() if key != name}), form)
 
 
+EPOCH = {"epoch": 1, "loss": 0.5, "train_accuracy": 0.9, "test_accuracy": 0.8}
+OF_MODEL: dict[str, Any] = {
+    "architecture": "mnist",
+    "num_classes": 10,
+    "image_shape": [1, 28, 28],
+    "training": [EPOCH],
+    "teacher_training": [],
+    "train_accuracy": 0.9,
+    "test_accuracy": 0.8,
+}
+RECIPE: dict[str, Any] = {"image_size": None, "channels": 3, "mean": [0.5], "std": [0.2], "class_logits": [0, 1]}
+WRONG_RECIPE: dict[str, list[Any]] = {
+    "image_size": ["32", 0, -1, 1e308, 10**300],
+    "channels": ["3", 0, -1, 1e308],
+    "mean": [None, 0.5, ["0.5"], [1e308], [None]],
+    "std": [None, 0.5, ["0.5"], [1e308], [0], [-1]],
+    "class_logits": [None, 1, ["1"], [-1], [1e308]],
+}
+RIGHT: dict[str, tuple[str, dict[str, Any]]] = {
+    "dataset": (
+        "dataset",
+        {
+            "name": "digits",
+            "classes": ["0", "1"],
+            "image_shape": [1, 8, 8],
+            "train_images": 20,
+            "test_images": 10,
+            "content": "c",
+        },
+    ),
+    "trained": ("model", {**OF_MODEL, "dropout": 0.5, "output_layer": "4"}),
+    "imported": ("model", {**OF_MODEL, "train_accuracy": None, "draws": 1, "imported": RECIPE}),
+    "soft labels": (
+        "soft_labels",
+        {
+            "temperature": 20,
+            "images": 20,
+            "num_classes": 10,
+            "mean_largest": 0.5,
+            "mean_entropy_bits": 1.5,
+            "teacher_training": [EPOCH],
+        },
+    ),
+    "attack": ("attack", ATTACKED),
+    "report": ("report", {"models": ["baseline"]}),
+    "gate": ("gate", {"outcome": "passed", "sentence": "It passed."}),
+}
+TEXTS = {"name", "content", "architecture", "output_layer", "outcome", "sentence"}
+MAY_BE_ZERO = {"train_accuracy", "test_accuracy", "dropout", "mean_largest", "mean_entropy_bits"}
+MAY_BE_NONE = {"train_accuracy"}  # of an imported network
+MAY_LACK = {("imported", "draws")}
+
+
+def of_facts(kind: str, facts: dict[str, Any]) -> Manifest:
+    values = {"stage": "s", "version": "1", "code": "c", "config": {}, "inputs": {}, "environment": {}, "files": {}}
+    return Manifest.model_validate({"schema_version": 2, "kind": kind, "facts": facts, **values})
+
+
+def wrong_values(name: str) -> list[Any]:
+    """Of one fact; each is of another type or out of its range."""
+    if name == "imported":
+        changed = [{**RECIPE, key: wrong} for key, values in WRONG_RECIPE.items() for wrong in values]
+        lacking = [{key: value for key, value in RECIPE.items() if key != left} for left in RECIPE]
+        return [None, "a", 0, {}, *changed, *lacking]
+    wrong = [20 if name in TEXTS else "20", -1, 1e308, True, {}]
+    wrong += [] if name in MAY_BE_NONE else [None]
+    wrong += [] if name in MAY_BE_ZERO else [0]
+    return [*wrong, [None], ["", "a"], [0, -1, 1], [{"epoch": 1}], [{**EPOCH, "train_accuracy": 2}]]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, (_, facts) in RIGHT.items() for name in facts])
+def test_of_every_kind_a_wrong_fact_is_refused_by_its_name(kind: str, name: str) -> None:
+    of, right = RIGHT[kind]
+    require("s3://bucket/x", of_facts(of, right))
+    for wrong in wrong_values(name):
+        with pytest.raises(ArtifactError, match=rf"^s3://bucket/x: facts\.({name}|: .*{name})") as caught:
+            require("s3://bucket/x", of_facts(of, {**right, name: wrong}))
+        assert "\n" not in str(caught.value)
+    rest = {key: value for key, value in right.items() if key != name}
+    if (kind, name) in MAY_LACK:
+        require("s3://bucket/x", of_facts(of, rest))
+        return
+    with pytest.raises(ArtifactError, match=r"^s3://bucket/x: facts\.\w+: Field required"):
+        require("s3://bucket/x", of_facts(of, rest))
+
+
+def test_every_kind_that_a_stage_writes_has_a_form() -> None:
+    kinds = {config.writes for config in STAGES.values()}
+    assert kinds == {kind for kind, _ in RIGHT.values()} | {"evaluation"}
+    for kind in kinds:
+        with pytest.raises(ArtifactError, match=r"^s3://bucket/x: facts\.\w+: Field required"):
+            require("s3://bucket/x", of_facts(kind, {}))
+
+
 def test_an_unknown_role_is_refused() -> None:
-    with pytest.raises(ArtifactError, match="model: expected a network's identity, got Input should be 'baseline'"):
-        ModelId.of({"model": {"role": "emperor", "label": "a", "title": "a"}})
+    with pytest.raises(
+        ArtifactError, match=r"^s3://bucket/x: facts\.model\.role: expected .*, got Input should be 'baseline'"
+    ):
+        ModelId.of({"model": {"role": "emperor", "label": "a", "title": "a"}}, "s3://bucket/x")
 
 
 def test_a_dataset_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -352,7 +456,7 @@ def test_wrong_facts_of_an_evaluation_are_one_line_that_names_the_place(facts: d
 
 def test_facts_without_a_network_are_refused_where_there_has_to_be_one() -> None:
     for facts in ({}, {"model": None}, {"model": {}}):
-        with pytest.raises(ArtifactError, match="model: expected a network's identity, got none"):
-            ModelId.required(facts)
+        with pytest.raises(ArtifactError, match=r"^s3://bucket/x: facts\.model: expected .*, got none"):
+            ModelId.required(facts, "s3://bucket/x")
     with pytest.raises(ArtifactError, match="expected a network's identity, got "):
-        ModelId.required({"model": {"role": "student"}})
+        ModelId.required({"model": {"role": "student"}}, "s3://bucket/x")

@@ -60,10 +60,13 @@ def test_networks_are_sorted_by_role_then_defense_then_parameters() -> None:
 
 def test_an_identity_comes_back_from_the_facts_of_an_artifact() -> None:
     model = distillation.student(20)
-    assert ModelId.of({"model": model.model_dump(mode="json")}) == model
-    assert ModelId.of({}) is None
-    with pytest.raises(ArtifactError, match="expected a network's identity, got Input should be 'baseline'"):
-        ModelId.of({"model": {**model.model_dump(), "role": "student"}})
+    assert ModelId.of({"model": model.model_dump(mode="json")}, "place") == model
+    assert ModelId.of({}, "place") is None
+    with pytest.raises(
+        ArtifactError,
+        match=r"^place: facts\.model\.role: expected .*, got Input should be 'baseline'",
+    ):
+        ModelId.of({"model": {**model.model_dump(), "role": "student"}}, "place")
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from defensive_distillation.artifacts.storage import disk, s3
 from defensive_distillation.artifacts.storage.locations import is_remote, join
-from defensive_distillation.artifacts.storage.s3 import download, download_file, upload
+from defensive_distillation.artifacts.storage.s3 import created, download, download_file, upload
 
 __all__ = [
+    "created",
     "download",
     "download_file",
     "exists",

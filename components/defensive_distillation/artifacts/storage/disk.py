@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from defensive_distillation.artifacts.storage.locations import nothing
 from defensive_distillation.errors import ArtifactError, DefensiveDistillationError, InputError, StorageError
@@ -29,13 +29,20 @@ def write_bytes(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file() and not path.is_dir():
         path.write_bytes(data)
         return
+    with whole(path) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write beside the path, which it takes when it is whole; folders above are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
     try:
         with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            yield file
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

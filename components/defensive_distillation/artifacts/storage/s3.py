@@ -10,6 +10,8 @@ AWS_CA_BUNDLE                               for a server with a certificate of o
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from defensive_distillation.artifacts.storage import disk
+from defensive_distillation.alarm import Alarm, ended_within
+from defensive_distillation.artifacts.storage import disk, transfers
 from defensive_distillation.artifacts.storage.locations import bucket_and_key, join
 from defensive_distillation.errors import ArtifactError, InputError
 
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
+LIMIT = 60  # seconds in which at least LEAST bytes pass, or a request is answered
+LEAST = 2**18
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,7 +38,7 @@ def exists(location: str) -> bool:
 
     The object is asked for, not its head: that answer has no body, so a missing bucket looks like a missing key.
     """
-    with _server(location) as (client, bucket, key):
+    with _server(location) as (client, bucket, key, _):
         try:
             if key:
                 client.get_object(Bucket=bucket, Key=key)["Body"].close()
@@ -44,27 +49,47 @@ def exists(location: str) -> bool:
 
 def read_bytes(location: str) -> bytes:
     """The content of an object."""
-    with _server(location, key_needed=True) as (client, bucket, key):
-        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    with _server(location, key_needed=True) as (client, bucket, key, alarm):
+        return b"".join(transfers.received(client, bucket, key, alarm))
 
 
 def write_bytes(location: str, data: bytes) -> None:
     """Writes an object."""
-    with _server(location, key_needed=True) as (client, bucket, key):
-        client.put_object(Bucket=bucket, Key=key, Body=data)
+    with _server(location, key_needed=True) as (client, bucket, key, alarm):
+        transfers.send(client, bucket, key, io.BytesIO(data), alarm)
+
+
+def created(location: str, data: bytes) -> bool:
+    """Writes an object, unless there is one already; a server that knows no conditions is asked before instead."""
+    with _server(location, key_needed=True) as (client, bucket, key, _):
+        try:
+            client.put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
+        except client.exceptions.ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
+                return False
+            if code not in ("NotImplemented", "501"):
+                raise
+        else:
+            return True
+    if exists(location):
+        return False
+    write_bytes(location, data)
+    return True
 
 
 def list_names(location: str) -> list[str]:
     """The names of all objects below a prefix, relative to it, sorted."""
-    with _server(location) as (client, bucket, key):
+    with _server(location) as (client, bucket, key, alarm):
         start = len(key) + 1 if key else 0
-        return sorted(name[start:] for name in _keys_below(client, bucket, key) if not name.endswith("/"))
+        return sorted(name[start:] for name in _keys_below(client, bucket, key, alarm) if not name.endswith("/"))
 
 
 def remove(location: str) -> None:
     """Removes an object and everything below the prefix of its name."""
-    with _server(location, key_needed=True) as (client, bucket, key):
-        for name in [key, *_keys_below(client, bucket, key)]:
+    with _server(location, key_needed=True) as (client, bucket, key, alarm):
+        for name in [key, *_keys_below(client, bucket, key, alarm)]:
+            alarm.wind()
             client.delete_object(Bucket=bucket, Key=name)
 
 
@@ -85,17 +110,20 @@ def download(location: str, folder: Path) -> None:
 
 
 def download_file(location: str, path: Path) -> None:
-    """Copies one object to a local file, a large one in ranges, with retries; folders above the file are made.
+    """Copies one object to a local file, whole or not at all; folders above the file are made.
 
     Raises:
         ArtifactError: there is no such object.
     """
-    with disk.refusals(path, "writable"), _server(location, key_needed=True) as (client, bucket, key):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        client.download_file(bucket, key, str(path))
+    with disk.refusals(path, "writable"), _server(location, key_needed=True) as (client, bucket, key, alarm):
+        pieces = transfers.received(client, bucket, key, alarm)
+        first = next(pieces, b"")  # nothing is made for an object that is not there
+        with disk.whole(path) as file:
+            for piece in itertools.chain([first], pieces):
+                file.write(piece)
 
 
-def upload(folder: Path, location: str, *, last: str) -> None:
+def upload(folder: Path, location: str, *, last: str) -> bool:
     """Copies everything below a local folder to a prefix, so that it counts only when whole.
 
     The file `last`, the manifest, is the commit marker: an earlier one is removed at the destination first, and the new
@@ -103,6 +131,9 @@ def upload(folder: Path, location: str, *, last: str) -> None:
 
     A multipart upload that fails is aborted. That of a killed process is not: give the bucket a lifecycle rule for
     incomplete uploads.
+
+    Returns:
+        False if another process has put a file `last` there meanwhile; it stays.
 
     Raises:
         ArtifactError: there is no `last` in the folder, or a file vanished meanwhile.
@@ -113,14 +144,25 @@ def upload(folder: Path, location: str, *, last: str) -> None:
     if last not in names:
         raise ArtifactError(f"{folder}: expected a folder with {last}, found {'none in it' if names else 'nothing'}")
     remove(join(location, last))
-    for name in sorted(names, key=last.__eq__):
-        with disk.refusals(folder / name, "readable"), _server(join(location, name)) as (client, bucket, key):
-            client.upload_file(str(folder / name), bucket, key)
+    for name in names:
+        if name != last:
+            _upload_file(folder / name, join(location, name))
+    with disk.refusals(folder / last, "readable"):
+        content = (folder / last).read_bytes()
+    return created(join(location, last), content)
 
 
-def _keys_below(client: S3Client, bucket: str, key: str) -> list[str]:
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/" if key else "")
-    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+def _upload_file(path: Path, location: str) -> None:
+    with disk.refusals(path, "readable"), path.open("rb") as file, _server(location) as (client, bucket, key, alarm):
+        transfers.send(client, bucket, key, file, alarm)
+
+
+def _keys_below(client: S3Client, bucket: str, key: str, alarm: Alarm) -> list[str]:
+    names = []
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{key}/" if key else ""):
+        names += [item["Key"] for item in page.get("Contents", [])]
+        alarm.wind()
+    return names
 
 
 def _client() -> S3Client:
@@ -151,8 +193,11 @@ def _connected(process: int, variables: frozenset[tuple[str, str]]) -> S3Client:
 
 
 @contextmanager
-def _server(location: str, *, key_needed: bool = False) -> Iterator[tuple[S3Client, str, str]]:
-    """Client, bucket and key of a location; what the server refuses inside becomes an error of this project."""
+def _server(location: str, *, key_needed: bool = False) -> Iterator[tuple[S3Client, str, str, Alarm]]:
+    """Client, bucket and key of a location, and the alarm that ends the block where the server drips.
+
+    What the server refuses inside becomes an error of this project.
+    """
     bucket, key = bucket_and_key(location)
     if key_needed and not key:
         raise InputError(f"location: expected a name below the bucket, got {location!r}")
@@ -162,6 +207,7 @@ def _server(location: str, *, key_needed: bool = False) -> Iterator[tuple[S3Clie
     try:
         client = _client()
         endpoint = client.meta.endpoint_url
-        yield client, bucket, key
+        with ended_within(LIMIT, LEAST) as alarm:
+            yield client, bucket, key, alarm
     except SERVER_ERRORS as error:
         raise refusal(location, endpoint, error) from error

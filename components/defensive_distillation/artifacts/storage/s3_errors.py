@@ -8,7 +8,7 @@ from botocore import exceptions
 from defensive_distillation.artifacts.storage.locations import bucket_and_key, nothing
 from defensive_distillation.errors import DefensiveDistillationError, InputError, StorageError, first_line
 
-SERVER_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, Boto3Error)
+SERVER_ERRORS = (exceptions.BotoCoreError, exceptions.ClientError, Boto3Error, TimeoutError)
 
 _CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _BAD_CREDENTIALS = (
@@ -42,10 +42,10 @@ def refusal(location: str, endpoint: str, error: BaseException) -> DefensiveDist
         return StorageError(f"{location}: " + sentence.format(bucket=bucket, code=code, message=first_line(error)))
     if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         return StorageError(f"S3: expected credentials, found none: set {_CREDENTIALS}")
-    if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
+    if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError | TimeoutError):
+        got = str(error) if isinstance(error, TimeoutError) else type(error).__name__
         return StorageError(
-            f"S3 endpoint {endpoint}: expected an answer, got {type(error).__name__}: "
-            "check AWS_ENDPOINT_URL_S3 and that the server runs"
+            f"S3 endpoint {endpoint}: expected an answer, got {got}: check AWS_ENDPOINT_URL_S3 and that the server runs"
         )
     if isinstance(error, exceptions.ParamValidationError):
         return InputError(f"{location}: expected a bucket name of letters, digits, '-' and '.', got {bucket!r}")

@@ -16,6 +16,9 @@ from defensive_distillation.errors import DatasetError, first_line
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # not those that start other programs, such as EPS
 MAX_SIDE = 2048  # pixels of an image as it is used
+_MOST_BYTES = 2**28  # of one decoded image: 67 million pixels in colour, in Pillow's four bytes
+_FREE_BYTES = 2**29  # that are decoded whatever the files hold: some seconds
+_RATIO = 1000  # of decoded bytes to those of the files, beyond; photographs have 4 to 200
 _GREY_MODES = ("1", "L", "LA", "La")
 _GREY_16_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
 _COLOUR_MODES = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
@@ -39,10 +42,10 @@ def decoded(
         DatasetError: for the first file that is no image of `_FORMATS`, is too large, or of another size than the one
             before it.
     """
-    train, test = _Canvas(train_paths), _Canvas(test_paths)
+    train, test, effort = _Canvas(train_paths), _Canvas(test_paths), _Effort()
     first: tuple[str, tuple[int, ...]] | None = None
     for name, content in read({*train_paths, *test_paths}):
-        pixels = _pixels(name, content, image_size)
+        pixels = _pixels(name, content, image_size, effort)
         first = first or (name, pixels.shape[1:])
         if (needed := pixels.size * (len(train.places) + len(test.places))) > max_bytes:
             raise DatasetError(
@@ -81,7 +84,26 @@ class _Canvas:
         return self.images if self.images.shape[1] == channels else self.images.repeat(channels, axis=1)
 
 
-def _pixels(name: str, content: bytes, image_size: int | None) -> _Pixels:
+class _Effort:
+    """How much was decoded from how little: small files may hold so much emptiness that it takes hours."""
+
+    def __init__(self) -> None:
+        self._decoded = self._bytes = 0
+
+    def spend(self, image: Image.Image, content: bytes) -> None:
+        """Raises DatasetError where an image, not yet decoded, is too much alone or for what the files so far are."""
+        needed = image.width * image.height * (1 if image.mode in _GREY_MODES else 4)
+        if needed > _MOST_BYTES:
+            raise DatasetError(f"expected at most {_MOST_BYTES} bytes of pixels in one image, got {needed}")
+        self._decoded += needed
+        self._bytes += len(content)
+        if self._decoded > _FREE_BYTES + _RATIO * self._bytes:
+            raise DatasetError(
+                f"expected images that are scaled already, got {self._decoded} bytes of pixels in {self._bytes}"
+            )
+
+
+def _pixels(name: str, content: bytes, image_size: int | None, effort: _Effort) -> _Pixels:
     """One image as uint8 (C, H, W), C = 1 for grey."""
     try:
         with warnings.catch_warnings():
@@ -92,8 +114,10 @@ def _pixels(name: str, content: bytes, image_size: int | None) -> _Pixels:
                     raise DatasetError(
                         f"expected at most {MAX_SIDE}×{MAX_SIDE} pixels, got {size}; --image-size scales images"
                     )
+                effort.spend(opened, content)
                 opened.load()
-                image = _eight_bit(ImageOps.exif_transpose(opened), opened.format)
+                ImageOps.exif_transpose(opened, in_place=True)
+                image = _eight_bit(opened, opened.format)
     except DatasetError as error:
         raise DatasetError(f"{name}: {error}") from error
     except Exception as error:  # decoders answer damaged input with whatever they stumble over
@@ -109,6 +133,8 @@ def _pixels(name: str, content: bytes, image_size: int | None) -> _Pixels:
 def _eight_bit(image: Image.Image, kind: str | None) -> Image.Image:
     """The image, of a file of that kind, in mode L if it is grey, otherwise RGB, without transparency."""
     _refuse_a_picture_in_transparency(image)
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image  # convert would copy it
     if image.mode in _GREY_MODES:
         return image.convert("L")
     if image.mode in _GREY_16_BIT_MODES or (image.mode == "I" and kind == "PPM"):  # Pillow scales PPM to 16 bits
@@ -125,11 +151,8 @@ def _refuse_a_picture_in_transparency(image: Image.Image) -> None:
     """Without its transparency such an image would be an empty sheet."""
     if image.mode not in ("LA", "La", "RGBA", "RGBa", "PA") and "transparency" not in image.info:
         return
-    *colours, alpha = image.convert("RGBA").split()
-    if _varies(alpha) and not any(_varies(colour) for colour in colours):
+    whole = image if image.mode == "RGBA" else image.convert("RGBA")
+    extrema: Any = whole.getextrema()
+    *colours, alpha = (low != high for low, high in extrema)
+    if alpha and not any(colours):
         raise DatasetError("expected a picture in its colours, got one in its transparency alone; put it on a ground")
-
-
-def _varies(channel: Image.Image) -> bool:
-    low, high = channel.getextrema()
-    return low != high

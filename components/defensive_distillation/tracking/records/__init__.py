@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from defensive_distillation.artifacts import Artifact
+from defensive_distillation.artifacts import Artifact, facts
 from defensive_distillation.config import part_name
 from defensive_distillation.model_id import ModelId
 from defensive_distillation.tracking.mlflow_runs import REASON
@@ -34,7 +34,8 @@ def record(tree: RunTree, artifact: Artifact, *, location: str = "", seconds: fl
         TrackingError: if MLflow did not take it.
     """
     artifact = replace(artifact, location=location or artifact.location)
-    model = ModelId.of(artifact.facts)
+    facts.require(artifact.location, artifact.manifest)
+    model = ModelId.of(artifact.facts, artifact.location)
     run = tree.model(model) if model else tree.sweep()
     if model:
         run.params(identity(model))
@@ -85,7 +86,7 @@ class StepRecorder:
         """See `record`."""
         location = self.locations.get(artifact.location, artifact.location)
         record(self.tree, artifact, location=location, seconds=seconds)
-        model = ModelId.of(artifact.facts)
+        model = ModelId.of(artifact.facts, artifact.location)
         if made_from and model:
             self.tree.model(model).tags(dict(_behind(made_from)))
 

@@ -65,7 +65,7 @@ def _described(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model(tree: RunTree, run: Run, artifact: Artifact) -> None:
-    model, config = ModelId.required(artifact.facts), artifact.manifest.config
+    model, config = ModelId.required(artifact.facts, artifact.location), artifact.manifest.config
     settings = {key: value for key, value in config.items() if key not in _OF_NETWORK}
     _shared(tree, run).params(flat(artifact.manifest.stage, settings))
     run.curves(curve(artifact.facts["training"], prefix(model)))

@@ -72,7 +72,7 @@ def promote(
 
 def _evaluated(evaluation: Artifact) -> tuple[ModelId, str]:
     """The network that an evaluation is of, and the digest of its artifact."""
-    return ModelId.required(evaluation.facts), evaluation.manifest.inputs["model"][0]
+    return ModelId.required(evaluation.facts, evaluation.location), evaluation.manifest.inputs["model"][0]
 
 
 def _copied(sweep: RecordedSweep, evaluations: Sequence[Artifact]) -> str:
