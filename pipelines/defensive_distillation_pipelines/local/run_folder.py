@@ -62,11 +62,11 @@ class RunFolder:
         """What its last start found done: the place of an artifact in the store a line."""
         return self.path / "kept.txt"
 
-    def kept(self) -> list[Manifest]:
-        """What its last start found done, as far as it is still there."""
+    def kept(self) -> dict[str, Manifest]:
+        """What its last start found done, by its place, as far as it is still there."""
         places = self.kept_places.read_text().splitlines() if self.kept_places.exists() else []
         found = [str(self.workspace.store / place) for place in places]
-        return [artifacts.read_manifest(place) for place in found if artifacts.exists(place)]
+        return {place: artifacts.read_manifest(place) for place in found if artifacts.exists(place)}
 
     @property
     def made_digests(self) -> Path:

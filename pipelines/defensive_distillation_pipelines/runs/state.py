@@ -64,7 +64,7 @@ def steps(run: RunFolder) -> list[Step]:
         ArtifactError: if what it found done is damaged.
     """
     now, said = state(run), {_key(status): status for status in statuses(run.progress).values()}
-    planned, kept = {step.key: step for step in _plan(run)}, set(map(_key_of, run.kept()))
+    planned, kept = {step.key: step for step in _plan(run)}, {_key_of(*made) for made in run.kept().items()}
     return [
         _step(said[key], now) if key in said else _silent(planned[key], kept=key in kept or now == "finished")
         for key in (planned or said)
@@ -91,9 +91,9 @@ def _key(status: Status) -> tuple[str, str, str]:
     return status.stage, status.label, status.part
 
 
-def _key_of(made: Manifest) -> tuple[str, str, str]:
-    """The key in the plan of the step that has made this."""
-    model = ModelId.of(made.facts)
+def _key_of(place: str, made: Manifest) -> tuple[str, str, str]:
+    """The key in the plan of the step that has made what lies there."""
+    model = ModelId.of(made.facts, place)
     return made.stage, model.label if model else "", stage_config(made.stage, made.config).part
 
 
