@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.work import CLASSES, MAX_FEATURES, SHAPES, network, pairs, plain
@@ -25,6 +25,7 @@ STEPS = {
     "pooled": "+ rectified after pooling, in place",
     "kept": "+ freed memory kept for the next operator",
     "frozen": "+ no gradients of the weights",
+    "blocked": "+ a few samples at a time through all layers",
 }
 PAIRS, IMAGES, BATCH = 64, 512, 32
 
@@ -44,11 +45,13 @@ def prepare(name: str, *, kind: str, profiled: bool = False) -> Callable[[], dic
 
 
 def _model(name: str) -> nn.Module:
-    ours = network(ARCHITECTURE).requires_grad_(name != "frozen")
-    if name in ("kept", "frozen"):
+    ours = network(ARCHITECTURE).requires_grad_(name not in ("frozen", "blocked"))
+    if name in ("kept", "frozen", "blocked"):
         compute.keep_memory()
-    if name in ("pooled", "kept", "frozen"):
+    if name == "blocked":
         return compute.on(torch.device("cpu"), ours)
+    if name in ("pooled", "kept", "frozen"):
+        return _channels_last(ours)
     made = plain(ours)
     assert isinstance(made, nn.Sequential)
     if name == "first":
@@ -57,11 +60,29 @@ def _model(name: str) -> nn.Module:
         first = InputConvolution(SHAPES[ARCHITECTURE][0], library.out_channels, 3)
         first.load_state_dict(library.state_dict())
         made[0] = first
-    return made if name == "own" else compute.on(torch.device("cpu"), made)
+    return made if name == "own" else _channels_last(made)
+
+
+def _channels_last(model: nn.Module) -> nn.Module:
+    moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
+class _Unblocked(nn.Module):
+    """What is no sequence is not blocked."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K)."""
+        logits: Tensor = self.network(images)
+        return logits
 
 
 def _jsma(name: str) -> Callable[[], dict[str, float]]:
-    model = _model(name).eval()
+    model = (_model(name) if name == "blocked" else _Unblocked(_model(name))).eval()
     images, targets = pairs(ARCHITECTURE, PAIRS)
 
     def run() -> dict[str, float]:
