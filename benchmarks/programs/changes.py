@@ -64,7 +64,7 @@ def _model(name: str) -> nn.Module:
 
 
 def _channels_last(model: nn.Module) -> nn.Module:
-    moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    moved: nn.Module = model.to(memory_format=torch.channels_last)
     return moved
 
 

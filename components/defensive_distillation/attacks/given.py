@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.errors import InputError
 from defensive_distillation.networks.adapter import Uncopied
-from defensive_distillation.networks.kernels.cache_blocked import cache_blocked
+from defensive_distillation.networks.kernels.for_images import for_images
 
 _NETWORKS = ("model", "surrogate")
 _Attack = TypeVar("_Attack", bound=Callable[..., AttackResult])
@@ -62,7 +62,7 @@ def _attacked(function: Callable[..., AttackResult], arguments: dict[str, Any]) 
         if network is not None and not (images.dim() == 4 and images.dtype == dtype and isinstance(network, nn.Module)):
             arguments[name] = _AsGiven(network, images)
         elif network is not None:
-            arguments[name] = cache_blocked(network, for_images_alone=True)
+            arguments[name] = for_images(network)
     sources = images if images.dim() == 4 else _as_images(images)
     found = function(**{**arguments, "images": sources.to(dtype)})
     adversarial = found.adversarial
@@ -90,9 +90,7 @@ class _AsGiven(nn.Module):
 
     def __init__(self, network: Callable[[Any], Any], images: Tensor) -> None:
         super().__init__()
-        self.network = (
-            cache_blocked(network, for_images_alone=True) if isinstance(network, nn.Module) else Uncopied(network)
-        )
+        self.network = for_images(network) if isinstance(network, nn.Module) else Uncopied(network)
         self.training = isinstance(network, nn.Module) and network.training
         self._shape, self._dtype = images.shape[1:], images.dtype
 

@@ -3,7 +3,7 @@
 Of all pairs p < q the map wants the one that maximises -(α_p + α_q)(β_p + β_q) with α_p + α_q > 0 and β_p + β_q < 0.
 Call α the gain and -β the drop of a feature, and B the value of some good pair. Feature p is in no better pair if
 
-    (gain_p + max gain) (drop_p + max drop) < B,    or    w_p + max w < 2 √B    with w = λ gain + drop / λ,
+    w_p + max w < 2 √B    with w = λ gain + drop / λ,
 
 for any λ > 0, since 2 √(x y) <= λ x + y / λ. A few passes over the features leave two or three of a hundred thousand.
 Where gain and drop oppose each other too many are left. The value rises with the gain and the drop of each feature, so

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from defensive_distillation.errors import InputError
-from defensive_distillation.networks.kernels.cache_blocked import cache_blocked
 
 Classifier = Callable[[Any], Any]
 _ROUNDING = 1e-2  # by which probabilities may miss a sum of 1, half precision included; logits never come so near
@@ -38,7 +37,7 @@ class Adapter(nn.Module):
         self._detached = self._as_arrays = self._checks = False
         self.differentiable = True  # as far as the last call with a gradient tells
         self._function = None if isinstance(model, nn.Module) else Uncopied(model)
-        self.network = cache_blocked(_prepared(model)) if isinstance(model, nn.Module) else None
+        self.network = _prepared(model) if isinstance(model, nn.Module) else None
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:

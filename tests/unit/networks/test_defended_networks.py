@@ -75,7 +75,7 @@ def test_on_a_gpu_the_network_behind_an_auto_encoder_is_fused() -> None:
     model = build("denoised:papernot_mnist", 10, (1, 16, 16), seed=2).eval()
     images = torch.rand(3, 1, 16, 16)
     expected, names = model(images), list(model.state_dict())
-    made = Denoised(fused(model.autoencoder), fused(model.classifier))
+    made = fused(model)
     assert any(isinstance(module, PooledConvolution) for module in made.modules())
     assert list(made.state_dict()) == names
     torch.testing.assert_close(made(images), expected)

@@ -15,13 +15,20 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from defensive_distillation.networks.architectures.denoised import Denoised
+
 _FEW_CHANNELS = 4  # of images: cuDNN goes through them one by one
 _FEW_PIXELS = 16  # a side of a gradient, up to which cuDNN's kernel for the input's gradient is slow
 _SMALL_KERNEL = 32 * 32  # channels in times out, up to which its kernel for the weights' gradient is
 
 
 def fused(model: nn.Module) -> nn.Module:
-    """`model` with its convolutions and their successors fused, where it is a sequence; otherwise as it is."""
+    """`model` with its convolutions and their successors fused, where it is a sequence; otherwise as it is.
+
+    Of a network behind an auto-encoder that of the network.
+    """
+    if isinstance(model, Denoised):
+        return Denoised(model.autoencoder, fused(model.classifier)).train(model.training)
     if not isinstance(model, nn.Sequential):
         return model
     layers = list(model.named_children())

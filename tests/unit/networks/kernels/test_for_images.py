@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.attacks import jsma, pgd
-from defensive_distillation.networks import compute
+from benchmarks.work import SHAPES, plain_network
+from defensive_distillation.attacks import AttackResult, jsma, pgd
 from defensive_distillation.networks.architectures import build
-from defensive_distillation.networks.kernels.cache_blocked import CacheBlocked, cache_blocked
+from defensive_distillation.networks.kernels.convolution import InputConvolution
+from defensive_distillation.networks.kernels.for_images import for_images
 
 CHANNELS, SIDE, CLASSES = 3, 12, 4
-COUNT = 37  # samples: two whole blocks and one that is not
+COUNT = 7
 
 
 def images(count: int = COUNT, channels: int = CHANNELS) -> Tensor:
@@ -63,49 +64,38 @@ def test_outputs_and_the_gradients_of_two_ways_back_are_those_of_the_sequence(
 ) -> None:
     plain = NETWORKS[name]()
     weights = copy.deepcopy(plain.state_dict())
+    made = for_images(plain)
+    assert made is not plain
     found = []
-    for model in (plain, cache_blocked(plain, for_images_alone=True)):
+    for model in (plain, made):
         shown = images().to(memory_format=layout).requires_grad_()
-        # rectified in place, the first layer would overwrite a leaf
-        logits = model(shown if isinstance(model, CacheBlocked) else shown.clone())
+        logits = model(shown.clone())  # as attacks ask: rectified in place, the first layer would overwrite a leaf
         one, other = logits[:, 0].sum(), logits.square().sum()
         ways = [torch.autograd.grad(value, shown, retain_graph=True)[0] for value in (one, other, one)]
         with torch.no_grad():
             found.append((logits, *ways, model(shown.detach().clone())))
-        torch.testing.assert_close(shown.detach(), images())
-    assert isinstance(model, CacheBlocked)
     for expected, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
     assert all(torch.equal(value, weights[key]) for key, value in plain.state_dict().items())
-    assert all(parameter.grad is None for parameter in plain.parameters())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in plain.parameters())
 
 
-@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", ["papernot_mnist", "papernot_cifar10"])
-def test_the_papers_networks_on_a_cpu_are_blocked(name: str, channels: int) -> None:
-    plain = build(name, 10, (channels, 28, 28), seed=1).eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(2)
-    shown = torch.rand(20, channels, 28, 28, generator=generator).requires_grad_()
-    made = compute.on(torch.device("cpu"), copy.deepcopy(plain))
-    assert isinstance(made, CacheBlocked)
+def test_the_layers_of_table_1_become_ours(name: str) -> None:
+    plain = plain_network(name)
+    made = for_images(plain)
+    kinds = [type(layer) for layer in made.children()]
+    half = [InputConvolution, nn.ReLU, InputConvolution, nn.MaxPool2d, nn.ReLU]
+    assert kinds == [*half, *half, nn.Flatten, *[nn.Linear, nn.ReLU, nn.Dropout] * 2, nn.Linear]
+    assert all(layer.inplace for layer in made.children() if isinstance(layer, nn.ReLU))
+    assert all(layer.weight.stride(1) == 1 for layer in made.children() if isinstance(layer, nn.Conv2d))
+    shown = torch.rand(3, *SHAPES[name], generator=torch.Generator().manual_seed(2)).requires_grad_()
     found = []
     for model in (plain, made):
         logits = model(shown)
         found.append((logits, torch.autograd.grad(logits.sum(), shown)[0]))
     for expected, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
-
-
-def test_layers_and_weights_are_the_same_under_the_same_names() -> None:
-    plain = NETWORKS["normalised"]()
-    made = cache_blocked(plain)
-    assert isinstance(made, CacheBlocked)
-    assert [(name, id(module)) for name, module in made.named_children()] == [
-        (name, id(module)) for name, module in plain.named_children()
-    ]
-    assert list(made.state_dict()) == list(plain.state_dict())
-    assert not made.training
-    assert cache_blocked(plain.train()).training
 
 
 def _hooked() -> nn.Module:
@@ -119,27 +109,15 @@ def _hooked() -> nn.Module:
     [
         pytest.param(_hooked(), id="somebody watches"),
         pytest.param(build("torchvision:resnet18", CLASSES, (3, 32, 32)).eval(), id="no sequence"),
-        pytest.param(nn.Sequential(nn.Flatten(), nn.Linear(CHANNELS * SIDE**2, 4), nn.Softmax(1)), id="unknown layer"),
-        pytest.param(nn.Sequential(nn.Sequential(nn.Flatten()), nn.Linear(CHANNELS * SIDE**2, 4)), id="nested"),
+        pytest.param(NETWORKS["dense"]().train(), id="in training"),
     ],
 )
 def test_what_it_does_not_know_it_leaves(model: nn.Module) -> None:
-    assert cache_blocked(model, for_images_alone=True) is model
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_the_weights_get_their_gradients_where_they_want_them(training: bool) -> None:
-    plain = NETWORKS["rectified after pooling"]().train(training)
-    found = [
-        torch.autograd.grad(model(images()).square().sum(), list(plain.parameters()))
-        for model in (plain, cache_blocked(plain))
-    ]
-    for expected, ours in zip(*found, strict=True):
-        torch.testing.assert_close(ours, expected)
+    assert for_images(model) is model
 
 
 class Wrapped(nn.Module):
-    """What is no sequence is not blocked."""
+    """What is no sequence is left as it is."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -152,20 +130,13 @@ class Wrapped(nn.Module):
 
 @pytest.mark.parametrize("attack", [jsma, pgd])
 def test_attacks_find_the_same_on_a_sequence_and_leave_it_as_it_was(
-    monkeypatch: pytest.MonkeyPatch, attack: Callable[..., object]
+    attack: Callable[..., AttackResult],
 ) -> None:
     plain = NETWORKS["rectified before pooling"]()
-    blocked: list[int] = []
-    forward = CacheBlocked.forward
-    monkeypatch.setattr(
-        CacheBlocked, "forward", lambda self, shown: (blocked.append(self._can_block(shown)), forward(self, shown))[1]
-    )
-    settings = {"max_features": 20, "output": "logits"} if attack is jsma else {"epsilon": 0.2}
+    settings: dict[str, object] = {"max_features": 20, "output": "logits"} if attack is jsma else {"epsilon": 0.2}
     classes = torch.arange(9) % CLASSES
-    found = [attack(model, images(9), classes, **settings) for model in (Wrapped(plain).eval(), plain)]
-    torch.testing.assert_close(found[1].adversarial, found[0].adversarial)
-    assert found[1].success.equal(found[0].success)
-    assert blocked
-    assert all(blocked)
+    one, other = (attack(model, images(9), classes, **settings) for model in (Wrapped(plain).eval(), plain))
+    torch.testing.assert_close(other.adversarial, one.adversarial)
+    assert other.success.equal(one.success)
     assert type(plain) is nn.Sequential
     assert all(p.requires_grad and p.grad is None for p in plain.parameters())
