@@ -87,6 +87,21 @@ def test_a_chain_waits_for_nothing_but_its_own_inputs(documents: list[dict[str, 
     assert len(tasks["attack T=20"]["dependentTasks"]) == 3  # the dataset, the student, and what transfers come from
 
 
+def test_samples_that_defended_networks_are_shown_are_crafted_once(documents: list[dict[str, Any]]) -> None:
+    definition = documents[0]
+    tasks = {task["taskInfo"]["name"]: (name, task) for dag in dags(definition) for name, task in dag["tasks"].items()}
+    crafting, once = tasks["craft on baseline"]
+    assert sorted(once["dependentTasks"]) == ["prepare-data", "train-teacher"]
+    for label in ("T=20", "T=100"):
+        read = tasks[f"attack {label}"][1]["inputs"]["artifacts"]
+        assert read["crafted"]["taskOutputArtifact"]["producerTask"] == crafting
+        assert "surrogate" not in read
+    nobody = definition_of(sweep(settings.load("digits", assignments=["attacks=jsma"]), cluster=cluster()))
+    assert "craft on baseline" not in {
+        task["taskInfo"]["name"] for dag in dags(nobody) for task in dag["tasks"].values()
+    }
+
+
 def test_no_more_networks_are_at_work_than_the_run_may_have() -> None:
     config = settings.load("digits", assignments=["temperatures=2,5,10,20"])
     definition = definition_of(sweep(config, cluster=cluster(assignments=["parallelism=2"])))
@@ -165,6 +180,7 @@ def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
         "part_size",
         "half_width",
         "logit_scale",
+        "craft",
     }  # None is what suits the device; the controls alone are scaled
     assert set().union(*tasks.values()) == set(AttackConfig.model_fields) - unset
 
