@@ -87,6 +87,21 @@ def test_a_chain_waits_for_nothing_but_its_own_inputs(documents: list[dict[str, 
     assert len(tasks["attack T=20"]["dependentTasks"]) == 3  # the dataset, the student, and what transfers come from
 
 
+def test_samples_that_defended_networks_are_shown_are_crafted_once(documents: list[dict[str, Any]]) -> None:
+    definition = documents[0]
+    tasks = {task["taskInfo"]["name"]: (name, task) for dag in dags(definition) for name, task in dag["tasks"].items()}
+    crafting, once = tasks["craft on baseline"]
+    assert sorted(once["dependentTasks"]) == ["prepare-data", "train-teacher"]
+    for label in ("T=20", "T=100"):
+        read = tasks[f"attack {label}"][1]["inputs"]["artifacts"]
+        assert read["crafted"]["taskOutputArtifact"]["producerTask"] == crafting
+        assert "surrogate" not in read
+    nobody = definition_of(sweep(settings.load("digits", assignments=["attacks=jsma"]), cluster=cluster()))
+    assert "craft on baseline" not in {
+        task["taskInfo"]["name"] for dag in dags(nobody) for task in dag["tasks"].values()
+    }
+
+
 def test_no_more_networks_are_at_work_than_the_run_may_have() -> None:
     config = settings.load("digits", assignments=["temperatures=2,5,10,20"])
     definition = definition_of(sweep(config, cluster=cluster(assignments=["parallelism=2"])))
@@ -165,6 +180,7 @@ def test_a_task_is_told_only_the_settings_that_concern_its_attacks() -> None:
         "part_size",
         "half_width",
         "logit_scale",
+        "craft",
     }  # None is what suits the device; the controls alone are scaled
     assert set().union(*tasks.values()) == set(AttackConfig.model_fields) - unset
 
@@ -195,7 +211,10 @@ def test_settings_that_differ_from_the_defaults_say_as_much_as_all_of_them(prese
         )
         assert lean == full, name
     there, here = planned(preset, on=True), planned(preset)
-    graphs = [sorted((s.key, sorted(steps[n].key for n in s.needs)) for s in steps) for steps in (there, here)]
+    crafting = ("attack", "baseline", "transfer")  # here a loop's body reads what any of its steps reads
+    graphs = [
+        sorted((s.key, sorted({steps[n].key for n in s.needs} - {crafting})) for s in steps) for steps in (there, here)
+    ]
     assert graphs[0] == graphs[1]
 
 
@@ -214,13 +233,15 @@ def test_the_steps_and_what_each_needs_are_read_off_the_compiled_pipeline() -> N
     steps = planned("digits", "temperatures=20")
     places = {step.key: place for place, step in enumerate(steps)}
     baseline, student = ("train_teacher", "baseline", ""), ("train_student", "T=20", "")
-    assert len(steps) == len(places) == 12
+    assert len(steps) == len(places) == 13
     assert [stage for stage, label, _ in places if label == "control T=20"] == ["attack", "evaluate"]
     before = {steps[place].key for place in ancestors(steps, iter([places[student]]))}
     assert before == {("prepare_data", "", ""), ("train_teacher", "T=20", ""), ("generate_soft_labels", "T=20", "")}
+    crafting = places["attack", "baseline", "transfer"]
+    assert set(steps[crafting].needs) == {0, places[baseline]}
     attacks = [place for place in places.values() if steps[place].key[:2] == ("attack", "T=20")]
-    assert [set(steps[place].needs) for place in attacks] == [{0, places[baseline], places[student]}]
-    assert ancestors(steps, iter([places["report", "", ""]])) == set(range(12)) - {places["report", "", ""]}
+    assert [set(steps[place].needs) for place in attacks] == [{0, places[student], crafting}]
+    assert ancestors(steps, iter([places["report", "", ""]])) == set(range(13)) - {places["report", "", ""]}
 
 
 def test_a_defense_beside_distillation_is_a_loop_of_its_own(documents: list[dict[str, Any]]) -> None:
@@ -266,13 +287,13 @@ def body_of(definition: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str,
 def test_settings_of_every_stage_are_parameters(documents: list[dict[str, Any]]) -> None:
     parameters = documents[0]["root"]["inputDefinitions"]["parameters"]
     told = {stage for stage in STAGES if stage not in ("attack", "train_defended", "import_model", "gate")}
-    assert set(parameters) == {"attacks", *told}
+    assert set(parameters) == {"attacks", "crafting", *told}
     assert all(parameter.get("description") for parameter in parameters.values())
     config = settings.load("digits")
     for stage in told:
         assert parameters[stage]["defaultValue"] == config.settings(stage, lean=True)
     gated = definition_of(sweep(config, cluster=cluster(), gate=True))
-    assert set(gated["root"]["inputDefinitions"]["parameters"]) == {"attacks", "gate", *told}
+    assert set(gated["root"]["inputDefinitions"]["parameters"]) == {"attacks", "crafting", "gate", *told}
 
 
 def test_lists_say_what_they_hold() -> None:

@@ -33,6 +33,7 @@ from defensive_distillation.config import (
 )
 from defensive_distillation.errors import ArtifactError, ConfigurationError, TrainingError
 from defensive_distillation.evaluation.results import Evaluation
+from defensive_distillation.evaluation.stored_attack import StoredAttack
 from defensive_distillation.networks.architectures import as_input
 from defensive_distillation.stages import (
     attack,
@@ -349,6 +350,38 @@ def test_transfer_needs_another_model(chain: Chain, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="expected a surrogate for transfer, got the attacked model itself"):
         attack.run(config, **inputs, surrogate=chain.place("student"))
     assert not (tmp_path / "a").exists()
+
+
+def _runs(place: str) -> dict[str, StoredAttack]:
+    with artifacts.opened(place, "attack") as found:
+        return read_attack(found)
+
+
+def test_a_network_is_shown_crafted_samples_with_the_results_of_crafting_them_anew(
+    chain: Chain, tmp_path: Path
+) -> None:
+    settings = {**SMALL, "attacks": ("transfer",), "bounded": {"samples": 7}, "transfer": {"confidences": (0.0, 5.0)}}
+    at = {name: str(tmp_path / name) for name in ("crafted", "shown", "shard", "anew")}
+    dataset, baseline = chain.place("dataset"), chain.place("teacher-1")
+    attack.run(AttackConfig(**settings, craft=True), dataset=dataset, model=baseline, output=at["crafted"])
+    inputs = {"dataset": dataset, "model": chain.place("student")}
+    attack.run(AttackConfig(**settings), **inputs, surrogate=baseline, output=at["anew"])
+    attack.run(AttackConfig(**settings), **inputs, crafted=at["crafted"], output=at["shown"])
+    anew, shown = (_runs(at[name])["transfer"].tensors() for name in ("anew", "shown"))
+    for name, tensor in anew.items():
+        torch.testing.assert_close(shown[name], tensor, atol=1e-5, rtol=0, msg=name)
+    attack.run(AttackConfig(**settings, shards=2, shard=1), **inputs, crafted=at["crafted"], output=at["shard"])
+    second = _runs(at["shard"])["transfer"]
+    assert torch.equal(second.level_reasons, shown["level_reasons"][-len(second.success) :])
+    others = AttackConfig(**{**settings, "transfer": {"confidences": (0.0,)}})
+    with pytest.raises(ConfigurationError, match=r"expected --crafted with the samples of transfer/0 under the same"):
+        attack.run(others, **inputs, crafted=at["crafted"], output=str(tmp_path / "others"))
+    with pytest.raises(ConfigurationError, match="expected --crafted from the same dataset and another model"):
+        attack.run(
+            AttackConfig(**settings), dataset=dataset, model=baseline, crafted=at["crafted"], output=str(tmp_path / "o")
+        )
+    with pytest.raises(ValidationError, match="expected no attacks but transfer, got jsma"):
+        AttackConfig(craft=True)
 
 
 def test_a_control_is_made_of_an_undistilled_model(chain: Chain, tmp_path: Path) -> None:

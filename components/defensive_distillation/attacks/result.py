@@ -66,6 +66,10 @@ class AttackResult:
         nothing = torch.zeros(0, dtype=torch.int64, device=images.device)
         return cls.of(images, images.clone(), nothing.bool(), nothing.to(torch.int8), nothing)
 
+    def rows(self, chosen: Tensor) -> AttackResult:
+        """Of some sources, by their numbers (M,)."""
+        return AttackResult(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
     @classmethod
     def joined(cls, parts: list[AttackResult]) -> AttackResult:
         """The results of several batches as one."""

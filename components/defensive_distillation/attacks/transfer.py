@@ -63,30 +63,61 @@ def transfer(
         return AttackResult.none(images)
     size = samples_at_once(batch_size, images)
     images = images.detach()
-    success = _fooled(model, images, labels, size, targeted=targeted)
-    adversarial, spent = images.clone(), torch.zeros_like(labels)
-    reason = torch.full_like(labels, StopReason.SUCCESS, dtype=torch.int8)
-    rest = (~success).nonzero().squeeze(1)
+    rest = (~_fooled(model, images, labels, size, targeted=targeted)).nonzero().squeeze(1)
     ended = len(images) - len(rest)
     if on_finished and ended:
         on_finished(ended)
+    crafted = carlini_wagner(
+        surrogate,
+        images[rest],
+        labels[rest],
+        norm="l2",
+        targeted=targeted,
+        confidence=confidence,
+        steps=steps,
+        search_steps=search_steps,
+        learning_rate=learning_rate,
+        initial_constant=initial_constant,
+        constant_factor=constant_factor,
+        clip=clip,
+        batch_size=batch_size,
+        on_finished=(lambda count: on_finished(ended + count)) if on_finished else None,
+    )
+    return _shown(model, images, labels, rest, crafted, size, targeted=targeted)
+
+
+def shown(
+    model: nn.Module, images: Tensor, labels: Tensor, crafted: AttackResult, *, batch_size: int | None = None
+) -> AttackResult:
+    """What `transfer` returns, untargeted, of samples that C&W's L2 attack has crafted already, one for each source.
+
+    Args:
+        model: see `transfer`, as all but `crafted`.
+        images: (N, C, H, W).
+        labels: (N,).
+        crafted: on the surrogate, from these images and labels.
+        batch_size: samples in the network at once.
+    """
+    size = samples_at_once(batch_size, images)
+    rest = (~_fooled(model, images, labels, size, targeted=False)).nonzero().squeeze(1)
+    return _shown(model, images, labels, rest, crafted.rows(rest), size, targeted=False)
+
+
+def _shown(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    rest: Tensor,
+    crafted: AttackResult,
+    size: int,
+    *,
+    targeted: bool,
+) -> AttackResult:
+    """The result of samples `crafted` of the sources `rest`; the model has the others where they should be."""
+    success = torch.ones_like(labels, dtype=torch.bool)
+    adversarial, spent = images.clone(), torch.zeros_like(labels)
+    reason = torch.full_like(labels, StopReason.SUCCESS, dtype=torch.int8)
     if len(rest):
-        crafted = carlini_wagner(
-            surrogate,
-            images[rest],
-            labels[rest],
-            norm="l2",
-            targeted=targeted,
-            confidence=confidence,
-            steps=steps,
-            search_steps=search_steps,
-            learning_rate=learning_rate,
-            initial_constant=initial_constant,
-            constant_factor=constant_factor,
-            clip=clip,
-            batch_size=batch_size,
-            on_finished=(lambda count: on_finished(ended + count)) if on_finished else None,
-        )
         adversarial[rest], spent[rest] = crafted.adversarial, crafted.gradient_evaluations
         success[rest] = _fooled(model, crafted.adversarial, labels[rest], size, targeted=targeted)
         fooled = torch.where(crafted.success, int(StopReason.NOT_TRANSFERRED), int(StopReason.BUDGET))

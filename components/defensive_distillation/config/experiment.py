@@ -43,6 +43,7 @@ SET_BY_SWEEP = {  # of the stages' settings, with the setting of the sweep that 
     "temperature": "temperatures",
     "attacks": "attacks",
     "logit_scale": "temperatures",
+    "craft": "attacks",
     "shard": "attack.shards",
     "defense": "defenses",
     "parameters": "defenses",
@@ -262,6 +263,14 @@ class ExperimentConfig(Settings):
         """The settings of the step of attacks on each control."""
         (task,) = self._attack_tasks([self.control_attacks], lean, shards=1)
         return [{**task, "logit_scale": temperature} for temperature in self.control_temperatures]
+
+    def crafting_task(self, *, lean: bool = False) -> dict[str, Any] | None:
+        """The settings of the step that crafts samples on the undistilled model, None where nobody is shown any."""
+        borrowing = [name for name in self.attacks if ATTACKS[name].surrogate]
+        if self.imported or not borrowing or not (self.distilled or self.other_defenses):
+            return None
+        (task,) = self._attack_tasks([borrowing], lean, shards=1)
+        return {**task, "craft": True}
 
     def _attack_tasks(
         self, groups: Sequence[Sequence[str]], lean: bool, *, shards: int | None = None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from defensive_distillation import seeds
-from defensive_distillation.artifacts.attack import attack_tensors
+from defensive_distillation.artifacts.attack import attack_tensors, read_attack
 from defensive_distillation.artifacts.dataset import read_dataset
+from defensive_distillation.artifacts.facts import AttackFacts, checked
 from defensive_distillation.artifacts.model import read_model, read_views
 from defensive_distillation.artifacts.tensors import pack, unpack, write_tensors
+from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.config import AttackStageConfig
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.errors import ConfigurationError
@@ -25,7 +27,7 @@ from defensive_distillation.networks.softmax import logit_temperature
 from defensive_distillation.networks.views import Views
 from defensive_distillation.runtime.command import main
 from defensive_distillation.runtime.stage import Result, Stage, Task
-from defensive_distillation.suite.execution import AttackCall, attack_calls, sample_seeds
+from defensive_distillation.suite.execution import AttackCall, attack_calls, crafting_calls, sample_seeds
 from defensive_distillation.suite.fitting import fitted
 from defensive_distillation.suite.registry import SECTIONS
 
@@ -46,12 +48,17 @@ def _compute(task: Task[AttackStageConfig]) -> Result:
     views = task.read(scaled, task.input("model"), dataset, device)
     model_id = task.model or ModelId.required(task.input("model").facts, task.input("model").location)
     temperature = model_id.known_temperature or _logit_temperature(config, views.judged, dataset, device)
-    calls = list(attack_calls(config, temperature, compute.on(device, surrogate) if surrogate else None))
+    calls = list(
+        crafting_calls(config)
+        if config.craft
+        else attack_calls(config, temperature, compute.on(device, surrogate) if surrogate else None)
+    )
+    crafted = _crafted(task, config)
     pairs = {call.name: _pairs(config, call, dataset) for call in calls}
     total, done = sum(len(sources) for sources, _ in pairs.values()), 0
     stored: dict[str, StoredAttack] = {}
     for call in calls:
-        parts = _parts(task, config, call, pairs[call.name], views, dataset, device, done, total)
+        parts = _parts(task, config, call, pairs[call.name], views, dataset, device, done, total, crafted)
         stored[call.name] = join_attacks(list(parts))
         done += len(stored[call.name].success)
     facts = {
@@ -93,13 +100,46 @@ def _pairs(config: AttackStageConfig, call: AttackCall, dataset: Dataset) -> tup
 
 def _surrogate(task: Task[AttackStageConfig], dataset: Dataset) -> nn.Module | None:
     """The network that samples are crafted on, or None where no attack needs one."""
-    if not task.config.needs("surrogate"):
+    if not task.config.needs("surrogate") or "crafted" in task.inputs:
         return None
     if "surrogate" not in task.inputs:
         raise ConfigurationError("attack: expected --surrogate, the undistilled model, for transfer, got none")
     if task.input("surrogate").digest == task.input("model").digest:
         raise ConfigurationError("attack: expected a surrogate for transfer, got the attacked model itself")
     return task.read(read_model, task.input("surrogate"), dataset)
+
+
+def _crafted(task: Task[AttackStageConfig], config: AttackStageConfig) -> list[StoredAttack]:
+    """The samples crafted on another network, at each confidence; [] where this step crafts its own or needs none."""
+    if not config.needs("crafted") or "crafted" not in task.inputs:
+        return []
+    artifact = task.input("crafted")
+    wanted = [(call.name, call.facts["arguments"]) for call in crafting_calls(config)]
+    made_from = artifact.manifest.inputs
+    if [(one["name"], one["arguments"]) for one in checked(artifact, AttackFacts).model_dump()["variants"]] != wanted:
+        raise ConfigurationError(
+            f"attack: expected --crafted with the samples of {', '.join(name for name, _ in wanted)} under the same "
+            f"settings, got others: {artifact.location}; --surrogate in its place crafts them here"
+        )
+    if made_from["dataset"] != [task.input("dataset").digest] or made_from["model"] == [task.input("model").digest]:
+        raise ConfigurationError("attack: expected --crafted from the same dataset and another model, got others")
+    return list(task.read(read_attack, artifact).values())
+
+
+def _of_sources(
+    crafted: Sequence[StoredAttack], dataset: Dataset, sources: Tensor, device: torch.device
+) -> list[AttackResult]:
+    """The samples crafted of these test images (P,), at each confidence."""
+    found = []
+    for stored in crafted:
+        rows = torch.searchsorted(stored.source_index, sources).clamp(max=len(stored.source_index) - 1)
+        if not torch.equal(stored.source_index[rows], sources):
+            raise ConfigurationError("attack: expected --crafted of the same test images, got others")
+        made = as_input(stored.adversarial(dataset.test_images, rows)).to(device)
+        of_each = (stored.success, stored.stop_reason, stored.gradient_evaluations.long())
+        images = as_input(dataset.test_images[sources]).to(device)
+        found.append(AttackResult.of(images, made, *(each[rows].to(device) for each in of_each)))
+    return found
 
 
 def _parts(
@@ -112,6 +152,7 @@ def _parts(
     device: torch.device,
     before: int,
     total: int,
+    crafted: Sequence[StoredAttack],
 ) -> Iterator[StoredAttack]:
     """One call, in parts that are saved, and read again after a kill."""
     sources, targets = pairs
@@ -124,12 +165,15 @@ def _parts(
         saved = task.work.read(name)
         if saved is None:
             with chance(seeds.derive(config.seed, name), device):
+                borrows = call.attack.surrogate and crafted
+                shown = _of_sources(crafted, dataset, source, device) if borrows else None
                 results = call.results(
                     views,
                     as_input(dataset.test_images[source].to(device)),
                     target.to(device),
                     seeds=sample_seeds(seed, source),
                     batch_size=config.batch_size,
+                    crafted=shown,
                     on_finished=lambda count, done=before + start: task.progress.update(done + count, total, "samples"),  # type: ignore[misc]
                 )
             part = store_attack(dataset.test_images, source, target, results, dense=call.attack.dense)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from defensive_distillation.attacks.network import logits_of, reached, samples_at_once
 from defensive_distillation.attacks.on_grid import Grid
 from defensive_distillation.attacks.result import AttackResult, StopReason
+from defensive_distillation.attacks.transfer import shown
 from defensive_distillation.datasets.dataset import Dataset
 from defensive_distillation.datasets.sampling import stratified_order
 from defensive_distillation.networks.views import Views
@@ -53,6 +54,7 @@ class AttackCall:
         seeds: Tensor,
         batch_size: int | None,
         on_finished: Callable[[int], None],
+        crafted: Sequence[AttackResult] | None = None,
     ) -> list[AttackResult]:
         """The result at each level, or the one that there is, by the decisions of the network that counts.
 
@@ -63,12 +65,15 @@ class AttackCall:
             seeds: (P,) int64.
             batch_size: samples at once.
             on_finished: called with the number of samples that are done, as a mean over the levels.
+            crafted: samples of these images that were crafted on another network, at each level (`crafting_calls`).
         """
         model, function = views.of_attacker(attacker(self.name)), _function(self.attack.function)
         options: dict[str, Any] = {**self.arguments, "batch_size": batch_size}
         if self.attack.random:
             options["seeds"] = seeds
-        if not self.attack.level:
+        if crafted is not None:
+            results = [shown(model, images, classes, one, batch_size=batch_size) for one in crafted]
+        elif not self.attack.level:
             results = [function(model, images, classes, on_finished=on_finished, **options)]
         else:
             results = []
@@ -158,6 +163,18 @@ def attack_calls(config: Any, temperature: float, surrogate: nn.Module | None) -
     for attack in sorted((ATTACKS[name] for name in config.attacks), key=lambda one: one.effort):
         for variant in attack.variants_of(config):
             yield _call(attack, variant, config, temperature, surrogate)
+
+
+def crafting_calls(config: Any) -> Iterator[AttackCall]:
+    """Calls that craft the samples that `transfer` shows to others, one for each confidence, on the network itself."""
+    for attack in (ATTACKS[name] for name in config.attacks if ATTACKS[name].surrogate):
+        crafting = replace(attack, function="defensive_distillation.attacks.cw.carlini_wagner:carlini_wagner", level="")
+        for level in attack.levels(config):
+            arguments = {**attack.arguments(config), "norm": "l2", "targeted": False, attack.level: level}
+            told = {key: value for key, value in arguments.items() if value is not None}
+            facts: dict[str, Any] = {"name": f"{attack.name}/{level:g}", "attack": attack.name, "variant": f"{level:g}"}
+            facts |= {"arguments": told, "levels": [level], "targeted": False}
+            yield AttackCall(crafting, facts["name"], facts, attack.sources(config), None, (level,), arguments)
 
 
 def _call(attack: Attack, variant: Variant, config: Any, temperature: float, surrogate: nn.Module | None) -> AttackCall:

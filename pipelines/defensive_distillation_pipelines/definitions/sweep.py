@@ -15,7 +15,7 @@ from typing import Any
 
 from kfp import dsl
 
-from defensive_distillation.config import STAGES, DefenseChoice, ExperimentConfig
+from defensive_distillation.config import STAGES, AttackConfig, DefenseChoice, ExperimentConfig
 from defensive_distillation.defenses import distillation
 from defensive_distillation.model_id import BASELINE
 from defensive_distillation_pipelines.definitions.asking import ask
@@ -27,6 +27,7 @@ _DESCRIPTIONS = {
     "undistilled": "Settings of attack on the undistilled model and its controls, whose logits are multiplied by T.",
     "baseline_attacks": "Settings of each step of attacks on the undistilled model.",
     "controls": "Settings of attack on each control, the undistilled model with its logits multiplied by T.",
+    "crafting": "Settings of attack for the samples crafted on the undistilled model, which defended ones are shown.",
     "attacks": "Settings of attack on a defended model.",
     "defenses": "Settings of train_defended, one object for each defense but distillation.",
 }
@@ -79,6 +80,7 @@ class _Sweep:
     ) -> None:
         self.cluster, self.work, self.codes, self.image, self.gate = cluster, work, codes, image, gate
         self.values: Mapping[str, Any] = {}
+        self.crafted: dict[str, Any] = {}  # the samples that defended networks are shown, if any
         self.ended: list[dsl.PipelineTask] = []  # the last task of each network so far
         self.first: list[dsl.PipelineTask] = []  # what the first task of the next network waits for
         lean = cluster is not None  # the image there fixes the defaults: only what differs from them is told
@@ -86,6 +88,8 @@ class _Sweep:
         settings: dict[str, Any] = {} if lean else dict(self.lists)
         if "attacks" not in self.lists:
             (settings["attacks"],) = _attacks(config, lean)
+        if crafting := config.crafting_task(lean=lean):
+            settings["crafting"] = crafting
         left_out = {*_SETTINGS_FROM_LISTS, *(() if gate else ("gate",)), *_stages_without_use(config)}
         settings |= {stage: config.settings(stage, lean=lean) for stage in STAGES if stage not in left_out}
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -112,11 +116,14 @@ class _Sweep:
                 self._end({"imported": self._judged("imported", dataset=dataset, model=model)})
                 return
             baseline = self._step("train_teacher", "train baseline", dataset=dataset, temperature=1.0)
+            if "crafting" in values:
+                crafting = {"dataset": dataset, "model": baseline, "settings": values["crafting"]}
+                self.crafted = {"crafted": self._step("attack", "craft on baseline", **crafting)}
             evaluations = self._undistilled(dataset, baseline)
             if "temperatures" in self.lists:
-                evaluations |= self._fan_out("temperatures", lambda each: self._student(each, dataset, baseline))
+                evaluations |= self._fan_out("temperatures", lambda each: self._student(each, dataset))
             if "defenses" in self.lists:
-                evaluations |= self._fan_out("defenses", lambda each: self._defended(each, dataset, baseline))
+                evaluations |= self._fan_out("defenses", lambda each: self._defended(each, dataset))
             self._end(evaluations)
 
     def _end(self, evaluations: dict[str, Any]) -> None:
@@ -135,30 +142,32 @@ class _Sweep:
         controls = self._fan_out("controls", lambda each: self._evaluated(_undistilled(each), each, **given))
         return {"baseline": of_baseline, **controls}
 
-    def _student(self, temperature: Any, dataset: Any, baseline: Any) -> Any:
+    def _student(self, temperature: Any, dataset: Any) -> Any:
         """The paper's chain: teacher, soft labels, student."""
         label = distillation.student(temperature).label if isinstance(temperature, float) else ""
         at = {"dataset": dataset, "temperature": temperature}
         teacher = self._step("train_teacher", f"train teacher {label}", **at)
         soft_labels = self._step("generate_soft_labels", f"generate soft labels {label}", teacher=teacher, **at)
         student = self._step("train_student", f"train student {label}", soft_labels=soft_labels, **at)
-        return self._judged(label or "student", dataset=dataset, model=student, surrogate=baseline)
+        return self._judged(label or "student", dataset=dataset, model=student, **self.crafted)
 
-    def _defended(self, settings: Any, dataset: Any, baseline: Any) -> Any:
+    def _defended(self, settings: Any, dataset: Any) -> Any:
         label = DefenseChoice.model_validate(_chosen(settings)).label if isinstance(settings, dict) else ""
         defended = self._step("train_defended", f"train {label or 'defended'}", dataset=dataset, settings=settings)
-        return self._judged(label or "defended", dataset=dataset, model=defended, surrogate=baseline)
+        return self._judged(label or "defended", dataset=dataset, model=defended, **self.crafted)
 
     def _judged(self, label: str, **given: Any) -> Any:
         """The evaluation of a defended network after its attacks."""
         return self._evaluated(label, "attacks" if "attacks" in self.lists else self.values["attacks"], **given)
 
-    def _evaluated(self, label: str, attacks: Any, *, dataset: Any, model: Any, **surrogate: Any) -> Any:
+    def _evaluated(self, label: str, attacks: Any, *, dataset: Any, model: Any, **crafted: Any) -> Any:
         """The evaluation of a network after a step of attacks with these settings, or those of the list so called."""
         given = {"dataset": dataset, "model": model}
 
         def attacked(settings: Any) -> Any:
-            return self._step("attack", f"attack {label}", settings=settings, **given, **surrogate)
+            borrows = not isinstance(settings, dict) or AttackConfig.model_validate(settings).needs("crafted")
+            shown = crafted if borrows else {}  # a step of other attacks need not wait for them
+            return self._step("attack", f"attack {label}", settings=settings, **given, **shown)
 
         several = self._fan_out(attacks, attacked) if isinstance(attacks, str) else {"attacks": attacked(attacks)}
         return self._step("evaluate", f"evaluate {label}", attacks=several, **given)

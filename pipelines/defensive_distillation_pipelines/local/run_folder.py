@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -198,7 +198,7 @@ class RunFolder:
     def lineage(self, label: str) -> dict[str, list[Stored]]:
         """The artifacts behind the model called `label`, by stage, several of attack.
 
-        The undistilled model that samples were transferred from does not count.
+        The undistilled model that samples were transferred from does not count, nor do these samples.
 
         Raises:
             InputError: if the run has no such model.
@@ -207,7 +207,7 @@ class RunFolder:
         if label not in evaluations:
             raise InputError(f"--model: expected one of {', '.join(evaluations)}, got {label!r}")
         by_stage: dict[str, list[Stored]] = {}
-        for stored in self._behind(evaluations[label], without="surrogate"):
+        for stored in self._behind(evaluations[label], without=("surrogate", "crafted")):
             by_stage.setdefault(stored.manifest.stage, []).append(stored)
         return {
             stage: sorted(several, key=lambda stored: str(stored.manifest.config.get("attacks")))
@@ -218,13 +218,13 @@ class RunFolder:
         """The report at this location and all artifacts behind it, each after those that it was made from."""
         return self._behind(artifacts.stored(report))
 
-    def _behind(self, last: Stored, *, without: str = "") -> list[Stored]:
+    def _behind(self, last: Stored, *, without: Sequence[str] = ()) -> list[Stored]:
         store = self.workspace.stored()
         by_digest: dict[str, Stored] = {}
 
         def visit(stored: Stored) -> None:
             for name, digests in stored.manifest.inputs.items():
-                if name != without:
+                if name not in without:
                     for one in self._resolved(digests, store):
                         if one.digest not in by_digest:
                             visit(one)

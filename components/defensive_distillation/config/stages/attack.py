@@ -30,6 +30,7 @@ class AttackStageConfig(ComputeConfig):
         "dataset": DATASET,
         "model": Input("model", help="model artifact of a training"),
         "surrogate": Input("model", optional=True, help="model artifact of the undefended network, for transfer"),
+        "crafted": Input("attack", optional=True, help="what craft made on the undefended network, for transfer"),
     }
     writes: ClassVar[str] = "attack"
     output: ClassVar[str] = "samples"
@@ -73,6 +74,10 @@ class AttackStageConfig(ComputeConfig):
             "that are not adversarial there."
         ),
     )
+    craft: bool = Field(
+        False,
+        description="Of transfer, craft the samples on this model, which others then are shown; its only attack then.",
+    )
     shards: int = Field(
         1, ge=1, description="Equal shares of the samples, each attacked by a task of its own; they change no result."
     )
@@ -91,7 +96,9 @@ class AttackStageConfig(ComputeConfig):
 
     def needs(self, name: str) -> bool:
         """Whether these settings make use of the input `name`."""
-        return name != "surrogate" or any(ATTACKS[attack].surrogate for attack in self.attacks)
+        if name not in ("surrogate", "crafted"):
+            return True
+        return not self.craft and any(ATTACKS[attack].surrogate for attack in self.attacks)
 
     @classmethod
     def heeds(cls, setting: str, attacks: Sequence[str]) -> bool:
@@ -102,6 +109,12 @@ class AttackStageConfig(ComputeConfig):
     def _shard_exists(self) -> Self:
         if self.shard >= self.shards:
             raise ValueError(f"expected a shard from 0 to {self.shards - 1}, of {self.shards} shards, got {self.shard}")
+        return self
+
+    @model_validator(mode="after")
+    def _only_samples_of_transfer_are_crafted(self) -> Self:
+        if self.craft and not all(ATTACKS[attack].surrogate for attack in self.attacks):
+            raise ValueError(f"craft: expected no attacks but transfer, got {', '.join(self.attacks)}")
         return self
 
     @field_validator("attacks")

@@ -128,8 +128,8 @@ def as_before(
     places = {
         name: _places(digests, by_digest)
         for name, digests in chosen.manifest.inputs.items()
-        # a champion is of another run, and is looked for again
-        if not STAGES[stage].reads[name].optional or set(digests) <= set(by_digest)
+        # a champion is of another run, and is looked for again; samples are crafted again, by what settings there are
+        if name != "crafted" and (not STAGES[stage].reads[name].optional or set(digests) <= set(by_digest))
     }
     if stage == "attack":
         if surrogate is not None:
