@@ -55,6 +55,8 @@ def _model(place: Path) -> str:
         "num_classes": CLASSES,
         "image_shape": list(SHAPES[ARCHITECTURE]),
         "dropout": 0.5,
+        "training": [],
+        "teacher_training": [],
     }
     return _stored(place, "model", facts, network(ARCHITECTURE).state_dict())
 
