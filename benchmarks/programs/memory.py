@@ -57,6 +57,9 @@ def _model(place: Path) -> str:
         "dropout": 0.5,
         "training": [],
         "teacher_training": [],
+        "train_accuracy": None,
+        "test_accuracy": 0.1,
+        "output_layer": "none",
     }
     return _stored(place, "model", facts, network(ARCHITECTURE).state_dict())
 
