@@ -170,6 +170,9 @@ def test_models_stand_side_by_side_with_temperatures_and_metrics(reader: Reader,
     ids = ",".join(f'"{run_id}"' for run_id in reader.models.values())
     reader.open(f'/compare-runs?runs=[{ids}]&experiments=["{reader.experiment}"]')
     reader.see("Comparing 2 Runs from 1 Experiment", "Run Name: baseline T=20", "temperature 1 20")
+    # MLflow opens on three parameters and one metric; the view of networks has JSMA's success, too
+    axes = reader.wait(lambda: axes_of_comparison(reader), "parallel coordinates")
+    assert axes == ["defense", "role", "temperature", "test_accuracy"]
     assert lines(reader)["temperature"] == ["1", "20"]
     assert lines(reader)["role"] == ["baseline", "defended"]
     assert lines(reader)["defense"] == ["none", "distillation"]
@@ -180,6 +183,14 @@ def test_models_stand_side_by_side_with_temperatures_and_metrics(reader: Reader,
         heading = reader.driver.find_elements("xpath", f"//*[normalize-space(text())='{title}']")[-1]
         reader.driver.execute_script("arguments[0].scrollIntoView()", heading)
         reader.photograph(f"compare_{title.lower()}")
+
+
+def axes_of_comparison(reader: Reader) -> list[str]:
+    """The names of the axes that the page which compares runs draws, from left to right."""
+    script = (
+        "return document.querySelector('.js-plotly-plot')?._fullData?.[0]?.dimensions?.map(axis => axis.label) ?? []"
+    )
+    return list(reader.driver.execute_script(script))
 
 
 def lines(reader: Reader) -> dict[str, list[str]]:
