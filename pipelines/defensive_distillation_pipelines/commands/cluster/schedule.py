@@ -19,11 +19,11 @@ from defensive_distillation_pipelines.commands.parser import (
     say,
     tell,
 )
-from defensive_distillation_pipelines.display.told import Told
 
 if TYPE_CHECKING:
     from defensive_distillation_pipelines.cluster.runs import Runs
     from defensive_distillation_pipelines.definitions.package import Package
+    from defensive_distillation_pipelines.display.told import Told
 
 _NAME = "regression"
 _PATIENCE = 3600.0
@@ -89,6 +89,8 @@ def _call(arguments: argparse.Namespace) -> None:
     else:
         name, patience = arguments.delete, None if arguments.now else arguments.patience
         done = declaration.delete(runs, name, patience=patience, say=partial(say, arguments))
+    from defensive_distillation_pipelines.display.told import Told
+
     tell(arguments, Told([done], {"schedule": name, "done": done.removeprefix(f"{name}: ")}))
 
 
@@ -133,6 +135,7 @@ def _parameters(assignments: list[str], package: Package) -> dict[str, Any]:
 def _listed(runs: Runs) -> Told:
     """The schedules, each with the run that it started last."""
     from defensive_distillation_pipelines.cluster.scheduling import cron, declaration, recurring
+    from defensive_distillation_pipelines.display.told import Told
 
     several = declaration.ours(runs)
     width = max((len(one.name) for one in several), default=0)
