@@ -21,7 +21,6 @@ FACTORS = {  # which arguments of an operator are factors of its products
     "convolution_backward": (0, 1, 2),
     "addmm": (1, 2),
     "mm": (0, 1),
-    "bmm": (0, 1),
 }
 
 
@@ -63,7 +62,7 @@ def test_tf32_hardly_changes_whom_jsma_fools_but_changes_by_what(chain: Chain, o
     exact = jsma(model, images, wanted, output=output)
     with Tf32() as mode:
         rough = jsma(model, images, wanted, output=output)
-    assert mode.products == {"convolution", "convolution_backward", "addmm", "mm", "bmm"}
+    assert mode.products == {"convolution", "convolution_backward", "addmm", "mm"}
     same = float((exact.adversarial == rough.adversarial).flatten(1).all(1).double().mean())
     success = [float(found.success.double().mean()) for found in (exact, rough)]
     print(f"{output}: {same:.1%} the same samples, success {success[0]:.1%} and {success[1]:.1%}")
