@@ -25,7 +25,6 @@ STEPS = {
     "pooled": "+ rectified after pooling, in place",
     "kept": "+ freed memory kept for the next operator",
     "frozen": "+ no gradients of the weights",
-    "blocked": "+ a few samples at a time through all layers",
 }
 PAIRS, IMAGES, BATCH = 64, 512, 32
 
@@ -45,13 +44,11 @@ def prepare(name: str, *, kind: str, profiled: bool = False) -> Callable[[], dic
 
 
 def _model(name: str) -> nn.Module:
-    ours = network(ARCHITECTURE).requires_grad_(name not in ("frozen", "blocked"))
-    if name in ("kept", "frozen", "blocked"):
+    ours = network(ARCHITECTURE).requires_grad_(name != "frozen")
+    if name in ("kept", "frozen"):
         compute.keep_memory()
-    if name == "blocked":
-        return compute.on(torch.device("cpu"), ours)
     if name in ("pooled", "kept", "frozen"):
-        return _channels_last(ours)
+        return compute.on(torch.device("cpu"), ours)
     made = plain(ours)
     assert isinstance(made, nn.Sequential)
     if name == "first":
@@ -60,16 +57,11 @@ def _model(name: str) -> nn.Module:
         first = InputConvolution(SHAPES[ARCHITECTURE][0], library.out_channels, 3)
         first.load_state_dict(library.state_dict())
         made[0] = first
-    return made if name == "own" else _channels_last(made)
+    return made if name == "own" else compute.on(torch.device("cpu"), made)
 
 
-def _channels_last(model: nn.Module) -> nn.Module:
-    moved: nn.Module = model.to(memory_format=torch.channels_last)
-    return moved
-
-
-class _Unblocked(nn.Module):
-    """What is no sequence is not blocked."""
+class _AsItIs(nn.Module):
+    """A network that is no sequence, which an attack would give a form of its own."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -82,7 +74,7 @@ class _Unblocked(nn.Module):
 
 
 def _jsma(name: str) -> Callable[[], dict[str, float]]:
-    model = (_model(name) if name == "blocked" else _Unblocked(_model(name))).eval()
+    model = _AsItIs(_model(name)).eval()
     images, targets = pairs(ARCHITECTURE, PAIRS)
 
     def run() -> dict[str, float]:

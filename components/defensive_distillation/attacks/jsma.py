@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -93,8 +93,8 @@ def _fewest(tried: AttackResult, attempts: int) -> AttackResult:
     """Of the attempts on each sample the successful one with the fewest changes; every attempt's gradients count."""
     cost = torch.where(tried.success, tried.changed_features, torch.iinfo(torch.int64).max).view(-1, attempts)
     chosen = cost.argmin(dim=1) + attempts * torch.arange(len(cost), device=cost.device)
-    best = {field.name: getattr(tried, field.name)[chosen] for field in fields(AttackResult)}
-    return AttackResult(**{**best, "gradient_evaluations": tried.gradient_evaluations.view(-1, attempts).sum(1)})
+    spent = tried.gradient_evaluations.view(-1, attempts).sum(1)
+    return replace(tried.rows(chosen), gradient_evaluations=spent)
 
 
 def _require(theta: float, max_features: int, output: str, temperature: float) -> None:
