@@ -10,6 +10,7 @@ import torch
 from defensive_distillation.attacks.network import logits_of
 from defensive_distillation.attacks.result import AttackResult
 from defensive_distillation.attacks.saliency.step import MOVES, Attempts, preferred_pair
+from defensive_distillation.networks.kernels.remembered import Remembering
 
 
 def climb_in_batch(attempts: Attempts, *, size: int, on_finished: Callable[[int], None] | None) -> AttackResult:
@@ -21,9 +22,10 @@ def climb_in_batch(attempts: Attempts, *, size: int, on_finished: Callable[[int]
     spent = torch.zeros(count, dtype=torch.int64)
     active = torch.arange(min(size, count))  # samples in the network, by their place above
     waiting = len(active)
+    network = Remembering(attempts.model)
+    forward = functools.partial(logits_of, network)
     while len(active):
         x, source, target = adversarial[active], images[active].flatten(1), attempts.targets[active]
-        forward = functools.partial(logits_of, attempts.model)
         step = attempts.step(forward, x, source, target, attempts.goals[active], preferred_pair)
         spent[active] += step.passes
         moving = step.reason == MOVES
@@ -34,7 +36,14 @@ def climb_in_batch(attempts: Attempts, *, size: int, on_finished: Callable[[int]
             success[ended] = step.reached[~moving]
             following = torch.arange(waiting, min(waiting + len(ended), count))
             waiting += len(following)
-            active = torch.cat((active[moving], following))
+            # each in the place of one that has ended: the network remembers the others by their places
+            places = (~moving).nonzero().squeeze(1)
+            active[places[: len(following)]] = following
+            if len(following) < len(ended):
+                moving[places[: len(following)]] = True
+                rows = moving.nonzero().squeeze(1)
+                active = active[rows]
+                network.keep(rows)
             if on_finished:
                 on_finished(waiting - len(active))
     return AttackResult.of(images, adversarial.view_as(images), success, stop_reason, spent)

@@ -10,8 +10,8 @@ from torch import nn
 
 from defensive_distillation.networks.kernels.convolution import InputConvolution
 
-# of which no gradient needs what they give: it may be rectified in place
-_FORGETFUL = (nn.Conv2d, InputConvolution, nn.Linear, nn.MaxPool2d, nn.BatchNorm2d, nn.BatchNorm1d)
+# what they give no gradient needs, so it may be rectified in place; what they are given stays, and is not given on
+NEITHER_CHANGED_NOR_SHARED = (nn.Conv2d, InputConvolution, nn.Linear, nn.MaxPool2d, nn.BatchNorm2d, nn.BatchNorm1d)
 
 
 def for_images(model: nn.Module) -> nn.Module:
@@ -22,12 +22,13 @@ def for_images(model: nn.Module) -> nn.Module:
     that asks for the images' alone. Any other model is returned as it is, and so is one whose layers somebody watches
     by hooks. The one that was given stays as it was.
     """
-    if type(model) is not nn.Sequential or any(_is_busy(module) for module in model.modules()):
+    if type(model) is not nn.Sequential or any(is_watched(module) for module in model.modules()):
         return model
     return nn.Sequential(*_rearranged(list(model.children()))).eval()
 
 
-def _is_busy(module: nn.Module) -> bool:
+def is_watched(module: nn.Module) -> bool:
+    """Whether a layer is in training, or somebody watches it by hooks."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return module.training or any(hooks)
 
@@ -41,7 +42,7 @@ def _rearranged(layers: list[nn.Module]) -> Iterator[nn.Module]:
         if type(layer) is nn.Conv2d:
             yield _laid_out(layer)
         elif type(layer) is nn.ReLU:
-            yield nn.ReLU(inplace=type(before) in _FORGETFUL)
+            yield nn.ReLU(inplace=type(before) in NEITHER_CHANGED_NOR_SHARED)
         else:
             yield layer
         before = layer
