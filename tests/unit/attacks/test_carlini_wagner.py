@@ -12,7 +12,7 @@ from torch import Tensor
 from defensive_distillation.attacks import AttackResult, StopReason, carlini_wagner
 from defensive_distillation.attacks.cw.l0 import fewer_pixels
 from defensive_distillation.attacks.cw.search import Search
-from defensive_distillation.attacks.cw.tanh_space import Adam, to_box, to_tanh_space
+from defensive_distillation.attacks.cw.tanh_space import Adam, Patience, to_box, to_tanh_space
 from defensive_distillation.attacks.network import margin
 from defensive_distillation.errors import InputError
 from support.networks import linear, reasons, smooth
@@ -295,3 +295,86 @@ def test_of_many_pixels_several_are_given_up_at_once_and_never_one_that_is_out()
     kept = fewer_pixels(allowed, moved, gradient, (0.0, 1.0))
     assert (allowed & ~kept).flatten(1).sum(1).tolist() == [6, 4]  # 0.3 of the roots of 400 and 200
     assert not bool((kept & ~allowed).any())
+
+
+# the search as a whole, literally
+
+
+def literal_l2(model: torch.nn.Module, image: Tensor, target: int, steps: int, rate: float) -> tuple[Tensor, int]:
+    """One sample towards `target` by PyTorch's own Adam, six constants: the nearest before the line search, gradients.
+
+    With each constant it goes on from where the last one ended, and leaves it once the lowest loss has not fallen by a
+    hundredth in two tenths of the steps, one after the other; before any sample is found, by a ten-thousandth. Until a
+    constant suffices, steps double with each.
+    """
+    w = torch.atanh((2 * image - 1) * 0.999).requires_grad_()
+
+    def look() -> tuple[Tensor, Tensor, Tensor]:
+        x = (torch.tanh(w) + 1) / 2
+        logits = model(x)[0]
+        others = torch.cat([logits[:target], logits[target + 1 :]])
+        return x, others.max() - logits[target], 100 * 2.0**-52 * logits.detach().abs().max()
+
+    x, gap, _ = look()
+    (slope,) = torch.autograd.grad(gap, x)
+    constant = float(2 * gap.detach() / slope.square().sum())
+    lower, upper, best, nearest, spent = 0.0, float("inf"), image, float("inf"), 0
+    for attempt in range(1, 7):
+        adam, losses, found, standing = torch.optim.Adam([w], lr=rate), [], False, 0
+        for step in range(1, steps + 1):
+            spent += 1
+            x, gap, rounding = look()
+            distance = (x - image).square().sum()
+            adversarial = bool(gap <= -rounding)
+            if adversarial and distance.item() < nearest:
+                best, nearest = x.detach(), distance.item()
+            found |= adversarial
+            losses.append((distance + constant * gap.clamp(min=0)).item())
+            adam.zero_grad()
+            (distance if adversarial else distance + constant * gap).backward()
+            adam.step()
+            if step % (steps // 10) == 0:
+                before = min(losses[: step - steps // 10], default=float("inf"))
+                standing = 0 if min(losses) <= (0.99 if nearest < float("inf") else 0.9999) * before else standing + 1
+                if standing == 2:
+                    break
+        lower, upper = (lower, min(upper, constant)) if found else (max(lower, constant), upper)
+        if upper == float("inf"):
+            constant *= 4.0**attempt
+        else:
+            constant = (lower * upper) ** 0.5 if lower else upper / 4
+        rate = rate if nearest < float("inf") else 2 * rate
+    return best, spent
+
+
+@pytest.mark.parametrize("seed", [5, 7])
+def test_each_sample_of_a_batch_goes_the_way_that_it_goes_alone_and_literally(seed: int) -> None:
+    model, images = smooth(16, 4, seed), middling(6, (1, 4, 4), seed)
+    targets = model(images).topk(2).indices[:, 1]
+    found = carlini_wagner(model, images, targets, steps=50, learning_rate=0.05, search_steps=6)
+    assert bool(found.success.all())
+    for n in range(6):
+        nearest, spent = literal_l2(model, images[n : n + 1], int(targets[n]), 50, 0.05)
+        assert int(found.gradient_evaluations[n]) == spent
+        towards, moved = (nearest - images[n]).flatten(), (found.adversarial[n] - images[n]).flatten()
+        share = float(moved.norm() / towards.norm())
+        assert 0 < share <= 1 + 1e-9  # the line search's
+        torch.testing.assert_close(moved, share * towards, rtol=0, atol=1e-7)
+    assert len(found.gradient_evaluations.unique()) > 1  # each was given up when its own loss stood still
+    assert int(found.gradient_evaluations.max()) < 6 * 50
+
+
+def test_a_loss_that_stands_still_is_given_up_after_two_tenths_of_the_steps() -> None:
+    """The loss of one sample stands still from the tenth step on, that of another falls to the end, a little each step.
+
+    Such a little is nothing to the third, which has met an adversarial sample.
+    """
+    patience = Patience(torch.zeros(3, dtype=torch.float64), 100, abort_early=True)
+    met, going, steps = torch.tensor([False, False, True]), torch.arange(3), [0, 0, 0]
+    for step in range(100):
+        loss = torch.tensor([0.5 ** min(step, 10), 0.9995**step, 0.9995**step], dtype=torch.float64)
+        for row in going.tolist():
+            steps[row] += 1
+        going = going[~patience.ends(loss[going], going, met[going])]
+    assert steps == [40, 100, 30]  # the last two tenths brought nothing
+    assert not len(going)

@@ -8,7 +8,8 @@ Deviation: the constant c that weighs the margin against the distance is counted
 this margin and gradient would need, source by source. The authors begin with 1e-3 (1e-5 in L∞) and multiply by ten or
 two; but a distilled network's logits are T times larger and need constants T times smaller.
 
-Deviation: where a constant does not suffice, Adam's steps are doubled as well, up to eight times.
+Deviation: where a constant does not suffice, Adam's steps are doubled as well, up to eight times. Once one has
+sufficed, L0 and L∞ try no more than 16 times that for a nearer sample; the authors always go on to the largest.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ def carlini_wagner(
         search_steps: of the binary search over the constant, L2 alone; L0 and L∞ multiply it until they succeed.
         learning_rate: of Adam; None means the authors' 0.01 for L2 and L0, 0.005 for L∞.
         initial_constant: c at first, in units of the constant that a linear network would need.
-        largest_constant: L0 and L∞ give up beyond it; in the same units.
+        largest_constant: L0 and L∞ give up beyond it, or beyond 16 times what sufficed; in the same units.
         constant_factor: above 1, what c is multiplied by where it did not suffice (and L2's is divided by where it
             did, until one does not).
-        abort_early: leave a constant when the loss no longer falls.
+        abort_early: leave a constant when the loss hardly falls (tanh_space.Patience).
         clip: the box (lo, hi).
         batch_size: samples in the network at once; None means 128 on a CPU, and elsewhere up to 4,096.
         on_finished: called with the number of samples that have ended, whenever it grows.

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from defensive_distillation.attacks.cw.search import Search
 from defensive_distillation.attacks.cw.tanh_space import Adam, Patience, to_tanh_space
 
+_RAISED = 16  # times the constant that sufficed last is the largest that is tried for a nearer sample
+
 Found = tuple[Tensor, Tensor, Tensor]  # samples (N, C, H, W), whether there is one (N,), gradient evaluations (N,)
 
 
@@ -22,6 +24,7 @@ class Descent:
         self.spent = torch.zeros_like(classes)
         self.best = images.clone()
         self.nearest = torch.full_like(self.adam.rate, torch.inf)  # (N,), the distance of `best`
+        self.sufficed = torch.full_like(self.nearest, torch.inf)  # the constant of the last success, inf before one
         self.patience = Patience(self.nearest, search.steps, abort_early=search.abort_early)
 
     def look(self, rows: Tensor, adversarial: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,6 +36,14 @@ class Descent:
         """Keeps what is done and nearer than what was there."""
         better = done & (distance < self.nearest[rows])
         self.best[rows[better]], self.nearest[rows[better]] = adversarial[better], distance[better]
+
+    def largest_constants(self, rows: Tensor) -> Tensor:
+        """The constants beyond which L0 and L∞ give up, (len(rows),).
+
+        After a success they are `_RAISED` times the one that sufficed: when the margin outweighs the rest of the
+        objective, Adam's steps no longer depend on how far.
+        """
+        return (_RAISED * self.sufficed[rows]).clamp(max=self.search.largest_constant)
 
     def drawn_near(self) -> Found:
         """The nearest samples, each moved towards its source along a line; that takes forward passes only."""

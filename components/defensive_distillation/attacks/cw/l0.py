@@ -60,12 +60,13 @@ class _OnFewerPixels(Descent):
         descent = (2 * moved + c[:, None, None, None] * gradient) * slope * mask
         self.adam.step(self.w, descent[going], rows)
         loss = moved.square().flatten(1).sum(1) + c * hinge
-        self._raise_constant(rows[self.patience.ends(loss[going], rows)])
-        return active[~over & (self.constant[active] <= self.search.largest_constant)]
+        self._raise_constant(rows[self.patience.ends(loss[going], rows, self.success[rows])])
+        return active[~over & (self.constant[active] <= self.largest_constants(active))]
 
     def _give_up_pixels(self, rows: Tensor, adversarial: Tensor, moved: Tensor, gradient: Tensor) -> None:
         """After a success, which stands until another needs fewer pixels."""
         self.best[rows], self.success[rows] = adversarial, True
+        self.sufficed[rows] = self.constant[rows]
         self.allowed[rows] = fewer_pixels(self.allowed[rows], moved, gradient, self.search.clip)
         self.adam.restart(rows)
         self.adam.shorten(rows)

@@ -51,7 +51,6 @@ class _UnderThreshold(Descent):
         hinge, _, gradient = self.look(self.everyone, images)
         self.linear = linear_constants(hinge, gradient, "linf")
         self.constant = torch.full_like(self.linear, search.initial_constant)  # in units of `linear`
-        self.sufficed = self.constant.clone()  # at the last success: with a lower threshold, no smaller one will do
         self.threshold = torch.full_like(self.constant, search.clip[1] - search.clip[0])
         self.fall = torch.full_like(self.constant, _FALL)
 
@@ -72,8 +71,8 @@ class _UnderThreshold(Descent):
         pull = torch.where(done, 0.0, c)[:, None, None, None]
         self.adam.step(self.w, ((pull * gradient + moved.sign() * (excess > 0)) * slope)[going], rows)
         loss = c * hinge + excess.flatten(1).sum(1)
-        self._raise_constant(rows[self.patience.ends(loss[going], rows)])
-        given_up = self.constant[active] > self.search.largest_constant
+        self._raise_constant(rows[self.patience.ends(loss[going], rows, self.nearest[rows].isfinite())])
+        given_up = self.constant[active] > self.largest_constants(active)
         self._rescue(active[given_up & self.nearest[active].isinf()])
         finer = given_up & (self.fall[active] < _FINEST) & self.nearest[active].isfinite()
         self._fall_less(active[finer])
