@@ -7,23 +7,32 @@ import math
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
+
 ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A program, what it is told, and why it could not run, if so."""
+    """A program, what it is told, and the packages that it is of, whose first one's version stands in the title."""
 
     title: str
     module: str
     name: str
     settings: Mapping[str, Any]
+    needs: Sequence[str] = ()
+
+    @property
+    def absent(self) -> Sequence[str]:
+        """The packages that it needs and that are not there."""
+        return [name for name in self.needs if not machine.installed(name)]
 
 
 @dataclass(frozen=True)
@@ -47,9 +56,14 @@ class Outcome:
 
 
 def race(entries: Sequence[Entry], rounds: int) -> list[Outcome]:
-    """Runs all entries `rounds` times in turn; those that cannot start are told with their reason."""
+    """Runs all entries `rounds` times in turn; those that cannot start are told with their reason.
+
+    They get ready at once, and run alone.
+    """
     with ExitStack() as stack:
         runners = [stack.enter_context(Runner(entry)) for entry in entries]
+        for runner in runners:
+            runner.ready()
         for _ in range(rounds):
             for runner in runners:
                 runner.run()
@@ -70,36 +84,49 @@ class Runner:
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
         self._rounds: list[dict[str, float]] = []
-        self._reason = ""
+        self._reason = f"not installed: {', '.join(entry.absent)}" if entry.absent else ""
+        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Runner:
+        if self._reason:
+            return self
         entry = self._entry
+        # a pipe that nobody reads would fill up; it ends with this context
+        self._said = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.contender", entry.module, entry.name, json.dumps(dict(entry.settings))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._said,
             text=True,
             cwd=ROOT,
         )
-        print(f"  {entry.title}: preparing", file=sys.stderr, flush=True)
-        self._answer()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._said.close()
+
+    def ready(self) -> None:
+        """Waits until the program can run."""
+        if self._process:
+            self._answer()
+        print(f"  {self._entry.title}: {self._reason or 'ready'}", file=sys.stderr, flush=True)
 
     def run(self) -> None:
         """One round, if it can run at all."""
         if self._reason:
             return
         self.start()
-        if found := self.finish():
-            print(f"  {self._entry.title}: {found['seconds']:.2f} s", file=sys.stderr, flush=True)
+        found = self.finish()
+        told = f"{found['seconds']:.2f} s" if found else self._reason
+        print(f"  {self._entry.title}: {told}", file=sys.stderr, flush=True)
 
     def start(self) -> None:
         """Begins a round."""
+        assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write("run\n")
         self._process.stdin.flush()
@@ -112,15 +139,16 @@ class Runner:
         return found
 
     def _answer(self) -> dict[str, float]:
+        assert self._process is not None
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if line:
             found: dict[str, float] = json.loads(line)
             return found
-        assert self._process.stderr is not None
-        said = self._process.stderr.read().strip().splitlines()
-        self._reason = said[-1] if said else f"ended with {self._process.wait()}"
-        print(f"  {self._entry.title}: {self._reason}", file=sys.stderr, flush=True)
+        ended = self._process.wait()
+        self._said.seek(0)
+        said = self._said.read().strip().splitlines()
+        self._reason = said[-1] if said else f"ended with {ended}"
         return {}
 
     def outcome(self) -> Outcome:

@@ -79,7 +79,8 @@ def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
     assert (len(few.rounds), few.figures["work"], few.reason) == (2, 3.0, "")
     assert ratio(few, many) > 1
     assert (nobody.reason, nobody.rounds) == ("ValueError: could not convert string to float: 'nobody'", ())
-    rows = page.race_table([few, many, nobody], "samples").splitlines()
+    *rows, _, caption = page.race_table([few, many, nobody], "samples").splitlines()
+    assert caption == machine.caption(2)
     assert len({len(row) for row in rows}) == 1
     assert nobody.reason in rows[-1]
     assert rows[3].split("|")[4].strip().endswith("×")
