@@ -1,7 +1,8 @@
 """Ours beside every peer on the same work, and beside what the machine can do: `make bench`.
 
 machine.py     what the machine is, and its limits
-contender.py   a process that holds one program ready and runs it on demand, one thread, measured from inside
+contender.py   a process that holds programs ready and runs them on demand, one thread, measured from inside
+process.py     such processes, asked
 race.py        several contenders in turn, so that all meet the same machine
 work.py        the networks and images that all are given
 programs/      what is measured, one kind of work a file: ours and the peers'

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import page
-from benchmarks.sections import changes, jsma, limits, memory, pair_search, photograph, training, workers
+from benchmarks.sections import attacks, changes, jsma, limits, memory, pair_search, photograph, training, workers
 from benchmarks.sections.plan import Plan
 
 SECTIONS = {
     "limits": limits.SECTION,
     "jsma": jsma.SECTION,
+    "attacks": attacks.SECTION,
     "pair_search": pair_search.SECTION,
     "photograph": photograph.SECTION,
     "training": training.SECTION,

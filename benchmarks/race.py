@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-
-ROOT = Path(__file__).parents[1]
+from benchmarks.process import Process, Processes
 
 
 @dataclass(frozen=True)
@@ -55,13 +50,14 @@ class Outcome:
         return self.figures["work"] / self.figures["seconds"]
 
 
-def race(entries: Sequence[Entry], rounds: int) -> list[Outcome]:
-    """Runs all entries `rounds` times in turn; those that cannot start are told with their reason.
+def race(entries: Sequence[Entry], rounds: int, kept: Processes | None = None) -> list[Outcome]:
+    """Runs all entries `rounds` times in turn; those that cannot are told with their reason.
 
-    They get ready at once, and run alone.
+    They get ready at once, and run alone. Each has a process of its own, unless those are given that are kept: then
+    all of a library, an entry's name, share one.
     """
     with ExitStack() as stack:
-        runners = [stack.enter_context(Runner(entry)) for entry in entries]
+        runners = [stack.enter_context(Runner(entry, kept)) for entry in entries]
         for runner in runners:
             runner.ready()
         for _ in range(rounds):
@@ -79,40 +75,35 @@ def ratio(ours: Outcome, other: Outcome, time: str = "processor") -> float:
 
 
 class Runner:
-    """A contender in its process; a context that ends it."""
+    """A contender in a process; a context that ends the process, unless it is one of those that are kept."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, kept: Processes | None = None) -> None:
         self._entry = entry
+        self._kept = kept
         self._rounds: list[dict[str, float]] = []
         self._reason = f"not installed: {', '.join(entry.absent)}" if entry.absent else ""
-        self._process: subprocess.Popen[str] | None = None
+        self._own: Process | None = None
 
     def __enter__(self) -> Runner:
+        entry = self._entry
         if self._reason:
             return self
-        entry = self._entry
-        # a pipe that nobody reads would fill up; it ends with this context
-        self._said = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.contender", entry.module, entry.name, json.dumps(dict(entry.settings))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            text=True,
-            cwd=ROOT,
-        )
+        if self._kept:
+            self._process = self._kept.of(entry.module, entry.name)
+        else:
+            self._process = self._own = Process().__enter__()
+        self._process.ask({"module": entry.module, "name": entry.name, "settings": dict(entry.settings)})
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.communicate()
-            self._said.close()
+        if self._own:
+            self._own.__exit__()
 
     def ready(self) -> None:
         """Waits until the program can run."""
-        if self._process:
-            self._answer()
+        if not self._reason:
+            found = self._process.answer()
+            self._reason, self._program = found.get("reason", ""), found.get("program")
         print(f"  {self._entry.title}: {self._reason or 'ready'}", file=sys.stderr, flush=True)
 
     def run(self) -> None:
@@ -121,35 +112,21 @@ class Runner:
             return
         self.start()
         found = self.finish()
-        told = f"{found['seconds']:.2f} s" if found else self._reason
+        told = self._reason or f"{found['seconds']:.2f} s"
         print(f"  {self._entry.title}: {told}", file=sys.stderr, flush=True)
 
     def start(self) -> None:
         """Begins a round."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write("run\n")
-        self._process.stdin.flush()
+        self._process.ask({"run": self._program})
 
     def finish(self) -> dict[str, float]:
-        """Waits for the round's end; what came of it, nothing if the process ended."""
-        found = self._answer()
-        if found:
-            self._rounds.append(found)
+        """Waits for the round's end; what came of it, nothing if it failed."""
+        found = self._process.answer()
+        self._reason = found.get("reason", "")
+        if self._reason:
+            return {}
+        self._rounds.append(found)
         return found
-
-    def _answer(self) -> dict[str, float]:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if line:
-            found: dict[str, float] = json.loads(line)
-            return found
-        ended = self._process.wait()
-        self._said.seek(0)
-        said = self._said.read().strip().splitlines()
-        self._reason = said[-1] if said else f"ended with {ended}"
-        return {}
 
     def outcome(self) -> Outcome:
         """All rounds."""

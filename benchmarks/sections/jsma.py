@@ -25,7 +25,7 @@ PAIRS = {
 }
 FAST = {
     "papernot_mnist": {
-        **{"ours": 32, "ours_probabilities": 32, "recipe": 32, "recipe_probabilities": 32},
+        **{"ours": 16, "ours_probabilities": 16, "recipe": 16, "recipe_probabilities": 16},
         **{"torchattacks_frozen": 1, "art": 4},
     }
 }

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from benchmarks import device, machine, page, work
-from benchmarks.race import ROOT, Entry, race, ratio
+from benchmarks.process import ROOT
+from benchmarks.race import Entry, race, ratio
 from defensive_distillation.attacks import StopReason, jsma
 from defensive_distillation.config import loading as settings
 from defensive_distillation.networks.architectures import build
