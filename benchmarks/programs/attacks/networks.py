@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "papernot_mnist"
 TEMPERATURE = 100.0
+EPOCHS = 10
 NAMES = ("undefended", "distilled")
 _CPU = torch.device("cpu")
 
@@ -57,6 +58,12 @@ def known(folder: Path, count: int) -> tuple[Tensor, Tensor]:
 def _fitted(dataset: Dataset, targets: Tensor, temperature: float) -> nn.Module:
     from defensive_distillation.networks.fit import fit
 
-    options: dict[str, Any] = {"batch_size": 16, "learning_rate": 0.03, "momentum": 0.9, "dropout": 0.2, "epochs": 10}
+    options: dict[str, Any] = {
+        "batch_size": 16,
+        "learning_rate": 0.03,
+        "momentum": 0.9,
+        "dropout": 0.2,
+        "epochs": EPOCHS,
+    }
     options |= {"architecture": ARCHITECTURE, "temperature": temperature, "seed": 0, "device": _CPU}
     return fit(dataset, targets, **options).model.requires_grad_(False)
