@@ -7,18 +7,19 @@ CHART := charts/defensive-distillation
 # two processes, whole files each, in the order of their names: those that take longest come first (testpaths in pyproject.toml)
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-fast test-docker test-cluster bench check golden docs image image-cli lock ui clean help
+.PHONY: run test test-fast test-docker test-cluster bench bench-fast check golden docs image image-cli lock ui clean help
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
-# an editable install with the tools of the tests; made again when the dependencies change. torchattacks comes without
-# its dependencies, of which it wants requests 2.25; the extra dev has what it imports
+# an editable install with the tools of the tests; made again when the dependencies change. torchattacks and
+# adversarial-library come without their dependencies, requests 2.25 and a plotting server; the extra dev has what they
+# import
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'torchattacks>=3.5.1,<3.6'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'torchattacks>=3.5.1,<3.6' adv-lib==0.2.8
 	touch $@
 
 run: $(VENV)/installed
@@ -61,16 +62,22 @@ lock: $(VENV)/installed
 $(BIN)/actionlint: $(VENV)/installed
 	-GOBIN=$(abspath $(BIN)) go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-# make bench  ours beside every peer, into docs/benchmarks.md; an environment of its own
+# make bench  ours beside every peer, into docs/benchmarks.md, within 45 minutes; ONLY="jsma memory" a part of it again
+# TensorFlow and Lightning are in no other environment: 7 GB
 .bench/installed: pyproject.toml
 	$(PYTHON) -m venv .bench
 	.bench/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	.bench/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
-	.bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1 cleverhans==3.1.0
+	.bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1 cleverhans==3.1.0 \
+	  adv-lib==0.2.8
 	touch $@
 
 bench: .bench/installed
-	.bench/bin/python -m benchmarks --output docs/benchmarks.md
+	.bench/bin/python -m benchmarks $(addprefix --only ,$(ONLY)) --output docs/benchmarks.md
+
+# make bench-fast  the same of JSMA, its search and every attack, in small sizes, within 8 minutes, on the terminal
+bench-fast: $(VENV)/installed
+	$(BIN)/python -m benchmarks --fast $(addprefix --only ,$(ONLY))
 
 # style, types, the direction of imports, the chart's values
 check: $(VENV)/installed

@@ -7,14 +7,13 @@ given, on MNIST. It takes about half an hour of one core, most of it AutoAttack'
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.page import table
+from benchmarks.page import measured
 from benchmarks.programs.autoattack import RADIUS, TEMPERATURE
 from benchmarks.race import Entry, Outcome, race
 
@@ -52,11 +51,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _page(rows: Sequence[Sequence[str]]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
     head = ["data", "network", "images", "accuracy", "ε", "AutoAttack", "ours", "ours above, points"]
     spent = ["AutoAttack, CPU s", "ours, CPU s"]
-    told = f"Machine: {machine.description()}. {versions}. Commit {machine.commit()}, {datetime.date.today()}."
-    return f"{told}\n\n{table([*head, *spent], rows)}\n"
+    return f"AutoAttack of torchattacks {machine.installed('torchattacks')}.\n\n{measured([*head, *spent], rows, 1)}\n"
 
 
 def _rows(data: str, network: str, epsilons: Sequence[float], outcomes: Sequence[Outcome]) -> list[list[str]]:

@@ -1,7 +1,8 @@
-"""A process that holds one program ready: `python -m benchmarks.contender MODULE NAME JSON`.
+"""A process that holds programs ready and runs them on demand: `python -m benchmarks.contender`.
 
-It runs the program once for each line of input, and answers each with a line of JSON.
-Every contender has a process of its own, so that its memory is its own, and one thread. Time and processor time are
+It answers each line of JSON with another: {module, name, settings} prepares a program, and is answered by its number;
+{run} runs the one of that number, and is answered by its figures. What fails is answered by a reason.
+Contenders have processes of their own, so that their memory is their own, and one thread. Time and processor time are
 taken inside, around the work alone: imports, compilation and a first run on little work are not counted.
 """
 
@@ -13,13 +14,14 @@ import resource
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 
-def main(module: str, name: str, settings: str) -> None:
-    """Prepares the program, says that it is ready, then runs it whenever it is told to."""
+def main() -> None:
+    """Does what each line of input asks for."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever libraries print is no answer
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -29,13 +31,25 @@ def main(module: str, name: str, settings: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    run = import_module(f"benchmarks.programs.{module}").prepare(name, **json.loads(settings))
-    print(json.dumps({"ready": True}), file=answers)
-    for _ in sys.stdin:
-        used, start = time.process_time(), time.perf_counter()
-        found: dict[str, Any] = run()
-        seconds, processor = time.perf_counter() - start, time.process_time() - used
-        print(json.dumps({**found, "seconds": seconds, "processor": processor, "memory": _memory()}), file=answers)
+    programs: list[Callable[[], dict[str, Any]]] = []
+    for line in sys.stdin:
+        try:
+            found = _done(json.loads(line), programs)
+        except Exception as error:  # of any library
+            found = {"reason": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(found), file=answers)
+
+
+def _done(asked: dict[str, Any], programs: list[Callable[[], dict[str, Any]]]) -> dict[str, Any]:
+    if "run" not in asked:
+        prepare = import_module(f"benchmarks.programs.{asked['module']}").prepare
+        programs.append(prepare(asked["name"], **asked["settings"]))
+        return {"program": len(programs) - 1}
+    run = programs[asked["run"]]
+    used, start = time.process_time(), time.perf_counter()
+    found = run()
+    seconds, processor = time.perf_counter() - start, time.process_time() - used
+    return {**found, "seconds": seconds, "processor": processor, "memory": _memory()}
 
 
 def _memory() -> int:
@@ -48,4 +62,4 @@ def _memory() -> int:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
+import datetime
+import functools
 import statistics
 import subprocess
 import time
@@ -15,11 +15,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from defensive_distillation import provenance
+
 REPEATS = 9
-PEERS = (
-    *("torch", "adversarial-robustness-toolbox", "torchattacks", "cleverhans", "tensorflow-cpu", "foolbox"),
-    "lightning",
-)
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class Limits:
     bandwidth: float  # copying 256 MB: read and written
 
 
+@functools.cache
 def limits() -> Limits:
     """Measures them; medians of `REPEATS`."""
     torch.set_num_threads(1)
@@ -88,37 +87,34 @@ def operations(architecture: str) -> int:
     return total + sum(2 * m.weight.numel() for m in network(architecture).modules() if isinstance(m, nn.Linear))
 
 
-def description() -> str:
-    """Processor, cores and memory."""
-    names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+def caption(rounds: int) -> str:
+    """What stands under every table: machine, commit, day and how often each contender ran."""
     memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{names[0] if names else platform.processor()}, {cores} cores, {memory / 2**20:.0f} GiB, {platform.system()}"
-    )
+    often = f"medians of {rounds} rounds" if rounds > 1 else "one round"
+    machine = f"{provenance.machine()}, {memory / 2**20:.0f} GiB"
+    return f"{machine}, PyTorch {torch.__version__}; commit {commit()}, {datetime.date.today()}; {often}."
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of every peer that is installed."""
-    found = {"python": platform.python_version()}
-    for name in PEERS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def commit() -> str:
-    """The commit that is measured, with '+' where files differ from it."""
-    root = Path(__file__).parents[1]
+def installed(name: str) -> str:
+    """The version of a package; '' where it is not there."""
     try:
-        git = ["git", "-C", str(root)]
-        name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+@functools.cache
+def commit() -> str:
+    """The first digits of the commit that is measured, with '+' where the package or the benchmarks differ from it."""
+    name, _, changed = provenance.commit().partition("-")
+    if not name:
         return "unknown"
-    return name.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    git = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain", "--", "."]
+    try:
+        ours = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # an image that is told its commit has no git
+        ours = ""
+    return name[:7] + ("+" if changed or ours else "")
 
 
 def _lines(path: str) -> list[str]:

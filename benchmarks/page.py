@@ -1,12 +1,21 @@
-"""docs/benchmarks.md: what was measured, on what, and what fell short."""
+"""docs/benchmarks.md: a section for each part, under every table the machine and the commit that it was measured on."""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.race import Outcome, ratio
+
+HEAD = """# Benchmarks
+
+Written by `make bench`, a section at a time; `make bench ONLY=jsma` measures one of them again. Everything on one core.
+Contenders are processes of their own that run in turn, A B C A B C …; figures are medians of the rounds, ratios medians
+of the rounds' ratios of processor time. 'ours is' says how many times a contender's rate the first row has. Memory is
+the largest resident set of the whole process."""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -18,23 +27,32 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def race_table(outcomes: Sequence[Outcome], unit: str, extra: Sequence[tuple[str, str, str]] = ()) -> str:
+def measured(head: Sequence[str], rows: Sequence[Sequence[str]], rounds: int) -> str:
+    """A table with the machine, the commit and the number of rounds under it."""
+    return f"{table(head, rows)}\n\n{machine.caption(rounds)}"
+
+
+def race_table(
+    outcomes: Sequence[Outcome], unit: str, extra: Sequence[tuple[str, str, str]] = (), *, memory: bool = True
+) -> str:
     """A row for each contender; the first is ours, and the others' column 'ours is' says how many times its rate.
 
-    `extra` are (key, title, format) of what else was counted.
+    `extra` are (key, title, format) of what else was counted; a figure that is no number leaves its cell empty.
     """
     ours = outcomes[0]
-    head = ["", f"{unit} / CPU s", f"{unit} / s", "ours is", "memory, MiB", *(title for _, title, _ in extra)]
+    head = ["", f"{unit} / CPU s", f"{unit} / s", "ours is", *(["memory, MiB"] if memory else [])]
+    head += [title for _, title, _ in extra]
     rows = []
     for one in outcomes:
         if one.reason:
             rows.append([one.entry.title, one.reason, *([""] * (len(head) - 2))])
             continue
-        times = "" if one is ours else f"{ratio(ours, one):.2f} ×"
-        found = [format(one.figures[key], form) if key in one.figures else "" for key, _, form in extra]
-        memory = f"{one.figures['memory'] / 2**20:,.0f}"
-        rows.append([one.entry.title, f"{one.rate:.3g}", f"{one.wall_rate:.3g}", times, memory, *found])
-    return table(head, rows)
+        times = "" if one is ours or ours.reason else f"{ratio(ours, one):.2f} ×"
+        counted = [(one.figures.get(key, math.nan), form) for key, _, form in extra]
+        found = [format(value, form) if math.isfinite(value) else "" for value, form in counted]
+        held = [f"{one.figures['memory'] / 2**20:,.0f}"] if memory else []
+        rows.append([one.entry.title, f"{one.rate:.3g}", f"{one.wall_rate:.3g}", times, *held, *found])
+    return measured(head, rows, rounds_of(outcomes))
 
 
 def profile_table(before: Outcome, after: Outcome, rows: int = 10) -> str:
@@ -48,29 +66,25 @@ def profile_table(before: Outcome, after: Outcome, rows: int = 10) -> str:
     order = sorted({*spent[0], *spent[1]}, key=lambda key: -max(one.get(key, 0.0) for one in spent))
     lines = [[f"`{key}`", *(f"{one.get(key, 0.0):.2f}" for one in spent)] for key in order[:rows]]
     lines.append(["all operators", *(f"{sum(one.values()):.2f}" for one in spent)])
-    return table(["operator", "before, ms", "after, ms"], lines)
+    return measured(["operator", "before, ms", "after, ms"], lines, 1)
 
 
-def head(limits: machine.Limits, rounds: int) -> str:
-    """What was measured with, and the machine's limits."""
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
-    rates = [
-        ["matrix product, 1024×1024", f"{limits.matrix_product / 1e9:.1f} GFLOP/s"],
-        *(
-            [f"convolutions of {name}, forwards, batch 64", f"{rate / 1e9:.1f} GFLOP/s"]
-            for name, rate in limits.convolution.items()
-        ),
-        ["copying 128 MiB, read and written", f"{limits.bandwidth / 1e9:.1f} GB/s"],
-    ]
-    return "\n".join(
-        [
-            f"Machine: {machine.description()}. {versions}. Commit {machine.commit()}, {datetime.date.today()}.",
-            "",
-            f"Everything on one core. Medians of {rounds} rounds, all contenders in turn in each round; ratios are",
-            "medians of the rounds' ratios of processor time. Memory is the largest resident set of the whole process.",
-            "",
-            "## The limits of one core",
-            "",
-            table(["", ""], rates),
-        ]
-    )
+def rounds_of(outcomes: Iterable[Outcome]) -> int:
+    """How often those that could run did."""
+    return max((len(one.rounds) for one in outcomes), default=0)
+
+
+def sections(path: Path) -> dict[str, str]:
+    """What the page holds by now, by heading; nothing where there is none."""
+    if not path.is_file():
+        return {}
+    parts = re.split(r"^## (.+)\n", path.read_text(), flags=re.MULTILINE)[1:]
+    return {title: text.strip("\n") for title, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def write(path: Path, found: Mapping[str, str]) -> None:
+    """The page of these sections, in their order, in place of what was there."""
+    parts = [HEAD, *(f"## {title}\n\n{text}" for title, text in found.items())]
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text("\n\n".join(parts) + "\n")
+    beside.replace(path)

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from benchmarks import machine
+from benchmarks.process import Process, Processes
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A program, what it is told, and why it could not run, if so."""
+    """A program, what it is told, and the packages that it is of, whose first one's version stands in the title."""
 
     title: str
     module: str
     name: str
     settings: Mapping[str, Any]
+    needs: Sequence[str] = ()
+
+    @property
+    def absent(self) -> Sequence[str]:
+        """The packages that it needs and that are not there."""
+        return [name for name in self.needs if not machine.installed(name)]
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,16 @@ class Outcome:
         return self.figures["work"] / self.figures["seconds"]
 
 
-def race(entries: Sequence[Entry], rounds: int) -> list[Outcome]:
-    """Runs all entries `rounds` times in turn; those that cannot start are told with their reason."""
+def race(entries: Sequence[Entry], rounds: int, kept: Processes | None = None) -> list[Outcome]:
+    """Runs all entries `rounds` times in turn; those that cannot are told with their reason.
+
+    They get ready at once, and run alone. Each has a process of its own, unless those are given that are kept: then
+    all of a library, an entry's name, share one.
+    """
     with ExitStack() as stack:
-        runners = [stack.enter_context(Runner(entry)) for entry in entries]
+        runners = [stack.enter_context(Runner(entry, kept)) for entry in entries]
+        for runner in runners:
+            runner.ready()
         for _ in range(rounds):
             for runner in runners:
                 runner.run()
@@ -65,63 +75,58 @@ def ratio(ours: Outcome, other: Outcome, time: str = "processor") -> float:
 
 
 class Runner:
-    """A contender in its process; a context that ends it."""
+    """A contender in a process; a context that ends the process, unless it is one of those that are kept."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, kept: Processes | None = None) -> None:
         self._entry = entry
+        self._kept = kept
         self._rounds: list[dict[str, float]] = []
-        self._reason = ""
+        self._reason = f"not installed: {', '.join(entry.absent)}" if entry.absent else ""
+        self._own: Process | None = None
 
     def __enter__(self) -> Runner:
         entry = self._entry
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.contender", entry.module, entry.name, json.dumps(dict(entry.settings))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        print(f"  {entry.title}: preparing", file=sys.stderr, flush=True)
-        self._answer()
+        if self._reason:
+            return self
+        if self._kept:
+            self._process = self._kept.of(entry.module, entry.name)
+        else:
+            self._process = self._own = Process().__enter__()
+        self._process.ask({"module": entry.module, "name": entry.name, "settings": dict(entry.settings)})
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        if self._own:
+            self._own.__exit__()
+
+    def ready(self) -> None:
+        """Waits until the program can run."""
+        if not self._reason:
+            found = self._process.answer()
+            self._reason, self._program = found.get("reason", ""), found.get("program")
+        print(f"  {self._entry.title}: {self._reason or 'ready'}", file=sys.stderr, flush=True)
 
     def run(self) -> None:
         """One round, if it can run at all."""
         if self._reason:
             return
         self.start()
-        if found := self.finish():
-            print(f"  {self._entry.title}: {found['seconds']:.2f} s", file=sys.stderr, flush=True)
+        found = self.finish()
+        told = self._reason or f"{found['seconds']:.2f} s"
+        print(f"  {self._entry.title}: {told}", file=sys.stderr, flush=True)
 
     def start(self) -> None:
         """Begins a round."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("run\n")
-        self._process.stdin.flush()
+        self._process.ask({"run": self._program})
 
     def finish(self) -> dict[str, float]:
-        """Waits for the round's end; what came of it, nothing if the process ended."""
-        found = self._answer()
-        if found:
-            self._rounds.append(found)
+        """Waits for the round's end; what came of it, nothing if it failed."""
+        found = self._process.answer()
+        self._reason = found.get("reason", "")
+        if self._reason:
+            return {}
+        self._rounds.append(found)
         return found
-
-    def _answer(self) -> dict[str, float]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if line:
-            found: dict[str, float] = json.loads(line)
-            return found
-        assert self._process.stderr is not None
-        said = self._process.stderr.read().strip().splitlines()
-        self._reason = said[-1] if said else f"ended with {self._process.wait()}"
-        print(f"  {self._entry.title}: {self._reason}", file=sys.stderr, flush=True)
-        return {}
 
     def outcome(self) -> Outcome:
         """All rounds."""

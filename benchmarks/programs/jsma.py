@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.work import CLASSES, MAX_FEATURES, SHAPES, network, pairs, plain_network
 
@@ -28,9 +28,11 @@ def prepare(
         "ours_probabilities": lambda: _ours(architecture, batch, "probabilities"),
         "recipe": lambda: _recipe(architecture, batch, None),
         "recipe_probabilities": lambda: _recipe(architecture, batch, FLAT),
-        "art": lambda: _art(architecture, batch, device),
-        "torchattacks": lambda: _torchattacks(plain_network(architecture).to(device), SHAPES[architecture]),
-        "torchattacks_frozen": lambda: _torchattacks(
+        "art": lambda: of_art(
+            plain_network(architecture).to(device), SHAPES[architecture], batch, device, MAX_FEATURES - 2
+        ),
+        "torchattacks": lambda: of_torchattacks(plain_network(architecture).to(device), SHAPES[architecture]),
+        "torchattacks_frozen": lambda: of_torchattacks(
             plain_network(architecture).to(device).requires_grad_(False), SHAPES[architecture]
         ),
         "cleverhans": lambda: _cleverhans(architecture, batch),
@@ -76,21 +78,21 @@ def _recipe(architecture: str, batch: int, temperature: float | None) -> Callabl
     return functools.partial(recipe, plain_network(architecture), **settings)
 
 
-def _art(architecture: str, batch: int, device: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """It stops once more features than gamma D have changed: two fewer make 56 steps."""
-    from art.attacks.evasion import SaliencyMapMethod
+def art_classifier(model: nn.Module, shape: tuple[int, int, int], device: str) -> Any:
+    """A network as ART wants it."""
     from art.estimators.classification import PyTorchClassifier
 
-    shape = SHAPES[architecture]
-    classifier = PyTorchClassifier(
-        plain_network(architecture).to(device),
-        torch.nn.CrossEntropyLoss(),
-        shape,
-        CLASSES,
-        clip_values=(0.0, 1.0),
-        device_type="cpu" if device == "cpu" else "gpu",
-    )
-    gamma = (MAX_FEATURES - 2) / np.prod(shape)
+    kind = "cpu" if device == "cpu" else "gpu"
+    return PyTorchClassifier(model, nn.CrossEntropyLoss(), shape, CLASSES, clip_values=(0.0, 1.0), device_type=kind)
+
+
+def of_art(
+    model: nn.Module, shape: tuple[int, int, int], batch: int, device: str, features: int
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """It stops once more than `features` have changed, two at a time: two fewer than 112 make 56 steps."""
+    from art.attacks.evasion import SaliencyMapMethod
+
+    classifier, gamma = art_classifier(model, shape, device), features / np.prod(shape)
     made = SaliencyMapMethod(classifier, theta=1.0, gamma=gamma, batch_size=batch, verbose=False)
 
     def attack(images: Tensor, targets: Tensor) -> Tensor:
@@ -100,7 +102,7 @@ def _art(architecture: str, batch: int, device: str) -> Callable[[Tensor, Tensor
     return attack
 
 
-def _torchattacks(model: torch.nn.Module, shape: tuple[int, int, int]) -> Callable[[Tensor, Tensor], Tensor]:
+def of_torchattacks(model: nn.Module, shape: tuple[int, int, int]) -> Callable[[Tensor, Tensor], Tensor]:
     """One image at a time; half of gamma D, rounded up, are its steps."""
     import torchattacks
 
@@ -160,12 +162,12 @@ def _as_numpy(architecture: str) -> list[tuple[str, Any, Any]]:
     """Layers as (kind, weights, biases), convolutions as TensorFlow has them."""
     layers: list[tuple[str, Any, Any]] = []
     for layer in plain_network(architecture).children():
-        if isinstance(layer, torch.nn.Conv2d):
+        if isinstance(layer, nn.Conv2d):
             assert layer.bias is not None
             layers.append(("conv", layer.weight.detach().permute(2, 3, 1, 0).numpy(), layer.bias.detach().numpy()))
-        elif isinstance(layer, torch.nn.Linear):
+        elif isinstance(layer, nn.Linear):
             layers.append(("linear", layer.weight.detach().t().numpy(), layer.bias.detach().numpy()))
-        elif not isinstance(layer, torch.nn.Dropout):
+        elif not isinstance(layer, nn.Dropout):
             layers.append((type(layer).__name__, None, None))
     return layers
 

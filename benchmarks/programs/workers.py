@@ -16,6 +16,8 @@ def prepare(name: str, *, pairs: int = PAIRS) -> Callable[[], dict[str, float]]:
     settings = {"architecture": "papernot_mnist", "count": pairs, "batch": pairs}
     stack = ExitStack()
     workers = [stack.enter_context(Runner(Entry(f"process {n}", "jsma", "ours", settings))) for n in range(int(name))]
+    for worker in workers:
+        worker.ready()
 
     def run() -> dict[str, float]:
         start = time.perf_counter()

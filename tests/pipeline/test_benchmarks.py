@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -12,8 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import __main__ as program
 from benchmarks import device, machine, page, work
-from benchmarks.race import ROOT, Entry, race, ratio
+from benchmarks.process import ROOT, Processes
+from benchmarks.programs.attacks import budgets, networks
+from benchmarks.race import Entry, Outcome, race, ratio
+from benchmarks.sections import attacks, pair_search
+from benchmarks.sections import jsma as jsma_section
+from benchmarks.sections.plan import Plan, Section
+from defensive_distillation import provenance
 from defensive_distillation.attacks import StopReason, jsma
 from defensive_distillation.config import loading as settings
 from defensive_distillation.networks.architectures import build
@@ -79,10 +87,138 @@ def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
     assert (len(few.rounds), few.figures["work"], few.reason) == (2, 3.0, "")
     assert ratio(few, many) > 1
     assert (nobody.reason, nobody.rounds) == ("ValueError: could not convert string to float: 'nobody'", ())
-    rows = page.race_table([few, many, nobody], "samples").splitlines()
+    *rows, _, caption = page.race_table([few, many, nobody], "samples").splitlines()
+    assert caption == machine.caption(2)
     assert len({len(row) for row in rows}) == 1
     assert nobody.reason in rows[-1]
     assert rows[3].split("|")[4].strip().endswith("×")
+
+
+def test_a_library_that_is_not_there_is_told_in_its_row() -> None:
+    there = Entry("there", "pair_search", "0", {"features": 20}, ("torch",))
+    absent = Entry("absent", "pair_search", "0", {"features": 20}, ("torch", "a-package-of-nobody"))
+    found = race([there, absent], 1)
+    assert [one.reason for one in found] == ["", "not installed: a-package-of-nobody"]
+    assert "| absent | not installed: a-package-of-nobody |" in page.race_table(found, "samples")
+
+
+def test_what_fails_in_a_process_that_is_kept_takes_no_other_with_it() -> None:
+    with Processes() as kept:
+        entries = [Entry("fails", "pair_search", "0", {"features": "many"})]
+        entries.append(Entry("runs", "pair_search", "0", {"features": 20}))
+        fails, runs = race(entries, 2, kept)
+        assert kept.of("pair_search", "0") is kept.of("pair_search", "0")
+    assert fails.reason.startswith("TypeError: ")
+    assert (runs.reason, len(runs.rounds)) == ("", 2)
+
+
+def test_every_table_says_its_machine_and_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(machine, "REPEATS", 2)
+    monkeypatch.setattr(networks, "EPOCHS", 2)
+    monkeypatch.setattr(jsma_section, "FAST", {"papernot_mnist": {"ours": 1, "ours_probabilities": 1}})
+    monkeypatch.setattr(pair_search, "FEATURES", (20,))
+    monkeypatch.setattr(pair_search, "CORRELATIONS", (0.0, 0.9))
+    square = attacks.CONTESTS["square"]
+    few = replace(square, contenders=square.contenders[:1], fast={"images": 2})
+    monkeypatch.setattr(attacks, "CONTESTS", {"square": few})
+    program.main(["--fast", "--rounds", "1", "--output", str(tmp_path / "page.md")])
+    said = capsys.readouterr()
+    written = (tmp_path / "page.md").read_text()
+    assert set(page.sections(tmp_path / "page.md")) == {one.title for one in program.SECTIONS.values() if one.fast}
+    assert "".join(said.out.split()) == "".join(written.split())
+    assert "attacks: 3 of 4, " in said.err
+    tables = re.findall(r"(?:^\|.*\n)+\n(.*)", written, flags=re.MULTILINE)
+    assert len(tables) == len(re.findall(r"^\| -", written, flags=re.MULTILINE)) == 4
+    for caption in tables:
+        assert caption.startswith(provenance.machine())
+        assert f"; commit {provenance.commit()[:7]}" in caption
+
+
+def test_what_is_finished_is_kept_and_the_rest_can_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(_: Plan) -> str:
+        raise KeyboardInterrupt
+
+    sections = {
+        "first": Section("First", lambda _: "new"),
+        "second": Section("Second", killed),
+        "third": Section("Third", lambda _: "not reached"),
+    }
+    monkeypatch.setattr(program, "SECTIONS", sections)
+    path = tmp_path / "page.md"
+    page.write(path, {"First": "old", "Third": "old", "Of nobody": "old"})
+    with pytest.raises(KeyboardInterrupt):
+        program.main(["--output", str(path)])
+    found = page.sections(path)
+    assert list(found) == ["First", "Third"]
+    assert found["First"].startswith("new\n\nMeasured in ")
+    assert found["Third"] == "old"
+    sections["second"] = Section("Second", lambda plan: f"{plan.rounds} rounds")
+    program.main(["--output", str(path), "--only", "second", "--rounds", "2"])
+    assert {title: text.split("\n")[0] for title, text in page.sections(path).items()} == {
+        **{"First": "new", "Second": "2 rounds", "Third": "old"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--only", "cooking"], "argument --only: invalid choice: 'cooking'"),
+        (["--rounds", "0"], "--rounds: expected at least 1, got 0"),
+        (["--output", "no/such/folder/page.md"], "--output: expected a file in a folder that exists, got no/such"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program.main(arguments)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def contenders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Outcome]]:
+    """Every contender of every table of attacks on two images, or on one towards one other class."""
+    folder = tmp_path_factory.mktemp("networks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "EPOCHS", 2)
+        networks.write(folder)
+    found = {}
+    with Processes() as kept:
+        for name, contest in attacks.CONTESTS.items():
+            size = {"images": 1, "targets": 1} if "targets" in contest.sizes else {"images": 2}
+            entries = [attacks.entry(*one, {"folder": str(folder), **size}) for one in contest.contenders]
+            found[name] = race(entries, 1, kept)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", attacks.CONTESTS)
+def test_every_attack_that_is_installed_reports_its_success_within_box_and_budget(
+    contenders: dict[str, list[Outcome]], name: str
+) -> None:
+    for one in contenders[name]:
+        if one.entry.absent:
+            assert one.reason.startswith("not installed: ")
+            continue
+        assert one.reason == "", one.entry.title
+        figures = one.figures
+        assert figures["work"] == (1 if "targets" in attacks.CONTESTS[name].sizes else 2)
+        assert figures["outside"] <= 1e-6, one.entry.title
+        assert figures["success"] in (0, 0.5, 1)
+        assert figures["distilled"] in (0, 0.5, 1)
+        # a success is another image than the source
+        assert figures["distance"] > 0 if figures["success"] else math.isnan(figures["distance"])
+        assert (figures["gradients"] == 0) == (name == "square")
+        assert figures["queries"] > 0
+        if name in ("pgd", "square", "autoattack"):
+            assert not figures["distance"] > budgets.EPSILON + 1e-6
+        if name == "autoattack":
+            assert (
+                figures["gradients"] <= budgets.GRADIENTS + 2 * budgets.RIVALS
+            )  # APGD takes one before its first step
 
 
 def test_the_script_for_a_device_needs_neither_kubeflow_nor_mlflow() -> None:

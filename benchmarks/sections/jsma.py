@@ -1,0 +1,82 @@
+"""JSMA by every peer on networks that never reach the target, so that each pair takes all steps: time alone."""
+
+from __future__ import annotations
+
+from benchmarks import machine
+from benchmarks.page import race_table
+from benchmarks.programs.jsma import FLAT
+from benchmarks.race import Entry, race, ratio
+from benchmarks.sections.plan import Plan, Section, of_peer
+from benchmarks.work import MAX_FEATURES, STEPS
+
+TITLES = {"papernot_mnist": "MNIST", "papernot_cifar10": "CIFAR-10"}
+# pairs for a round: some seconds for each, on a core that does 50 GFLOP/s
+PAIRS = {
+    "papernot_mnist": {
+        **{"ours": 64, "ours_probabilities": 64, "ours_plain": 64},
+        **{"recipe": 64, "recipe_probabilities": 64, "cleverhans": 16},
+        **{"torchattacks": 2, "torchattacks_frozen": 2, "art": 16},
+    },
+    "papernot_cifar10": {
+        **{"ours": 16, "ours_probabilities": 16, "ours_plain": 16},
+        **{"recipe": 16, "recipe_probabilities": 16, "cleverhans": 4},
+        **{"torchattacks": 1, "torchattacks_frozen": 1, "art": 4},
+    },
+}
+FAST = {
+    "papernot_mnist": {
+        **{"ours": 16, "ours_probabilities": 16, "recipe": 16, "recipe_probabilities": 16},
+        **{"torchattacks_frozen": 1, "art": 4},
+    }
+}
+BATCH = {"papernot_mnist": 64, "papernot_cifar10": 16}
+OURS = {
+    "ours": "ours",
+    "ours_probabilities": "ours, on probabilities",
+    "ours_plain": "ours, on PyTorch's own layers",
+    "recipe": "sixty lines of PyTorch",
+    "recipe_probabilities": "sixty lines of PyTorch, on probabilities",
+}
+NOTES = {
+    "cleverhans": ("cleverhans", "TensorFlow's graph"),
+    "torchattacks": ("torchattacks", ""),
+    "torchattacks_frozen": ("torchattacks", "weights frozen by hand"),
+    "art": ("art", "target's gradient alone, no β"),
+}
+ABOUT = f"""\
+θ = 1, {MAX_FEATURES} features, the paper's architectures with their initial weights and a bias that keeps
+class 0 predicted, so that every pair takes all {STEPS} steps; targeted, on logits unless said.
+On probabilities the softmax is taken at T = {FLAT:g}, where that bias does not saturate it. gamma of ART
+is 110/D, of torchattacks 111.5/D, of CleverHans 112.5/D: so each takes 56 steps, as the changed features
+show. Batches of 64 on MNIST and 16 on CIFAR-10 for all that have batches; torchattacks takes one
+image at a time. Peers are given the network of PyTorch's own layers in the order of Table I, as their user
+would write it. All get it as it is after loading, in evaluation mode, with weights that ask for gradients;
+torchattacks computes those too, unless its user turns them off."""
+
+
+def _text(plan: Plan) -> str:
+    limits, parts = machine.limits(), [ABOUT]
+    for architecture, pairs in (FAST if plan.fast else PAIRS).items():
+        outcomes = race([_entry(architecture, name, count) for name, count in pairs.items()], plan.rounds)
+        extra = [("changed", "features changed", ".1f"), ("work", "pairs", ".0f")]
+        parts += [f"### {TITLES[architecture]} architecture", race_table(outcomes, "pairs", extra)]
+        ours, probabilities, *_ = outcomes
+        flops = 3 * machine.operations(architecture) * (STEPS + 1)
+        share = ours.rate * flops / limits.convolution[architecture]
+        parts.append(
+            f"On logits a step is one forward and two backward passes: {ours.rate * flops / 1e9:.1f} GFLOP/s, "
+            f"{100 * share:.0f} % of the convolutions' rate. On probabilities it is one and one: "
+            f"{ratio(probabilities, ours):.2f} times the rate on logits."
+        )
+    return "\n\n".join(parts)
+
+
+def _entry(architecture: str, name: str, count: int) -> Entry:
+    settings = {"architecture": architecture, "count": count, "batch": BATCH[architecture]}
+    if name in OURS:
+        return Entry(OURS[name], "jsma", name, settings)
+    peer, note = NOTES[name]
+    return of_peer(peer, "jsma", name, settings, note=note)
+
+
+SECTION = Section("JSMA", _text, fast=True)
