@@ -66,7 +66,7 @@ def test_the_attack_stage_needs_no_more_memory_for_ten_times_the_pairs() -> None
     few, many = race([Entry(name, "memory", name, {}) for name in ("30", "300")], 1)
     assert (few.figures["work"], many.figures["work"]) == (270, 2700)
     # the first layer's output alone takes 0.2 GB for 2,430 pairs; what is kept of them is far less
-    assert many.figures["memory"] < few.figures["memory"] + 60 * 2**20
+    assert many.figures["memory"] < few.figures["memory"] + 100 * 2**20
     assert many.figures["memory"] < 1.5 * 2**30
 
 

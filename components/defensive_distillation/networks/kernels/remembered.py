@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from defensive_distillation.networks.kernels.convolution import FEW_CHANNELS, InputConvolution, by_images
 from defensive_distillation.networks.kernels.for_images import NEITHER_CHANGED_NOR_SHARED, is_watched
 
+_ROWS = 32
 _GAIN = 2  # times that all pixels must outnumber those that are computed again
 
 
@@ -92,7 +93,8 @@ class First:
             sides = self._sides(images)
             anew = _GAIN * count * sides[0] * sides[1] > images[0, 0].numel()
             self._compute_parts(images, (changed & ~anew[:, None, None]).nonzero().unbind(1), sides)
-            if len(rows := anew.nonzero().squeeze(1)):
+            # a few rows at a time: what is computed and what is kept lie in memory side by side
+            for rows in anew.nonzero().squeeze(1).split(_ROWS):
                 for found, part in zip(self._found, self._computed(images[rows]), strict=True):
                     found[rows] = part
         self._seen = images.clone()
