@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import functools
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,7 +88,7 @@ def operations(architecture: str) -> int:
 
 def caption(rounds: int) -> str:
     """What stands under every table: machine, commit, day and how often each contender ran."""
-    memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    memory = next((int(value.split()[0]) for value in provenance.values(Path("/proc/meminfo"), "MemTotal")), 0)
     often = f"medians of {rounds} rounds" if rounds > 1 else "one round"
     machine = f"{provenance.machine()}, {memory / 2**20:.0f} GiB"
     return f"{machine}, PyTorch {torch.__version__}; commit {commit()}, {datetime.date.today()}; {often}."
@@ -109,16 +108,5 @@ def commit() -> str:
     name, _, changed = provenance.commit().partition("-")
     if not name:
         return "unknown"
-    git = ["git", "-C", str(Path(__file__).parent), "status", "--porcelain", "--", "."]
-    try:
-        ours = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:  # an image that is told its commit has no git
-        ours = ""
+    ours = provenance.git(Path(__file__).parent, "status", "--porcelain", "--", ".")
     return name[:7] + ("+" if changed or ours else "")
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text().splitlines()
-    except OSError:
-        return []

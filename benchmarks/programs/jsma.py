@@ -93,7 +93,11 @@ def of_art(
     from art.attacks.evasion import SaliencyMapMethod
 
     classifier, gamma = art_classifier(model, shape, device), features / np.prod(shape)
-    made = SaliencyMapMethod(classifier, theta=1.0, gamma=gamma, batch_size=batch, verbose=False)
+    return art_attack(SaliencyMapMethod(classifier, theta=1.0, gamma=gamma, batch_size=batch, verbose=False))
+
+
+def art_attack(made: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    """An attack of ART from tensors to tensors, which it wants as arrays, the classes one by one."""
 
     def attack(images: Tensor, targets: Tensor) -> Tensor:
         shown, wanted = images.cpu().numpy(), np.eye(CLASSES)[targets.cpu().numpy()]

@@ -93,10 +93,10 @@ def commit() -> str:
         return told if told != "unknown" else ""
     folder = Path(__file__).resolve().parent
     # an installed copy in an environment below somebody's repository is none of its files
-    if not _git(folder, "ls-files", "--error-unmatch", Path(__file__).name):
+    if not git(folder, "ls-files", "--error-unmatch", Path(__file__).name):
         return ""
-    changed = _git(folder, "status", "--porcelain", "--", ".")
-    return _git(folder, "rev-parse", "HEAD") + ("-changed" if changed else "")
+    changed = git(folder, "status", "--porcelain", "--", ".")
+    return git(folder, "rev-parse", "HEAD") + ("-changed" if changed else "")
 
 
 @functools.cache
@@ -104,9 +104,9 @@ def machine() -> str:
     """Processor, cores and GPUs of this machine, such as 'AMD EPYC 7763, 2 cores, NVIDIA H100 80GB HBM3'."""
     import platform
 
-    processors = _values(Path("/proc/cpuinfo"), "model name") or [platform.processor() or platform.machine()]
+    processors = values(Path("/proc/cpuinfo"), "model name") or [platform.processor() or platform.machine()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    gpus = [name for card in sorted(_GPUS.glob("*/information")) for name in _values(card, "Model")]
+    gpus = [name for card in sorted(_GPUS.glob("*/information")) for name in values(card, "Model")]
     return ", ".join(filter(None, (processors[0], f"{cores} core{'s' if cores > 1 else ''}", *gpus)))
 
 
@@ -120,7 +120,8 @@ def user() -> str:
         return ""
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str) -> str:
+    """What git says in a folder; '' where it fails, or is not there."""
     import subprocess
 
     try:
@@ -130,7 +131,7 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _values(path: Path, key: str) -> list[str]:
+def values(path: Path, key: str) -> list[str]:
     """The values of a key in a file of lines 'key: value', each once; none where there is no such file."""
     try:
         lines = [line.partition(":") for line in path.read_text(errors="replace").splitlines()]

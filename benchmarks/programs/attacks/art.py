@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
 from art.attacks.evasion import (
     AutoProjectedGradientDescent,
     CarliniL2Method,
     ProjectedGradientDescentPyTorch,
     SquareAttack,
 )
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.programs.attacks import budgets
-from benchmarks.programs.attacks.budgets import CLASSES, EPSILON, Attack
-from benchmarks.programs.jsma import art_classifier, of_art
+from benchmarks.programs.attacks.budgets import EPSILON, Attack
+from benchmarks.programs.jsma import art_attack, art_classifier, of_art
 
 BATCH = 128
 
@@ -32,7 +30,7 @@ def _cw_l2(model: nn.Module) -> Attack:
         batch_size=BATCH,
         verbose=False,
     )
-    return _attack(made)
+    return art_attack(made)
 
 
 def _pgd(model: nn.Module) -> Attack:
@@ -40,29 +38,22 @@ def _pgd(model: nn.Module) -> Attack:
     made = ProjectedGradientDescentPyTorch(
         _classifier(model), num_random_init=1, batch_size=BATCH, verbose=False, **options
     )
-    return _attack(made)
+    return art_attack(made)
 
 
 def _square(model: nn.Module) -> Attack:
     made = SquareAttack(_classifier(model), eps=EPSILON, max_iter=budgets.QUERIES, batch_size=BATCH, verbose=False)
-    return _attack(made)
+    return art_attack(made)
 
 
 def _apgd(model: nn.Module, loss: str) -> Attack:
     options: dict[str, Any] = {"eps": EPSILON, "eps_step": 2 * EPSILON, "max_iter": budgets.RESTART_STEPS}
     options |= {"nb_random_init": budgets.RESTARTS, "loss_type": loss, "batch_size": BATCH, "verbose": False}
-    return _attack(AutoProjectedGradientDescent(_classifier(model), **options))
+    return art_attack(AutoProjectedGradientDescent(_classifier(model), **options))
 
 
 def _classifier(model: nn.Module) -> Any:
     return art_classifier(model, (1, 28, 28), "cpu")
-
-
-def _attack(made: Any) -> Attack:
-    def attack(images: Tensor, classes: Tensor) -> Tensor:
-        return torch.from_numpy(made.generate(images.numpy(), np.eye(CLASSES)[classes.numpy()]))
-
-    return attack
 
 
 ATTACKS = {

@@ -52,6 +52,7 @@ class _WithConstants(Descent):
         self.constant = self.first.clone()
         self.lower = torch.zeros_like(self.first)  # the largest constant that did not suffice
         self.upper = torch.full_like(self.first, torch.inf)  # the least that did
+        self.upwards = search.search_steps - search.search_steps // 4  # constants before smaller ones are tried
         self.attempt = torch.ones_like(classes)  # constants so far
         self.found = torch.zeros_like(classes, dtype=torch.bool)  # with the present one
 
@@ -82,7 +83,7 @@ class _WithConstants(Descent):
         self.adam.restart(rows)
         self.patience.restart(rows)
         never = self.nearest[rows].isinf()
-        upwards = self.attempt[rows] < self.search.search_steps - self.search.search_steps // 4
+        upwards = self.attempt[rows] < self.upwards
         self.adam.lengthen(rows[never & upwards])
         self._begin_anew(rows[never & ~upwards])
         self.attempt[rows] += 1
@@ -91,6 +92,6 @@ class _WithConstants(Descent):
         """Puts samples back to their sources, with steps of the usual length and ever smaller constants."""
         self.w[rows] = self.origin[rows]
         self.adam.shorten(rows)
-        smaller = self.attempt[rows] - self.search.search_steps + self.search.search_steps // 4 + 1
+        smaller = self.attempt[rows] - self.upwards + 1
         self.constant[rows] = self.first[rows] / self.search.constant_factor ** smaller.to(self.first.dtype)
         self.lower[rows] = 0

@@ -30,20 +30,20 @@ def climb_in_batch(attempts: Attempts, *, size: int, on_finished: Callable[[int]
         spent[active] += step.passes
         moving = step.reason == MOVES
         adversarial[active[moving]] = step.moved[moving]
-        ended = active[~moving]
-        if len(ended):
-            stop_reason[ended] = step.reason[~moving]
-            success[ended] = step.reached[~moving]
+        places = (~moving).nonzero().squeeze(1)  # of those that have ended
+        if len(places):
+            ended = active[places]
+            stop_reason[ended] = step.reason[places]
+            success[ended] = step.reached[places]
             following = torch.arange(waiting, min(waiting + len(ended), count))
             waiting += len(following)
             # each in the place of one that has ended: the network remembers the others by their places
-            places = (~moving).nonzero().squeeze(1)
-            active[places[: len(following)]] = following
+            taken = places[: len(following)]
+            active[taken] = following
             if len(following) < len(ended):
-                moving[places[: len(following)]] = True
-                rows = moving.nonzero().squeeze(1)
-                active = active[rows]
-                network.keep(rows)
+                moving[taken] = True
+                active = active[moving]
+                network.keep(moving)
             if on_finished:
                 on_finished(waiting - len(active))
     return AttackResult.of(images, adversarial.view_as(images), success, stop_reason, spent)

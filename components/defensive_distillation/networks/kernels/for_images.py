@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import TypeGuard
 
 import torch
 from torch import nn
 
-from defensive_distillation.networks.kernels.convolution import InputConvolution
+from defensive_distillation.networks.kernels.convolution import InputConvolution, is_simple
 
 # what they give no gradient needs, so it may be rectified in place; what they are given stays, and is not given on
 NEITHER_CHANGED_NOR_SHARED = (nn.Conv2d, InputConvolution, nn.Linear, nn.MaxPool2d, nn.BatchNorm2d, nn.BatchNorm1d)
@@ -22,13 +23,17 @@ def for_images(model: nn.Module) -> nn.Module:
     that asks for the images' alone. Any other model is returned as it is, and so is one whose layers somebody watches
     by hooks. The one that was given stays as it was.
     """
-    if type(model) is not nn.Sequential or any(is_watched(module) for module in model.modules()):
+    if not is_plain_sequence(model):
         return model
     return nn.Sequential(*_rearranged(list(model.children()))).eval()
 
 
-def is_watched(module: nn.Module) -> bool:
-    """Whether a layer is in training, or somebody watches it by hooks."""
+def is_plain_sequence(model: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Whether it is an `nn.Sequential` and no more, in evaluation mode, whose layers nobody watches by hooks."""
+    return type(model) is nn.Sequential and not any(_is_busy(module) for module in model.modules())
+
+
+def _is_busy(module: nn.Module) -> bool:
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return module.training or any(hooks)
 
@@ -51,7 +56,7 @@ def _rearranged(layers: list[nn.Module]) -> Iterator[nn.Module]:
 def _laid_out(layer: nn.Conv2d) -> nn.Conv2d:
     """A copy with its tensors channels last."""
     made = copy.copy(layer)
-    if (layer.stride, layer.padding, layer.dilation, layer.groups) == ((1, 1), (0, 0), (1, 1), 1):
+    if is_simple(layer):
         made.__class__ = InputConvolution
     # cloned, since `contiguous` leaves the strides of one channel, by which the library chooses the layout of the rest
     tensors = {"weight": layer.weight.detach().clone(memory_format=torch.channels_last), "bias": layer.bias}

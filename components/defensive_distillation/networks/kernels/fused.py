@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from defensive_distillation.networks.architectures.denoised import Denoised
+from defensive_distillation.networks.kernels.convolution import gradient, is_simple
 
 _FEW_CHANNELS = 4  # of images: cuDNN goes through them one by one
 _FEW_PIXELS = 16  # a side of a gradient, up to which cuDNN's kernel for the input's gradient is slow
@@ -36,7 +37,7 @@ def fused(model: nn.Module) -> nn.Module:
     while layers:
         (name, layer), following = layers[0], [type(other) for _, other in layers[1:3]]
         block, taken = layer, 1
-        if isinstance(layer, nn.Conv2d) and layer.bias is not None and _is_plain(layer):
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None and is_simple(layer):
             if following[:1] == [nn.ReLU]:
                 block, taken = RectifiedConvolution(layer), 2
             elif following == [nn.MaxPool2d, nn.ReLU] and _halves(layers[1][1]):
@@ -44,11 +45,6 @@ def fused(model: nn.Module) -> nn.Module:
         made[name] = block
         layers = layers[taken:]
     return nn.Sequential(made).train(model.training)
-
-
-def _is_plain(layer: nn.Conv2d) -> bool:
-    settings = (layer.stride, layer.padding, layer.dilation, layer.groups)
-    return settings == ((1, 1), (0, 0), (1, 1), 1)
 
 
 def _halves(layer: nn.Module) -> bool:
@@ -152,21 +148,13 @@ def _by_images(images: Tensor, weight: Tensor, upstream: Tensor) -> Tensor:
     if max(height, width) <= _FEW_PIXELS:
         kernel = weight.flip(2, 3).transpose(0, 1).contiguous()
         return nn.functional.conv2d(upstream, kernel, padding=(rows - 1, columns - 1))
-    return _of_library(images, weight, upstream, 0)
+    return gradient(images, weight, upstream, 0)
 
 
 def _by_weight(images: Tensor, weight: Tensor, upstream: Tensor) -> Tensor:
     outputs, inputs, rows, columns = weight.shape
     if not inputs > _FEW_CHANNELS or inputs * outputs > _SMALL_KERNEL:
-        return _of_library(images, weight, upstream, 1)
+        return gradient(images, weight, upstream, 1)
     # one product over all positions of all images
     seen = images.unfold(2, rows, 1).unfold(3, columns, 1).permute(1, 4, 5, 0, 2, 3).reshape(weight[0].numel(), -1)
     return (upstream.transpose(0, 1).reshape(outputs, -1) @ seen.t()).view_as(weight)
-
-
-def _of_library(images: Tensor, weight: Tensor, upstream: Tensor, which: int) -> Tensor:
-    wanted = [which == 0, which == 1, False]
-    found: Tensor = torch.ops.aten.convolution_backward(
-        upstream, images, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, wanted
-    )[which]
-    return found

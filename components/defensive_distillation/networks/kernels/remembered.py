@@ -13,10 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from defensive_distillation.networks.kernels.convolution import FEW_CHANNELS, InputConvolution, by_images
-from defensive_distillation.networks.kernels.for_images import NEITHER_CHANGED_NOR_SHARED, is_watched
+from defensive_distillation.networks.kernels.convolution import (
+    FEW_CHANNELS,
+    InputConvolution,
+    by_images,
+    gradient,
+    is_simple,
+)
+from defensive_distillation.networks.kernels.for_images import NEITHER_CHANGED_NOR_SHARED, is_plain_sequence
 
-_ROWS = 32
+_ROWS = 32  # that are computed anew at once
 _GAIN = 2  # times that all pixels must outnumber those that are computed again
 
 
@@ -29,7 +35,6 @@ class Remembering(nn.Module):
         self.first = First(first) if first else None
         self.rest = nn.Sequential(*rest) if first else network
         self._shared = not (rest and type(rest[0]) in NEITHER_CHANGED_NOR_SHARED)
-        self.eval()
 
     def forward(self, images: Tensor) -> Any:
         """Of images (N, C, H, W) what the network says; each row is compared with that row of the last call."""
@@ -39,7 +44,7 @@ class Remembering(nn.Module):
         return self.rest(found.clone() if self._shared else found)
 
     def keep(self, rows: Tensor) -> None:
-        """The next images are those of these rows (M,) of the last ones."""
+        """The next images are those of these rows of the last ones, (M,) int64 or (N,) bool."""
         if self.first is not None:
             self.first.keep(rows)
 
@@ -62,10 +67,7 @@ class _Block:
             upstream = torch.ops.aten.threshold_backward(upstream, found, 0)
         if self.weight.shape[1] <= FEW_CHANNELS:
             return by_images(upstream, self.weight)
-        of_given: Tensor = torch.ops.aten.convolution_backward(
-            upstream, given, self.weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, False, False]
-        )[0]
-        return of_given
+        return gradient(given, self.weight, upstream, 0)
 
 
 class First:
@@ -154,19 +156,17 @@ class _Given(torch.autograd.Function):
 
 def _divided(network: nn.Module) -> tuple[list[_Block], list[nn.Module]]:
     """The convolutions that a plain sequence begins with, none if it is no such sequence, and the rest."""
-    if type(network) is not nn.Sequential or any(is_watched(module) for module in network.modules()):
+    if not is_plain_sequence(network):
         return [], []
     layers = list(network.children())
     blocks: list[_Block] = []
-    while layers and type(layers[0]) in (nn.Conv2d, InputConvolution) and _is_simple(layers[0]):
-        layer = layers.pop(0)
+    while layers and type(layer := layers[0]) in (nn.Conv2d, InputConvolution):
         assert isinstance(layer, nn.Conv2d)
+        if not is_simple(layer):
+            break
+        layers.pop(0)
         rectified = bool(layers) and type(layers[0]) is nn.ReLU
         if rectified:
             layers.pop(0)
         blocks.append(_Block(layer.weight.detach(), None if layer.bias is None else layer.bias.detach(), rectified))
     return blocks, layers
-
-
-def _is_simple(layer: Any) -> bool:
-    return (layer.stride, layer.padding, layer.dilation, layer.groups) == ((1, 1), (0, 0), (1, 1), 1)
