@@ -23,6 +23,7 @@ from defensive_distillation.artifacts.storage import drafts
 from defensive_distillation.config import STAGES, experiment
 from defensive_distillation.runtime.code_version import code_digest
 from defensive_distillation.tracking.status import RUN_DIR
+from defensive_distillation_pipelines.local import warm
 
 
 class Job(BaseModel):
@@ -44,6 +45,8 @@ def main(path: str) -> None:
     threading.Thread(target=_end_with_parent, args=(job,), daemon=True).start()
     # the runner warns of images without 'python' in their name, and of resources that mean nothing here
     warnings.simplefilter("ignore")
+    if job.containers is None:
+        warm.use()
     from kfp import local
 
     from defensive_distillation_pipelines.local import finished_steps
