@@ -141,7 +141,8 @@ def test_the_processor_time_of_every_step_is_told_by_phase(
         assert sum(row[column] for row in cells[:-1]) == pytest.approx(whole, abs=0.8)
     by_step = {row[: row.index("  ")]: seconds for row, seconds in zip(rows, cells[:-1], strict=True)}
     importing, _, computing, *_ = by_step["train_student T=20"]
-    assert importing > 0.5, "Python, Kubeflow and PyTorch"
+    # Python, Kubeflow and PyTorch; on Linux they are there before the step begins (local/warm.py)
+    assert importing < 0.5 if sys.platform == "linux" else importing > 0.5
     assert computing > 0.05
     assert "14 steps" in words
     assert re.search(r"Not computing: [\d.]+ of [\d.]+ s, [\d.]+ s a step and [\d.]+ s at most \(", words)
