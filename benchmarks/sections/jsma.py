@@ -64,8 +64,8 @@ def _text(plan: Plan) -> str:
         flops = 3 * machine.operations(architecture) * (STEPS + 1)
         share = ours.rate * flops / limits.convolution[architecture]
         parts.append(
-            f"On logits a step is one forward and two backward passes: {ours.rate * flops / 1e9:.1f} GFLOP/s, "
-            f"{100 * share:.0f} % of the convolutions' rate. On probabilities it is one and one: "
+            f"On logits a step is one forward and two backward passes: {ours.rate * flops / 1e9:.1f} GFLOP/s, were all "
+            f"of it computed, {100 * share:.0f} % of the convolutions' rate. On probabilities it is one and one: "
             f"{ratio(probabilities, ours):.2f} times the rate on logits."
         )
     return "\n\n".join(parts)

@@ -18,7 +18,8 @@ from defensive_distillation.evaluation.results import ROUNDING
 def prepare(name: str, *, attack: str, folder: str, images: int, targets: int = 9) -> Callable[[], dict[str, float]]:
     """The attack of the library `name`, a module of this folder, on networks from `folder`.
 
-    It is timed on the undefended network. What it finds on the distilled one is counted once, before.
+    It is timed on the undefended network as it is. What it finds on the distilled one, and how many gradients and
+    queries it takes, is counted once, before.
 
     Args:
         name: the library.
@@ -32,25 +33,20 @@ def prepare(name: str, *, attack: str, folder: str, images: int, targets: int = 
     if attack in TARGETED:
         samples = samples.repeat_interleave(targets, dim=0)
         classes = ((classes[:, None] + 1 + torch.arange(targets)) % CLASSES).flatten()
-    undefended, distilled = (_Counted(networks.read(Path(folder), one)).eval() for one in networks.NAMES)
+    undefended, distilled = (networks.read(Path(folder), one) for one in networks.NAMES)
+    run, counted = library(undefended), _Counted(undefended).eval()
     torch.manual_seed(0)
-    masked = _measured(library(distilled), attack, distilled, samples, classes)
-    run = library(undefended)
-
-    def measured() -> dict[str, float]:
-        return {**_measured(run, attack, undefended, samples, classes), "distilled": masked["success"]}
-
-    return measured
+    masked = _told(library(distilled)(samples, classes), attack, distilled, samples, classes)["success"]
+    library(counted)(samples, classes)
+    once = {"distilled": masked, **{name: count / len(samples) for name, count in counted.counts.items()}}
+    return lambda: {**_told(run(samples, classes), attack, undefended, samples, classes), **once}
 
 
-def _measured(
-    run: Callable[[Tensor, Tensor], Tensor], attack: str, counted: _Counted, images: Tensor, classes: Tensor
-) -> dict[str, float]:
-    counted.gradients = counted.queries = 0
-    found = run(images, classes).detach()
-    gradients, queries = counted.gradients, counted.queries
+def _told(found: Tensor, attack: str, model: nn.Module, images: Tensor, classes: Tensor) -> dict[str, float]:
+    """What is said of the samples that were found."""
+    found = found.detach()
     with torch.no_grad():
-        reached = counted.model(found).argmax(1) == classes
+        reached = model(found).argmax(1) == classes
     change = (found - images).double().flatten(1)
     if attack in TARGETED:
         success = reached
@@ -62,8 +58,6 @@ def _measured(
         "work": float(len(images)),
         "success": float(success.double().mean()),
         "distance": float(distance[success].mean()),
-        "gradients": gradients / len(images),
-        "queries": queries / len(images),
         "outside": float(torch.maximum(-found, found - 1).clamp(min=0).max()),
     }
 
@@ -74,15 +68,14 @@ class _Counted(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.gradients = 0
-        self.queries = 0
+        self.counts = {"gradients": 0, "queries": 0}
 
     def forward(self, images: Tensor) -> Tensor:
-        self.queries += len(images)
+        self.counts["queries"] += len(images)
         if images.requires_grad:
             images.register_hook(functools.partial(self._count, len(images)))
         logits: Tensor = self.model(images)
         return logits
 
     def _count(self, samples: int, _: Tensor) -> None:
-        self.gradients += samples
+        self.counts["gradients"] += samples

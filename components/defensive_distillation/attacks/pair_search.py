@@ -13,12 +13,14 @@ O(D log D). All pairs of the rest are compared.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 MOST_PAIRS = 2**22  # that are held at once, over all samples
-_STRETCHES = 32  # of the features, whose heaviest are tried with each other
-_MANY = 512  # features that are tried for a better B where many are left
+_STRETCHES = 16  # of the features, whose heaviest are tried with each other
+_MANY = 512  # features at most that are tried for a better B where many are left
 _FEW = 64  # features of which all pairs are compared without a look at their layers
 
 
@@ -117,7 +119,8 @@ def _heavy(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
     spread = [_only(present, part, 0.0).square().sum(dim=1, keepdim=True).sqrt() for part in (drop, gain)]
     slope = _slope(*spread)
     weight = _only(present, _weight(gain, drop, slope))
-    value, better_slope = _best_of_some(gain, drop, present, weight.topk(min(_MANY, gain.shape[1]), dim=1).indices)
+    tried = min(_MANY, math.ceil(2 * gain.shape[1] ** 0.5))  # their pairs are not many more than the features
+    value, better_slope = _best_of_some(gain, drop, present, weight.topk(tried, dim=1).indices)
     for each in (slope, better_slope):
         gain, drop = _only(present, gain), _only(present, drop)
         present = present & _weighty(_weight(gain, drop, each), gain, drop, value, each)

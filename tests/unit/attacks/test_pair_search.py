@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from defensive_distillation.attacks import pair_search
 from defensive_distillation.attacks.pair_search import best_pair, largest_pair
 
 
@@ -114,11 +115,31 @@ def test_it_is_the_best_of_all_pairs_where_values_tie(increase: bool) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("increase", [True, False])
-@pytest.mark.parametrize("correlation", [-0.9, 0.0, 0.9])
+@pytest.mark.parametrize("correlation", [-0.9, 0.0, 0.9, 0.99, 0.99999])
 def test_it_is_the_best_of_all_pairs_of_an_mnist_image(correlation: float, increase: bool, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(3)
     alpha, beta = (values.to(dtype) for values in correlated(generator, 3, 784, correlation))
     assert compare(alpha, beta, some(generator, 3, 784, 0.8), increase) == 3
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9, 0.99, 0.999])
+def test_it_compares_no_more_pairs_than_a_few_passes_over_the_features_take(
+    correlation: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on trained networks, where the gains and drops of most features oppose each other."""
+    compared = 0
+    compare_all = pair_search._best_of_all
+
+    def counted(gain: Tensor, *others: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        nonlocal compared
+        compared += gain.numel() * gain.shape[1]
+        return compare_all(gain, *others)
+
+    monkeypatch.setattr(pair_search, "_best_of_all", counted)
+    generator = torch.Generator().manual_seed(5)
+    alpha, beta = correlated(generator, 32, 784, correlation)
+    best_pair(alpha, beta, torch.ones_like(alpha, dtype=torch.bool))
+    assert compared <= 32 * 784 * 40
 
 
 @pytest.mark.parametrize("increase", [True, False])

@@ -22,7 +22,7 @@ from defensive_distillation.networks.kernels.convolution import (
 )
 from defensive_distillation.networks.kernels.for_images import NEITHER_CHANGED_NOR_SHARED, is_plain_sequence
 
-_ROWS = 32  # that are computed anew at once
+_ROWS = 32  # that are computed anew at once, and go back at once
 _GAIN = 2  # times that all pixels must outnumber those that are computed again
 
 
@@ -104,10 +104,15 @@ class First:
 
     def backward(self, upstream: Tensor) -> Tensor:
         """The gradient of the last images (N, C, H, W), from that of what was said of them."""
-        given = [self._seen, *self._found]
-        for block, before, found in reversed(list(zip(self._blocks, given, self._found, strict=False))):
-            assert before is not None
-            upstream = block.backward(upstream, before, found)
+        assert self._seen is not None
+        # a few rows at a time: what is between two layers is read while it is still near
+        parts = zip(*(whole.split(_ROWS) for whole in (upstream, self._seen, *self._found)), strict=True)
+        return torch.cat([self._backward(*part) for part in parts])
+
+    def _backward(self, upstream: Tensor, seen: Tensor, *found: Tensor) -> Tensor:
+        given = (seen, *found)
+        for block, before, after in reversed(list(zip(self._blocks, given, found, strict=False))):
+            upstream = block.backward(upstream, before, after)
         return upstream
 
     def _computed(self, images: Tensor) -> list[Tensor]:
