@@ -25,6 +25,7 @@ STEPS = {
     "pooled": "+ rectified after pooling, in place",
     "kept": "+ freed memory kept for the next operator",
     "frozen": "+ no gradients of the weights",
+    "remembered": "+ what two pixels do not change is remembered",
 }
 PAIRS, IMAGES, BATCH = 64, 512, 32
 
@@ -44,14 +45,15 @@ def prepare(name: str, *, kind: str, profiled: bool = False) -> Callable[[], dic
 
 
 def _model(name: str) -> nn.Module:
-    ours = network(ARCHITECTURE).requires_grad_(name != "frozen")
-    if name in ("kept", "frozen"):
+    changes = list(STEPS)[: list(STEPS).index(name) + 1]
+    ours = network(ARCHITECTURE).requires_grad_("frozen" not in changes)
+    if "kept" in changes:
         compute.keep_memory()
-    if name in ("pooled", "kept", "frozen"):
+    if "pooled" in changes:
         return compute.on(torch.device("cpu"), ours)
     made = plain(ours)
     assert isinstance(made, nn.Sequential)
-    if name == "first":
+    if "first" in changes:
         library = made[0]
         assert isinstance(library, nn.Conv2d)
         first = InputConvolution(SHAPES[ARCHITECTURE][0], library.out_channels, 3)
@@ -61,7 +63,7 @@ def _model(name: str) -> nn.Module:
 
 
 class _AsItIs(nn.Module):
-    """A network that is no sequence, which an attack would give a form of its own."""
+    """A network that is no sequence, to which an attack would give a form of its own, and remember what it said."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -74,7 +76,7 @@ class _AsItIs(nn.Module):
 
 
 def _jsma(name: str) -> Callable[[], dict[str, float]]:
-    model = _AsItIs(_model(name)).eval()
+    model = (_model(name) if name == "remembered" else _AsItIs(_model(name))).eval()
     images, targets = pairs(ARCHITECTURE, PAIRS)
 
     def run() -> dict[str, float]:
