@@ -32,6 +32,11 @@ def measured(head: Sequence[str], rows: Sequence[Sequence[str]], rounds: int) ->
     return f"{table(head, rows)}\n\n{machine.caption(rounds)}"
 
 
+def rate(value: float) -> str:
+    """With three digits, or as a whole number where it has more."""
+    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
+
+
 def race_table(
     outcomes: Sequence[Outcome], unit: str, extra: Sequence[tuple[str, str, str]] = (), *, memory: bool = True
 ) -> str:
@@ -51,7 +56,7 @@ def race_table(
         counted = [(one.figures.get(key, math.nan), form) for key, _, form in extra]
         found = [format(value, form) if math.isfinite(value) else "" for value, form in counted]
         held = [f"{one.figures['memory'] / 2**20:,.0f}"] if memory else []
-        rows.append([one.entry.title, f"{one.rate:.3g}", f"{one.wall_rate:.3g}", times, *held, *found])
+        rows.append([one.entry.title, rate(one.rate), rate(one.wall_rate), times, *held, *found])
     return measured(head, rows, rounds_of(outcomes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.page import measured, profile_table, rounds_of
+from benchmarks.page import measured, profile_table, rate, rounds_of
 from benchmarks.programs.changes import BATCH, PAIRS
 from benchmarks.programs.changes import STEPS as CHANGES
 from benchmarks.race import Entry, race, ratio
@@ -24,7 +24,7 @@ def _text(plan: Plan) -> str:
         outcomes = race([Entry(CHANGES[name], "changes", name, {"kind": kind}) for name in names], plan.rounds)
         first, *_ = outcomes
         rows = [
-            [one.entry.title, *([one.reason, ""] if one.reason else [f"{one.rate:.3g}", f"{ratio(one, first):.2f} ×"])]
+            [one.entry.title, *([one.reason, ""] if one.reason else [rate(one.rate), f"{ratio(one, first):.2f} ×"])]
             for one in outcomes
         ]
         parts += [f"### {title}", measured(["", f"{unit} / CPU s", "of the first"], rows, rounds_of(outcomes))]

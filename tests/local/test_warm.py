@@ -49,6 +49,18 @@ def test_what_no_step_needs_is_not_imported() -> None:
     assert {"torch", "kfp.dsl.executor_main", "defensive_distillation.stages.attack"} <= loaded
 
 
+def test_no_device_is_asked_for_before_the_copy_is_made() -> None:
+    """CUDA that a process has begun to use is of no use to its copies."""
+    program = (
+        "import torch\n"
+        "def refuse(*_): raise SystemExit('a device was asked for')\n"
+        "torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = torch.cuda._lazy_init = refuse\n"
+        "import defensive_distillation_pipelines.local.warmed, sys\n"
+        "sys.exit(torch.cuda.is_initialized())\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_the_report_is_drawn_without_pytorch_when_it_stands_alone() -> None:
     program = "import defensive_distillation.stages.report, sys; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -94,6 +94,12 @@ def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
     assert rows[3].split("|")[4].strip().endswith("×")
 
 
+def test_rates_are_read_at_a_glance() -> None:
+    assert [page.rate(value) for value in (0.0779, 9.994, 99.95, 999.4, 999.6, 1754.2, 12345.6)] == [
+        *("0.0779", "9.99", "100", "999", "1,000", "1,754", "12,346")
+    ]
+
+
 def test_a_library_that_is_not_there_is_told_in_its_row() -> None:
     there = Entry("there", "pair_search", "0", {"features": 20}, ("torch",))
     absent = Entry("absent", "pair_search", "0", {"features": 20}, ("torch", "a-package-of-nobody"))
