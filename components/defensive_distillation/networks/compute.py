@@ -57,6 +57,12 @@ def keep_memory() -> None:
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def give_back_memory() -> None:
+    """Gives the system what has been freed by now: before long the pieces of work that is done fit no other."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def on(device: torch.device, model: nn.Module) -> nn.Module:
     """`model`, moved to the device, in the form that runs fastest there; parameters keep their names.
 

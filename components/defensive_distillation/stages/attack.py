@@ -180,6 +180,7 @@ def _parts(
             task.work.write(name, pack(part.tensors()))
         else:
             part = StoredAttack(**unpack(saved, f"{task.work.location}/{name}"))
+        compute.give_back_memory()  # what is kept of a part is little, and lies between what is freed
         task.progress.update(before + start + len(source), total, "samples")
         yield part
 
