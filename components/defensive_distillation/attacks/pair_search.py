@@ -21,7 +21,8 @@ from torch import Tensor
 MOST_PAIRS = 2**22  # that are held at once, over all samples
 _STRETCHES = 16  # of the features, whose heaviest are tried with each other
 _MANY = 512  # features at most that are tried for a better B where many are left
-_FEW = 64  # features of which all pairs are compared without a look at their layers
+_FEW = 32  # features of which all pairs are compared without a look at their layers
+_SORTED = 4096  # features of an image, up to which a sort costs less than bounds with a few passes
 
 
 def best_pair(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = True) -> tuple[Tensor, Tensor, Tensor]:
@@ -40,7 +41,8 @@ def best_pair(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = 
     gain, drop = _rated(alpha, beta, allowed, increase=increase)
     features, present = _columns(_promising(gain, drop))
     gain, drop = gain.gather(1, features), drop.gather(1, features)
-    for thin_out in (_heavy, _undominated):
+    ways = (_undominated, _heavy) if alpha.shape[1] <= _SORTED else (_heavy, _undominated)
+    for thin_out in ways:
         many = (present.sum(dim=1) > _FEW).nonzero().squeeze(1)  # sample by sample: a batch does not decide on ties
         if len(many):
             present[many] = thin_out(gain[many], drop[many], present[many])
