@@ -13,6 +13,7 @@ O(D log D). All pairs of the rest are compared.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -41,7 +42,9 @@ def best_pair(alpha: Tensor, beta: Tensor, allowed: Tensor, *, increase: bool = 
     gain, drop = _rated(alpha, beta, allowed, increase=increase)
     features, present = _columns(_promising(gain, drop))
     gain, drop = gain.gather(1, features), drop.gather(1, features)
-    ways = (_undominated, _heavy) if alpha.shape[1] <= _SORTED else (_heavy, _undominated)
+    # of the image's features, not of those that the batch has left; their pairs are not many more
+    heavy = functools.partial(_heavy, tried=min(_MANY, math.ceil(2 * alpha.shape[1] ** 0.5)))
+    ways = (_undominated, heavy) if alpha.shape[1] <= _SORTED else (heavy, _undominated)
     for thin_out in ways:
         many = (present.sum(dim=1) > _FEW).nonzero().squeeze(1)  # sample by sample: a batch does not decide on ties
         if len(many):
@@ -114,15 +117,15 @@ def _partner(gain: Tensor, drop: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Ten
     return q, best, _slope(drops.gather(1, q), gains.gather(1, q))
 
 
-def _heavy(gain: Tensor, drop: Tensor, present: Tensor) -> Tensor:
-    """The same of features whose gain and drop oppose each other, so that hardly a pair has both: from more of them."""
+def _heavy(gain: Tensor, drop: Tensor, present: Tensor, *, tried: int) -> Tensor:
+    """The same of features whose gain and drop oppose each other, so that hardly a pair has both: from `tried`."""
     # what no feature has alone no pair has: a sum's sign survives its rounding
     present = present & (_most(gain + drop, present) > 0)
     spread = [_only(present, part, 0.0).square().sum(dim=1, keepdim=True).sqrt() for part in (drop, gain)]
     slope = _slope(*spread)
     weight = _only(present, _weight(gain, drop, slope))
-    tried = min(_MANY, math.ceil(2 * gain.shape[1] ** 0.5))  # their pairs are not many more than the features
-    value, better_slope = _best_of_some(gain, drop, present, weight.topk(tried, dim=1).indices)
+    heaviest = weight.topk(min(tried, weight.shape[1]), dim=1).indices
+    value, better_slope = _best_of_some(gain, drop, present, heaviest)
     for each in (slope, better_slope):
         gain, drop = _only(present, gain), _only(present, drop)
         present = present & _weighty(_weight(gain, drop, each), gain, drop, value, each)

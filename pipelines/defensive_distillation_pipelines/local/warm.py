@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from multiprocessing import connection, forkserver
 from pathlib import Path
 
-_EXECUTOR_INPUT = "--executor_input"  # the component's source stands before it in the command, as `sh` gets it
 _children = threading.Lock()  # two threads that ask for the end of one child would read it twice
 
 
@@ -57,7 +56,7 @@ def run(full_command: list[str], env_vars: Mapping[str, str] | None = None) -> i
 def _step(command: list[str], environment: Mapping[str, str]) -> None:
     """In the copy: what the command's shell script does, but for the start of Python."""
     os.environ.update({"_KFP_RUNTIME": "true", **environment})
-    given = command.index(_EXECUTOR_INPUT)
+    given = command.index("--executor_input")  # the component's source stands before it, as `sh` gets it
     from kfp.dsl.executor_main import executor_main
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -164,6 +164,19 @@ def test_a_batch_gives_what_each_of_its_samples_gives_alone(increase: bool) -> N
     compare(alpha, beta, allowed, increase)
 
 
+@pytest.mark.parametrize("levels", [8, 40])
+def test_of_equal_pairs_a_batch_takes_the_one_that_the_sample_takes_alone(levels: int) -> None:
+    """Gains and drops oppose each other and are rounded; next to each is one that has half as many features."""
+    generator = torch.Generator().manual_seed(6)
+    alpha, beta = ((levels * part).round() for part in correlated(generator, 12, 784, 0.99))
+    allowed = torch.ones_like(alpha, dtype=torch.bool)
+    allowed[::2, 392:] = False
+    together = torch.stack(best_pair(alpha, beta, allowed), dim=1)
+    alone = [torch.stack(best_pair(alpha[n : n + 1], beta[n : n + 1], allowed[n : n + 1]), dim=1) for n in range(12)]
+    assert bool(together[:, 2].all())
+    assert torch.equal(together, torch.cat(alone))
+
+
 @pytest.mark.parametrize("allowed", [[False] * 3, [False, True, False]])
 @pytest.mark.parametrize("increase", [True, False])
 def test_fewer_than_two_allowed_features_are_no_pair(allowed: list[bool], increase: bool) -> None:
