@@ -1,4 +1,4 @@
-"""What this machine is, and the rates that one of its cores reaches."""
+"""What this machine is, how long it takes for what it is given, and what a network asks of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import functools
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,50 +16,6 @@ from torch import nn
 from defensive_distillation import provenance
 
 REPEATS = 9
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Rates of one core: float32 operations and bytes a second."""
-
-    matrix_product: float  # of two 1024×1024 matrices
-    convolution: dict[str, float]  # the architecture's convolutions alone, forwards, by their share of its work
-    bandwidth: float  # copying 256 MB: read and written
-
-
-@functools.cache
-def limits() -> Limits:
-    """Measures them; medians of `REPEATS`."""
-    torch.set_num_threads(1)
-    a, b = torch.rand(2, 1024, 1024)
-    product = _rate(lambda: a @ b, 2 * 1024**3)
-    source = torch.rand(2**25)
-    target = torch.empty_like(source)
-    bandwidth = _rate(lambda: target.copy_(source), 2 * source.nbytes)
-    return Limits(product, {name: _convolutions(name) for name in ("papernot_mnist", "papernot_cifar10")}, bandwidth)
-
-
-def _convolutions(architecture: str) -> float:
-    """Operations a second over the four convolutions of Table I, each forwards at a batch of 64, channels last."""
-    from benchmarks.work import convolutions
-
-    work = []
-    for layer, shape in convolutions(architecture):
-        images = torch.rand(64, *shape).to(memory_format=torch.channels_last)
-        work.append((layer.to(memory_format=torch.channels_last).requires_grad_(False), images))
-    operations = sum(
-        2 * layer.weight.numel() * (image.shape[2] - 2) * (image.shape[3] - 2) * len(image) for layer, image in work
-    )
-
-    def run() -> None:
-        for layer, images in work:
-            layer(images)
-
-    return _rate(run, operations)
-
-
-def _rate(run: Callable[[], object], amount: float) -> float:
-    return amount / seconds(run)
 
 
 def seconds(run: Callable[[], object], wait: Callable[[], object] = lambda: None) -> float:

@@ -65,12 +65,11 @@ def pairs(architecture: str, count: int) -> tuple[Tensor, Tensor]:
 
 
 def convolutions(architecture: str) -> Iterator[tuple[nn.Conv2d, tuple[int, int, int]]]:
-    """The four convolutions, each with the shape of its input."""
+    """The four convolutions of our network, each with the shape of its input."""
     _, height, width = SHAPES[architecture]
     for layer in network(architecture).children():
         if isinstance(layer, nn.Conv2d):
-            plain = nn.Conv2d(layer.in_channels, layer.out_channels, 3)
-            yield plain, (layer.in_channels, height, width)
+            yield layer, (layer.in_channels, height, width)
             height, width = height - 2, width - 2
         elif isinstance(layer, nn.MaxPool2d):
             height, width = height // 2, width // 2

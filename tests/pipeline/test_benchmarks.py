@@ -9,13 +9,17 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from benchmarks import __main__ as program
 from benchmarks import device, machine, page, work
 from benchmarks.process import ROOT, Processes
+from benchmarks.programs import convolutions
 from benchmarks.programs.attacks import budgets, networks
 from benchmarks.race import Entry, Outcome, race, ratio
 from benchmarks.sections import attacks, pair_search
@@ -71,11 +75,28 @@ def test_the_attack_stage_needs_no_more_memory_for_thirty_times_the_pairs() -> N
     assert many.figures["memory"] < 1.5 * 2**30
 
 
+class Counting(TorchDispatchMode):
+    """Float operations of what is called within."""
+
+    operations = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = function(*args, **(kwargs or {}))
+        if count := flop_registry.get(function.overloadpacket):
+            self.operations += count(*args, **(kwargs or {}), out_val=found)
+        return found
+
+
 def test_the_machines_operations_are_those_of_table_1() -> None:
     conv = 26 * 26 * 32 * 9 + 24 * 24 * 32 * 288 + 10 * 10 * 64 * 288 + 8 * 8 * 64 * 576
     assert machine.operations("papernot_mnist") == 2 * (conv + 1024 * 200 + 200 * 200 + 200 * 10)
     (layer, shape), *_ = work.convolutions("papernot_cifar10")
     assert (layer.in_channels, layer.out_channels, shape) == (3, 64, (3, 32, 32))
+    for name in ("forwards", "backwards"):  # of three pairs in two batches
+        run = convolutions.prepare(name, architecture="papernot_mnist", count=3, batch=2)
+        with Counting() as counted:
+            assert run() == {"work": 3.0}
+        assert counted.operations == 3 * 3 * (work.STEPS + 1) * 2 * conv
 
 
 def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
@@ -124,7 +145,8 @@ def test_every_table_says_its_machine_and_commit(
 ) -> None:
     monkeypatch.setattr(machine, "REPEATS", 2)
     monkeypatch.setattr(networks, "EPOCHS", 2)
-    monkeypatch.setattr(jsma_section, "FAST", {"papernot_mnist": {"ours": 1, "ours_probabilities": 1}})
+    few_pairs = {"ours": 1, "ours_probabilities": 1, "forwards": 1, "backwards": 1}
+    monkeypatch.setattr(jsma_section, "FAST", {"papernot_mnist": few_pairs})
     monkeypatch.setattr(pair_search, "FEATURES", (20,))
     monkeypatch.setattr(pair_search, "CORRELATIONS", (0.0, 0.9))
     square = attacks.CONTESTS["square"]
