@@ -6,6 +6,7 @@ one. What the first convolutions say of the rest is remembered.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from defensive_distillation.networks.kernels.convolution import (
 )
 from defensive_distillation.networks.kernels.for_images import NEITHER_CHANGED_NOR_SHARED, is_plain_sequence
 
-_ROWS = 32  # that are computed anew at once, and go back at once
+_BYTES = 6 * 2**20  # of one block's outputs that are computed anew at once, and go back at once
 _GAIN = 2  # times that all pixels must outnumber those that are computed again
 
 
@@ -96,7 +97,7 @@ class First:
             anew = _GAIN * count * sides[0] * sides[1] > images[0, 0].numel()
             self._compute_parts(images, (changed & ~anew[:, None, None]).nonzero().unbind(1), sides)
             # a few rows at a time: what is computed and what is kept lie in memory side by side
-            for rows in anew.nonzero().squeeze(1).split(_ROWS):
+            for rows in anew.nonzero().squeeze(1).split(self._rows_at_once()):
                 for found, part in zip(self._found, self._computed(images[rows]), strict=True):
                     found[rows] = part
         self._seen = images.clone()
@@ -106,8 +107,14 @@ class First:
         """The gradient of the last images (N, C, H, W), from that of what was said of them."""
         assert self._seen is not None
         # a few rows at a time: what is between two layers is read while it is still near
-        parts = zip(*(whole.split(_ROWS) for whole in (upstream, self._seen, *self._found)), strict=True)
+        rows = self._rows_at_once()
+        parts = zip(*(whole.split(rows) for whole in (upstream, self._seen, *self._found)), strict=True)
         return torch.cat([self._backward(*part) for part in parts])
+
+    def _rows_at_once(self) -> int:
+        """Of all that are kept, in parts of like size."""
+        parts = math.ceil(max(found.nbytes for found in self._found) / _BYTES)
+        return math.ceil(len(self._found[-1]) / max(1, parts)) or 1
 
     def _backward(self, upstream: Tensor, seen: Tensor, *found: Tensor) -> Tensor:
         given = (seen, *found)

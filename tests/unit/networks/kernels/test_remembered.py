@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from benchmarks.work import SHAPES, network, plain_network
 from defensive_distillation.attacks import jsma
+from defensive_distillation.networks.kernels import remembered
 from defensive_distillation.networks.kernels.for_images import for_images
 from defensive_distillation.networks.kernels.remembered import Remembering
 
@@ -59,9 +60,14 @@ def asked(model: nn.Module, images: Tensor) -> list[Tensor]:
     return [logits.detach(), *ways]
 
 
+@pytest.mark.parametrize("parts", ["at once", "row by row"])
 @pytest.mark.parametrize("form", ["as it is", "for images"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_outputs_and_gradients_are_the_networks_whatever_changes(name: str, form: str) -> None:
+def test_outputs_and_gradients_are_the_networks_whatever_changes(
+    name: str, form: str, parts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if parts == "row by row":
+        monkeypatch.setattr(remembered, "_BYTES", 1)
     plain = NETWORKS[name]()
     model = Remembering(plain if form == "as it is" else for_images(plain))
     images = torch.rand(COUNT, CHANNELS, SIDE, SIDE, generator=torch.Generator().manual_seed(1)).double()
