@@ -22,18 +22,14 @@ LIMITS = {
     "backwards": "its convolutions alone, forwards and backwards twice",
 }
 BATCH = {"papernot_mnist": 128, "papernot_cifar10": 32}
-# pairs for a round: some seconds for each, on a core that does 50 GFLOP/s
+# pairs for a round: some seconds for each, on a core that does 50 GFLOP/s; of what is not listed a whole batch
+FEWER = {
+    "papernot_mnist": {"cleverhans": 16, "torchattacks": 2, "torchattacks_frozen": 2, "art": 16},
+    "papernot_cifar10": {"cleverhans": 4, "torchattacks": 1, "torchattacks_frozen": 1, "art": 4},
+}
 PAIRS = {
-    "papernot_mnist": {
-        **dict.fromkeys(OURS, BATCH["papernot_mnist"]),
-        **{"cleverhans": 16, "torchattacks": 2, "torchattacks_frozen": 2, "art": 16},
-        **dict.fromkeys(LIMITS, BATCH["papernot_mnist"]),
-    },
-    "papernot_cifar10": {
-        **dict.fromkeys(OURS, BATCH["papernot_cifar10"]),
-        **{"cleverhans": 4, "torchattacks": 1, "torchattacks_frozen": 1, "art": 4},
-        **dict.fromkeys(LIMITS, BATCH["papernot_cifar10"]),
-    },
+    architecture: {**dict.fromkeys(OURS, batch), **FEWER[architecture], **dict.fromkeys(LIMITS, batch)}
+    for architecture, batch in BATCH.items()
 }
 FAST = {
     "papernot_mnist": {

@@ -113,8 +113,8 @@ class First:
 
     def _rows_at_once(self) -> int:
         """Of all that are kept, in parts of like size."""
-        parts = math.ceil(max(found.nbytes for found in self._found) / _BYTES)
-        return math.ceil(len(self._found[-1]) / max(1, parts)) or 1
+        parts = max(1, math.ceil(max(found.nbytes for found in self._found) / _BYTES))
+        return max(1, math.ceil(len(self._found[-1]) / parts))
 
     def _backward(self, upstream: Tensor, seen: Tensor, *found: Tensor) -> Tensor:
         given = (seen, *found)
