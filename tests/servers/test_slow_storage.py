@@ -144,7 +144,7 @@ def test_a_block_in_another_leaves_it_its_time() -> None:
     begin = time.monotonic()
     with pytest.raises(TimeoutError, match=r"within 0\.6 s"), ended_within(0.6):
         inner()
-    assert 0.6 <= time.monotonic() - begin < 1
+    assert 0.6 <= time.monotonic() - begin < 4
 
 
 def test_an_alarm_passes_what_takes_every_error_for_a_broken_connection() -> None:
