@@ -49,7 +49,7 @@ def _done(asked: dict[str, Any], programs: list[Callable[[], dict[str, Any]]]) -
     used, start = time.process_time(), time.perf_counter()
     found = run()
     seconds, processor = time.perf_counter() - start, time.process_time() - used
-    return {**found, "seconds": seconds, "processor": processor, "memory": _memory()}
+    return {**found, "seconds": seconds, "processor": processor, "memory": _memory(), "process": os.getpid()}
 
 
 def _memory() -> int:

@@ -53,17 +53,20 @@ class Outcome:
 def race(entries: Sequence[Entry], rounds: int, kept: Processes | None = None) -> list[Outcome]:
     """Runs all entries `rounds` times in turn; those that cannot are told with their reason.
 
-    They get ready at once, and run alone. Each has a process of its own, unless those are given that are kept: then
-    all of a library, an entry's name, share one.
+    They get ready at once, and run alone. Each has a process of its own, a new one each round: where a process finds
+    its memory is worth some hundredths of its time, for as long as it lives. Unless those are given that are kept: then
+    all of a library, an entry's name, share one over all rounds.
     """
-    with ExitStack() as stack:
-        runners = [stack.enter_context(Runner(entry, kept)) for entry in entries]
-        for runner in runners:
-            runner.ready()
-        for _ in range(rounds):
+    runners = [Runner(entry, kept) for entry in entries]
+    for _ in range(rounds):
+        with ExitStack() as stack:
+            for runner in runners:
+                stack.enter_context(runner)
+            for runner in runners:
+                runner.ready()
             for runner in runners:
                 runner.run()
-        return [runner.outcome() for runner in runners]
+    return [runner.outcome() for runner in runners]
 
 
 def ratio(ours: Outcome, other: Outcome, time: str = "processor") -> float:
@@ -75,7 +78,7 @@ def ratio(ours: Outcome, other: Outcome, time: str = "processor") -> float:
 
 
 class Runner:
-    """A contender in a process; a context that ends the process, unless it is one of those that are kept."""
+    """A contender; a context in which it has a process, which ends with it, unless it is one of those that are kept."""
 
     def __init__(self, entry: Entry, kept: Processes | None = None) -> None:
         self._entry = entry
@@ -83,10 +86,11 @@ class Runner:
         self._rounds: list[dict[str, float]] = []
         self._reason = f"not installed: {', '.join(entry.absent)}" if entry.absent else ""
         self._own: Process | None = None
+        self._program: int | None = None  # of the process, once it is ready
 
     def __enter__(self) -> Runner:
         entry = self._entry
-        if self._reason:
+        if self._reason or self._program is not None:
             return self
         if self._kept:
             self._process = self._kept.of(entry.module, entry.name)
@@ -98,13 +102,15 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         if self._own:
             self._own.__exit__()
+            self._own = self._program = None
 
     def ready(self) -> None:
         """Waits until the program can run."""
-        if not self._reason:
+        if not self._reason and self._program is None:
             found = self._process.answer()
             self._reason, self._program = found.get("reason", ""), found.get("program")
-        print(f"  {self._entry.title}: {self._reason or 'ready'}", file=sys.stderr, flush=True)
+        if not self._rounds:
+            print(f"  {self._entry.title}: {self._reason or 'ready'}", file=sys.stderr, flush=True)
 
     def run(self) -> None:
         """One round, if it can run at all."""

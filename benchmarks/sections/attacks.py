@@ -45,9 +45,9 @@ ABOUT = f"""\
 The paper's MNIST architecture, trained on 600 of scikit-learn's handwritten digits, enlarged to 28×28: an undefended
 network, and one distilled at T = {networks.TEMPERATURE:g}. All contenders attack the same network, of our layers, whose
 backward pass serves them all, on the same images, which both networks classify right; those of a library share a
-process. Success is counted by us, on the samples that an attack returns: 'on the distilled' is that on the distilled
-network, all else is of the undefended one. Gradients and queries are counted once, before the rounds, in a network that
-counts, for each image or pair: how often a gradient was taken of it, and how often it went through."""
+process, which is kept. Success is counted by us, on the samples that an attack returns: 'on the distilled' is that on
+the distilled network, all else is of the undefended one. Gradients and queries are counted once, before the rounds, in
+a network that counts, for each image or pair: how often a gradient was taken of it, and how often it went through."""
 CONTESTS = {
     "cw_l2": Contest(
         "Carlini and Wagner's L2",

@@ -107,6 +107,7 @@ def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
     ]
     few, many, nobody = race(entries, 2)
     assert (len(few.rounds), few.figures["work"], few.reason) == (2, 3.0, "")
+    assert len({one["process"] for outcome in (few, many) for one in outcome.rounds}) == 4
     assert ratio(few, many) > 1
     assert (nobody.reason, nobody.rounds) == ("ValueError: could not convert string to float: 'nobody'", ())
     *rows, _, caption = page.race_table([few, many, nobody], "samples").splitlines()
@@ -137,7 +138,7 @@ def test_what_fails_in_a_process_that_is_kept_takes_no_other_with_it() -> None:
         fails, runs = race(entries, 2, kept)
         assert kept.of("pair_search", "0") is kept.of("pair_search", "0")
     assert fails.reason.startswith("TypeError: ")
-    assert (runs.reason, len(runs.rounds)) == ("", 2)
+    assert (runs.reason, len(runs.rounds), len({one["process"] for one in runs.rounds})) == ("", 2, 1)
 
 
 def test_every_table_says_its_machine_and_commit(
