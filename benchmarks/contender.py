@@ -8,9 +8,11 @@ taken inside, around the work alone: imports, compilation and a first run on lit
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
+import signal
 import sys
 import time
 import warnings
@@ -19,9 +21,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+
 
 def main() -> None:
     """Does what each line of input asks for."""
+    if sys.platform == "linux":  # one that is stopped would not see that nobody asks any more
+        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever libraries print is no answer
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

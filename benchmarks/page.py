@@ -13,10 +13,11 @@ from benchmarks.race import Outcome, ratio
 HEAD = """# Benchmarks
 
 Written by `make bench`, a section at a time; `make bench ONLY=jsma` measures one of them again. Everything on one core.
-Contenders are processes of their own that run in turn, A B C A B C …, new ones each round but where it is said, since
-where a process finds its memory is worth some percent of its time. Figures are medians of the rounds, ratios medians of
-the rounds' ratios of processor time. 'ours is' says how many times a contender's rate the first row has. Memory is the
-largest resident set of the whole process."""
+Contenders are processes of their own that run in turn, A B C A B C …, a tenth of a second each until all have ended,
+and new ones each round: so neither the moods of a machine that others use, too, nor the place where a process finds its
+memory is in a ratio. Those of the attacks on trained networks are kept, and take turns of a whole run. Figures are
+medians of the rounds, ratios medians of the rounds' ratios of processor time. 'ours is' says how many times a
+contender's rate the first row has. Memory is the largest resident set of the whole process."""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +42,15 @@ class Process:
             print(json.dumps(what), file=self._process.stdin, flush=True)
         except BrokenPipeError:
             return  # it has ended, as the answer will tell
+
+    def proceed(self, seconds: float | None) -> bool:
+        """Lets it go on until it answers, but for so long at most, and stops it then; whether it has answered."""
+        assert self._process.stdout is not None
+        self._process.send_signal(signal.SIGCONT)
+        answered = bool(select.select([self._process.stdout], [], [], seconds)[0])
+        if not answered:
+            self._process.send_signal(signal.SIGSTOP)
+        return answered
 
     def answer(self) -> dict[str, Any]:
         """What came of the next task: the program's number, figures, or a reason why there are none."""

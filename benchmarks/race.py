@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.process import Process, Processes
+
+TURN = 0.1  # seconds: a step or more of an attack, and short beside the moods of a machine that others use, too
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,13 @@ class Outcome:
         return self.figures["work"] / self.figures["seconds"]
 
 
-def race(entries: Sequence[Entry], rounds: int, kept: Processes | None = None) -> list[Outcome]:
+def race(entries: Sequence[Entry], rounds: int, kept: Processes | None = None, *, whole: bool = False) -> list[Outcome]:
     """Runs all entries `rounds` times in turn; those that cannot are told with their reason.
 
-    They get ready at once, and run alone. Each has a process of its own, a new one each round: where a process finds
-    its memory is worth some hundredths of its time, for as long as it lives. Unless those are given that are kept: then
-    all of a library, an entry's name, share one over all rounds.
+    They get ready at once, and run alone, for `TURN` seconds before the next one goes on. Each has a process of its
+    own, a new one each round: where a process finds its memory is worth some hundredths of its time, for as long as it
+    lives. Unless those are given that are kept: then all of a library, an entry's name, share one over all rounds, and
+    each turn is a whole run, as it is of those that must not be stopped (`whole`), such as one of several processes.
     """
     runners = [Runner(entry, kept) for entry in entries]
     for _ in range(rounds):
@@ -64,8 +68,9 @@ def race(entries: Sequence[Entry], rounds: int, kept: Processes | None = None) -
                 stack.enter_context(runner)
             for runner in runners:
                 runner.ready()
-            for runner in runners:
-                runner.run()
+            running = runners
+            while running:
+                running = [runner for runner in running if not runner.run(None if kept or whole else TURN)]
     return [runner.outcome() for runner in runners]
 
 
@@ -84,6 +89,7 @@ class Runner:
         self._entry = entry
         self._kept = kept
         self._rounds: list[dict[str, float]] = []
+        self._seconds = 0.0  # that its turns of this round have taken
         self._reason = f"not installed: {', '.join(entry.absent)}" if entry.absent else ""
         self._own: Process | None = None
         self._program: int | None = None  # of the process, once it is ready
@@ -112,14 +118,20 @@ class Runner:
         if not self._rounds:
             print(f"  {self._entry.title}: {self._reason or 'ready'}", file=sys.stderr, flush=True)
 
-    def run(self) -> None:
-        """One round, if it can run at all."""
+    def run(self, turn: float | None = None) -> bool:
+        """A turn of a round, of so many seconds at most, None: all of it. Whether the round has ended, or cannot be."""
         if self._reason:
-            return
-        self.start()
-        found = self.finish()
-        told = self._reason or f"{found['seconds']:.2f} s"
-        print(f"  {self._entry.title}: {told}", file=sys.stderr, flush=True)
+            return True
+        if not self._seconds:
+            self.start()
+        begun = time.perf_counter()
+        ended = self._process.proceed(turn)
+        self._seconds += time.perf_counter() - begun
+        if ended:
+            found = self.finish()
+            found["seconds"], self._seconds = self._seconds, 0.0
+            print(f"  {self._entry.title}: {self._reason or format(found['seconds'], '.2f') + ' s'}", file=sys.stderr)
+        return ended
 
     def start(self) -> None:
         """Begins a round."""
@@ -129,9 +141,8 @@ class Runner:
         """Waits for the round's end; what came of it, nothing if it failed."""
         found = self._process.answer()
         self._reason = found.get("reason", "")
-        if self._reason:
-            return {}
-        self._rounds.append(found)
+        if not self._reason:
+            self._rounds.append(found)
         return found
 
     def outcome(self) -> Outcome:

@@ -21,13 +21,15 @@ FLAT = 1e4
 def prepare(
     name: str, *, architecture: str, count: int, batch: int, device: str = "cpu"
 ) -> Callable[[], dict[str, float]]:
-    """The program `name` on `count` pairs, warmed up on a few of them."""
-    attack = {
+    """The program `name` on `count` pairs, warmed up: ours, and the recipe, by a step of all of them, others on one."""
+    own: dict[str, Callable[[], Callable[..., Tensor]]] = {
         "ours": lambda: _ours(architecture, batch, "logits"),
         "ours_plain": lambda: _ours(architecture, batch, "logits", plain=True),
         "ours_probabilities": lambda: _ours(architecture, batch, "probabilities"),
         "recipe": lambda: _recipe(architecture, batch, None),
         "recipe_probabilities": lambda: _recipe(architecture, batch, FLAT),
+    }
+    peers = {
         "art": lambda: of_art(
             plain_network(architecture).to(device), SHAPES[architecture], batch, device, MAX_FEATURES - 2
         ),
@@ -36,9 +38,13 @@ def prepare(
             plain_network(architecture).to(device).requires_grad_(False), SHAPES[architecture]
         ),
         "cleverhans": lambda: _cleverhans(architecture, batch),
-    }[name]()
+    }
+    attack = (own | peers)[name]()
     images, targets = (each.to(device) for each in pairs(architecture, count))
-    attack(images[:1], targets[:1])
+    if name in own:
+        attack(images, targets, max_features=2)
+    else:
+        attack(images[:1], targets[:1])
 
     def run() -> dict[str, float]:
         adversarial = attack(images, targets)
@@ -48,7 +54,7 @@ def prepare(
     return run
 
 
-def _ours(architecture: str, batch: int, output: Any, *, plain: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+def _ours(architecture: str, batch: int, output: Any, *, plain: bool = False) -> Callable[..., Tensor]:
     """On our own network, or on a `plain` one, as a user brings it."""
     from defensive_distillation.attacks import jsma
     from defensive_distillation.networks import compute
@@ -56,12 +62,12 @@ def _ours(architecture: str, batch: int, output: Any, *, plain: bool = False) ->
     device = compute.device("cpu", 1)
     model = plain_network(architecture) if plain else compute.on(device, network(architecture))
 
-    def attack(images: Tensor, targets: Tensor) -> Tensor:
+    def attack(images: Tensor, targets: Tensor, max_features: int = MAX_FEATURES) -> Tensor:
         found = jsma(
             model,
             images,
             targets,
-            max_features=MAX_FEATURES,
+            max_features=max_features,
             output=output,
             temperature=FLAT if output == "probabilities" else 1.0,
             batch_size=batch,
@@ -71,7 +77,7 @@ def _ours(architecture: str, batch: int, output: Any, *, plain: bool = False) ->
     return attack
 
 
-def _recipe(architecture: str, batch: int, temperature: float | None) -> Callable[[Tensor, Tensor], Tensor]:
+def _recipe(architecture: str, batch: int, temperature: float | None) -> Callable[..., Tensor]:
     from benchmarks.programs.recipe import recipe
 
     settings: dict[str, Any] = {"max_features": MAX_FEATURES, "batch": batch, "temperature": temperature}

@@ -14,7 +14,7 @@ SAMPLES = 3
 
 
 def prepare(name: str, *, features: int) -> Callable[[], dict[str, float]]:
-    """`name` is the correlation of α with β."""
+    """`name` is the correlation of α with β; it has run once."""
     correlation = float(name)
     generator = torch.Generator().manual_seed(3)
     alpha, other = torch.randn(2, SAMPLES, features, generator=generator)
@@ -27,4 +27,5 @@ def prepare(name: str, *, features: int) -> Callable[[], dict[str, float]]:
             best_pair(alpha[rows], beta[rows], allowed[rows])
         return {"work": float(SAMPLES)}
 
+    run()
     return run

@@ -11,7 +11,9 @@ ABOUT = "JSMA on logits as above, MNIST architecture, each process with one thre
 
 
 def _text(plan: Plan) -> str:
-    one, two = found = race([Entry(title, "workers", name, {}) for name, title in NAMES.items()], plan.rounds)
+    one, two = found = race(
+        [Entry(title, "workers", name, {}) for name, title in NAMES.items()], plan.rounds, whole=True
+    )
     rows = [[each.entry.title, each.reason or f"{each.wall_rate:.2f}"] for each in found]
     told = f"Two processes do {ratio(two, one, 'seconds'):.2f} times the work of one in the same time."
     return f"{ABOUT}\n\n{measured(['', 'pairs / s'], rows, rounds_of(found))}\n\n{told}"

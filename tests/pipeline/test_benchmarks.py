@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import math
 import re
+import signal
 import subprocess
 import sys
+import textwrap
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,7 +26,7 @@ from benchmarks import device, machine, page, work
 from benchmarks.process import ROOT, Processes
 from benchmarks.programs import convolutions
 from benchmarks.programs.attacks import budgets, networks
-from benchmarks.race import Entry, Outcome, race, ratio
+from benchmarks.race import TURN, Entry, Outcome, Runner, race, ratio
 from benchmarks.sections import attacks, pair_search
 from benchmarks.sections import jsma as jsma_section
 from benchmarks.sections.plan import Plan, Section
@@ -60,7 +65,7 @@ def test_peers_get_the_same_network_of_pytorchs_own_layers_in_the_order_of_table
 
 
 def test_two_processes_share_no_work() -> None:
-    (two,) = race([Entry("two", "workers", "2", {"pairs": 12})], 1)
+    (two,) = race([Entry("two", "workers", "2", {"pairs": 12})], 1, whole=True)
     assert two.figures["work"] == 24
     # however busy the machine is: one after the other they would be one at a time
     assert 1.5 < two.figures["at_once"] <= 2
@@ -115,6 +120,46 @@ def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
     assert len({len(row) for row in rows}) == 1
     assert nobody.reason in rows[-1]
     assert rows[3].split("|")[4].strip().endswith("×")
+
+
+SIXTEEN = {"architecture": "papernot_mnist", "count": 16, "batch": 16}  # pairs: more than half a second
+
+
+def test_a_long_run_is_stopped_for_a_short_one(capsys: pytest.CaptureFixture[str]) -> None:
+    race([Entry("long", "jsma", "ours", SIXTEEN), Entry("short", "pair_search", "0", {"features": 20})], 1)
+    assert [line.split(":")[0].strip() for line in capsys.readouterr().err.splitlines()[2:]] == ["short", "long"]
+
+
+def test_the_time_of_a_contender_is_that_of_its_turns() -> None:
+    with Runner(Entry("ours", "jsma", "ours", SIXTEEN)) as runner:
+        runner.ready()
+        begun, turns = time.perf_counter(), 1
+        assert not runner.run(TURN)
+        time.sleep(2)
+        while not runner.run(TURN):
+            turns += 1
+        seconds = time.perf_counter() - begun
+    assert turns * TURN <= runner.outcome().figures["seconds"] <= seconds - 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's kernel to end a process with another")
+def test_a_contender_that_is_stopped_ends_with_the_race() -> None:
+    code = """
+        import os
+        from benchmarks.process import Process
+        with Process() as process:
+            process.ask({"module": "pair_search", "name": "0", "settings": {"features": 20}})
+            process.answer()
+            process.ask({"run": 0})
+            print(process.answer()["process"], flush=True)
+            assert not process.proceed(0)
+            os.kill(os.getpid(), 9)
+    """
+    script = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(script, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(done.stdout)).wait(timeout=20)
 
 
 def test_rates_are_read_at_a_glance() -> None:
