@@ -118,7 +118,7 @@ class Runner:
         if not self._rounds:
             print(f"  {self._entry.title}: {self._reason or 'ready'}", file=sys.stderr, flush=True)
 
-    def run(self, turn: float | None = None) -> bool:
+    def run(self, turn: float | None) -> bool:
         """A turn of a round, of so many seconds at most, None: all of it. Whether the round has ended, or cannot be."""
         if self._reason:
             return True

@@ -111,7 +111,7 @@ def test_contenders_run_in_turn_and_one_that_cannot_says_why() -> None:
         Entry("nobody", "pair_search", "nobody", {"features": 20}),
     ]
     few, many, nobody = race(entries, 2)
-    assert (len(few.rounds), few.figures["work"], few.reason) == (2, 3.0, "")
+    assert (len(few.rounds), few.figures["work"], few.reason) == (2, 30.0, "")
     assert len({one["process"] for outcome in (few, many) for one in outcome.rounds}) == 4
     assert ratio(few, many) > 1
     assert (nobody.reason, nobody.rounds) == ("ValueError: could not convert string to float: 'nobody'", ())
